@@ -1,1 +1,12 @@
-//! .
+//! What every Tidemark binary shares: settings, logs, metrics, health, an HTTP server, Kafka's basics, an orderly stop.
+//!
+//! A `main` reads the same everywhere: [`settings`] (all faults at once), [`logs::init`], [`stop::on_signal`],
+//! the service's own work, and [`ops::serve`] beside it.
+
+pub mod health;
+pub mod http;
+pub mod kafka;
+pub mod logs;
+pub mod ops;
+pub mod settings;
+pub mod stop;

@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# Starts, finds, and stops the parts' processes. A part is known by its pid and the moment it was started, so that a
+# pid that the system has given to somebody else is never taken for ours. Two files tell:
+#   pids/<part>     the pid of the part itself
+#   started/<part>  line 1: that process's birth; line 2: a digest of its command, settings and program file
+
+# birth_of PID → boot and start time of a process, nothing when it is gone or only waits to be reaped.
+birth_of() {
+    local stat
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+    # The name in field 2 may hold spaces and brackets; what follows its last bracket does not.
+    read -ra stat <<<"${stat##*) }"
+    [[ ${stat[0]} == [ZX] ]] || echo "$(cat /proc/sys/kernel/random/boot_id):${stat[19]}"
+}
+
+# part_pid PART → the pid, if that very process still runs.
+part_pid() {
+    local pid birth
+    pid=$(cat "$STATE/pids/$1" 2>/dev/null) || return 0
+    [[ $pid =~ ^[0-9]+$ ]] || return 0
+    birth=$(birth_of "$pid")
+    [ -z "$birth" ] || [ "$birth" != "$(sed -n 1p "$STATE/started/$1" 2>/dev/null)" ] || echo "$pid"
+}
+
+is_running() { [ -n "$(part_pid "$1")" ]; }
+
+# digest_of PROGRAM COMMAND...: changes when the program file is replaced or the command is another.
+digest_of() {
+    { stat -L -c '%d:%i:%Y:%s' "$1" 2>/dev/null || true; shift; printf '%s\0' "$@"; } | sha256sum | cut -d' ' -f1
+}
+
+# is_current PART PROGRAM COMMAND...: what runs is what would be started now.
+is_current() {
+    local part=$1
+    shift
+    [ "$(sed -n 2p "$STATE/started/$part" 2>/dev/null)" = "$(digest_of "$@")" ]
+}
+
+# start_detached PART PROGRAM COMMAND...: in a session of its own, with no descriptor of ours, output into its log.
+start_detached() {
+    local part=$1 program=$2 digest
+    shift 2
+    digest=$(digest_of "$program" "$@")
+    mkdir -p "$STATE/pids" "$STATE/started" "$STATE/logs"
+    printf -- '---- started %(%FT%T%z)T ----\n' -1 >>"$STATE/logs/$part.log"
+    (
+        trap - EXIT INT TERM HUP
+        close_all_but_standard
+        cd "$STATE"
+        # exec keeps the pid, and setsid does not fork, for a child started here leads no process group.
+        birth=$(birth_of "$BASHPID")
+        printf '%s\n%s\n' "$birth" "$digest" >"$STATE/started/$part"
+        echo "$BASHPID" >"$STATE/pids/$part.new"
+        mv -f "$STATE/pids/$part.new" "$STATE/pids/$part"
+        exec setsid "$@"
+    ) </dev/null >>"$STATE/logs/$part.log" 2>&1 &
+    # Not ours to wait for at the end; a dead one is still seen, by its birth.
+    wait_for_pid_file "$part" "$!"
+}
+
+close_all_but_standard() {
+    local fd
+    for fd in "/proc/$BASHPID/fd/"*; do
+        fd=${fd##*/}
+        # 255 is where bash reads the script from; it closes that itself at the exec.
+        if [ "$fd" -gt 2 ] && [ "$fd" -ne 255 ]; then eval "exec $fd>&-"; fi
+    done
+}
+
+wait_for_pid_file() {
+    local tries
+    for ((tries = 0; tries < 500; tries++)); do
+        [ "$(cat "$STATE/pids/$1" 2>/dev/null)" != "$2" ] || return 0
+        sleep 0.01
+    done
+    die "$1 could not be started" "Is $STATE writable?"
+}
+
+# wait_until_ready PART SECONDS PROBE...: a part that dies, or does not get ready in time, ends the script.
+wait_until_ready() {
+    local part=$1 limit=$2 began
+    shift 2
+    began=$(now_us)
+    until "$@" >/dev/null 2>&1; do
+        if ! is_running "$part"; then
+            printf 'error: %s stopped while starting\n' "$part" >&2
+            last_lines "$STATE/logs/$part.log"
+            exit 1
+        fi
+        if [ $(( ($(now_us) - began) / 1000000 )) -ge "$limit" ]; then
+            printf 'error: %s is not ready after %s s\n' "$part" "$limit" >&2
+            last_lines "$STATE/logs/$part.log"
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+# stop_part PART: asks, waits as long as that part may need, and only then kills it: all of them survive that.
+stop_part() {
+    local part=$1 pid limit=25 began
+    [ "$part" != kafka ] || limit=60
+    pid=$(part_pid "$part")
+    if [ -n "$pid" ]; then
+        began=$(now_us)
+        kill -TERM "$pid" 2>/dev/null || true
+        while is_running "$part"; do
+            if [ $(( ($(now_us) - began) / 1000000 )) -ge "$limit" ]; then
+                say_part "$part" "did not stop within $limit s: killed"
+                kill -KILL "$pid" 2>/dev/null || true
+                limit=$((limit + 10))
+            fi
+            sleep 0.05
+        done
+        say_part "$part" "stopped in $(seconds_since "$began") s"
+    fi
+    rm -f "$STATE/pids/$part" "$STATE/started/$part"
+}
