@@ -33,7 +33,8 @@ impl Common {
     /// Checks what can be checked without reaching anything.
     pub fn check(&self, faults: &mut Faults) {
         for broker in self.kafka_brokers.split(',') {
-            let port = broker.trim().rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
+            let port =
+                broker.trim().rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
             if !matches!(port, Some((false, Ok(_)))) {
                 faults.add("--kafka-brokers", format!("`{broker}` is not `host:port`"));
             }
@@ -82,7 +83,12 @@ impl Faults {
     }
 
     /// A duration such as `250ms`, `10s` or `1h 30m`, within `range`.
-    pub fn duration(&mut self, setting: &str, text: &str, range: std::ops::RangeInclusive<Duration>) -> Duration {
+    pub fn duration(
+        &mut self,
+        setting: &str,
+        text: &str,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Duration {
         let bounds = format!(
             "{} to {}",
             humantime::format_duration(*range.start()),

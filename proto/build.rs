@@ -1,0 +1,10 @@
+//! Compiles the `.proto` files without `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["tidemark/v1/metrics.proto", "tidemark/v1/control.proto"];
+    for file in files {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    prost_build::Config::new().compile_fds(protox::compile(files, ["."])?)?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! How records of `control.v1` are keyed.
+
+use crate::v1::{Entity, entity::Kind};
+use std::fmt;
+
+/// The key of a record: an entity's kind and id, written `kind/id`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EntityKey {
+    /// The entity's kind.
+    pub kind: EntityKind,
+    /// The entity's id, unique within its kind.
+    pub id: String,
+}
+
+/// Declares the kinds with the words that stand for them in keys.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal),* $(,)?) => {
+        /// The kinds of entities, as `Entity` lists them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EntityKind { $($(#[$doc])* $kind),* }
+
+        impl EntityKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The word that stands for the kind in keys.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$kind => $word),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The log's certificate of birth.
+    LogBirth = "log",
+    /// A plan, by name.
+    Plan = "plan",
+    /// A project.
+    Project = "project",
+    /// A project's plan, by project.
+    ProjectPlan = "project-plan",
+    /// A connection.
+    Connection = "connection",
+    /// A key, by public id.
+    ApiKey = "key",
+    /// A revocation, by the key's public id.
+    Revocation = "revocation",
+    /// A generation, by number.
+    Generation = "generation",
+}
+
+impl EntityKey {
+    /// The key of `entity`; none if it has no kind, as one written by a later version.
+    pub fn of(entity: &Entity) -> Option<Self> {
+        let (kind, id) = match entity.kind.as_ref()? {
+            Kind::LogBirth(birth) => (EntityKind::LogBirth, birth.log_id.clone()),
+            Kind::Plan(plan) => (EntityKind::Plan, plan.name.clone()),
+            Kind::Project(project) => (EntityKind::Project, project.project_id.clone()),
+            Kind::ProjectPlan(plan) => (EntityKind::ProjectPlan, plan.project_id.clone()),
+            Kind::Connection(connection) => (EntityKind::Connection, connection.connection_id.clone()),
+            Kind::ApiKey(key) => (EntityKind::ApiKey, key.key_id.clone()),
+            Kind::Revocation(revocation) => (EntityKind::Revocation, revocation.key_id.clone()),
+            Kind::Generation(generation) => (EntityKind::Generation, generation.number.to_string()),
+        };
+        Some(Self { kind, id })
+    }
+
+    /// Reads `kind/id`; none for a kind that this version does not know.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (word, id) = text.split_once('/')?;
+        let kind = EntityKind::ALL.iter().copied().find(|kind| kind.word() == word)?;
+        Some(Self { kind, id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for EntityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.word(), self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_it_was_written() {
+        for &kind in EntityKind::ALL {
+            let key = EntityKey { kind, id: "a/b".to_owned() };
+            assert_eq!(EntityKey::parse(&key.to_string()), Some(key));
+        }
+        assert_eq!(EntityKey::parse("widget/1"), None);
+        assert_eq!(EntityKey::parse("plan"), None);
+    }
+}
