@@ -1,0 +1,328 @@
+//! Which key is good: a cache in front of Redis that is true within a second.
+//!
+//! A key that was looked up once is answered from memory. What makes that safe:
+//! - Redis tells the connection that read a key when it or its revocation changes (client-side caching, RESP3), and the
+//!   entry goes; an answer that was on its way meanwhile is used once and not kept.
+//! - The position of the projection is read four times a second. That proves that the connection lives (a half-open one
+//!   tells nothing) and that Redis has not lost its memory.
+//! - After a reconnect everything is looked up again.
+//!
+//! While Redis cannot be reached or believed, keys that are known go on for [`KeyCacheSettings::outage_grace`]; all else
+//! is [`AuthError::Unavailable`], never "unknown": clients drop their data when they are told that a key is wrong.
+
+use crate::projection::{Position, Projection, ReadError};
+use crate::{Scope, Scopes, token};
+use proto::control::EntityKind;
+use proto::v1::{ApiKey, entity::Kind};
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How often the position is read.
+const BEAT: Duration = Duration::from_millis(250);
+/// How long Redis may take to answer before the connection counts as dead.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// How the cache behaves.
+#[derive(Debug, Clone)]
+pub struct KeyCacheSettings {
+    /// How long known keys are accepted while Redis is away. In that time a revocation may not be seen.
+    pub outage_grace: Duration,
+    /// How long an entry is kept at most.
+    pub max_age: Duration,
+}
+
+impl Default for KeyCacheSettings {
+    fn default() -> Self {
+        Self { outage_grace: Duration::from_secs(60), max_age: Duration::from_secs(600) }
+    }
+}
+
+/// A key that is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its public id.
+    pub key_id: String,
+    /// The project that it belongs to.
+    pub project_id: String,
+    /// The connection that it was made for; empty for a key that stands alone.
+    pub connection_id: String,
+    /// What it may do.
+    pub scopes: Scopes,
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No token of ours.
+    #[error("the key is not known")]
+    Unknown,
+    /// It was ours once.
+    #[error("the key was revoked")]
+    Revoked,
+    /// It cannot be told at the moment.
+    #[error("the key cannot be looked up at the moment")]
+    Unavailable,
+}
+
+struct Entry {
+    key: Arc<Key>,
+    secret_hash: Vec<u8>,
+    revoked_at_ms: Option<i64>,
+    read_at: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<String, Entry>,
+    /// Counts the invalidations: an answer that was read before one is not kept.
+    changes: u64,
+    connection: Option<MultiplexedConnection>,
+    /// Since when Redis cannot be reached or believed.
+    outage_since: Option<Instant>,
+    /// The furthest position that was seen.
+    position: Option<Position>,
+}
+
+/// The cache. Clones share it.
+#[derive(Clone)]
+pub struct KeyCache {
+    state: Arc<RwLock<State>>,
+    projection: Projection,
+    settings: KeyCacheSettings,
+}
+
+impl KeyCache {
+    /// Starts the cache and keeps its connection until `stop`. Fails only if the address cannot be read: while Redis is
+    /// away, lookups answer [`AuthError::Unavailable`].
+    pub fn start(
+        redis_url: &str,
+        namespace: &str,
+        settings: KeyCacheSettings,
+        stop: CancellationToken,
+    ) -> Result<Self, RedisError> {
+        let info = redis_url.into_connection_info()?;
+        let server = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(server))?;
+        let state = State { outage_since: Some(Instant::now()), ..State::default() };
+        let cache =
+            Self { state: Arc::new(RwLock::new(state)), projection: Projection::new(namespace), settings };
+        let keeper = cache.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = keeper.keep_connected(client) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(cache)
+    }
+
+    /// Whether Redis is reached and believed.
+    pub fn connected(&self) -> bool {
+        self.read().outage_since.is_none()
+    }
+
+    /// The key that `token` is, if it is good.
+    pub async fn authenticate(&self, token: &str) -> Result<Arc<Key>, AuthError> {
+        let (key_id, secret) = token::parse(token).ok_or(AuthError::Unknown)?;
+        if let Some(verdict) = self.known(key_id, secret) {
+            return verdict;
+        }
+        self.look_up(key_id, secret).await
+    }
+
+    /// The verdict from memory, if there is an entry that may be used.
+    fn known(&self, key_id: &str, secret: &str) -> Option<Result<Arc<Key>, AuthError>> {
+        let state = self.read();
+        let entry = state.entries.get(key_id)?;
+        let usable = match state.outage_since {
+            None => entry.read_at.elapsed() <= self.settings.max_age,
+            Some(since) => since.elapsed() <= self.settings.outage_grace,
+        };
+        usable.then(|| entry.verdict(secret))
+    }
+
+    async fn look_up(&self, key_id: &str, secret: &str) -> Result<Arc<Key>, AuthError> {
+        let (mut connection, changes, known) = {
+            let state = self.read();
+            if state.outage_since.is_some() {
+                return Err(AuthError::Unavailable);
+            }
+            let connection = state.connection.clone().ok_or(AuthError::Unavailable)?;
+            (connection, state.changes, state.position.clone())
+        };
+        let wanted = [(EntityKind::ApiKey, key_id), (EntityKind::Revocation, key_id)];
+        let ([key, revocation], position) =
+            match self.projection.read(&mut connection, wanted, known.as_ref()).await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::warn!(%error, "a key could not be looked up");
+                    return Err(AuthError::Unavailable);
+                }
+            };
+        let Some(Kind::ApiKey(key)) = key else { return Err(AuthError::Unknown) };
+        let revoked_at_ms = match revocation {
+            Some(Kind::Revocation(revocation)) => Some(revocation.revoked_at_ms),
+            _ => None,
+        };
+        let entry = Entry::new(key, revoked_at_ms);
+        let verdict = entry.verdict(secret);
+        let mut state = self.write();
+        state.see(position);
+        if state.changes == changes {
+            state.entries.insert(key_id.to_owned(), entry);
+        }
+        verdict
+    }
+
+    async fn keep_connected(&self, client: Client) {
+        loop {
+            if let Err(error) = self.connected_until_failure(&client).await {
+                tracing::warn!(%error, "no connection to Redis: known keys go on for a while, others are refused with 503");
+            }
+            self.write().outage();
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    async fn connected_until_failure(&self, client: &Client) -> Result<(), ReadError> {
+        let listener = self.clone();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_response_timeout(Some(ANSWER))
+            .set_push_sender(move |push: PushInfo| -> Result<(), redis::aio::SendError> {
+                listener.hear(push);
+                Ok(())
+            });
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async::<()>(&mut connection).await?;
+        let mut fresh = true;
+        loop {
+            let position = self.projection.position(&mut connection).await?;
+            self.write().judge(&connection, position, &mut fresh);
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// Redis says that something changed, or that the connection is gone.
+    fn hear(&self, push: PushInfo) {
+        match push.kind {
+            PushKind::Invalidate => {
+                let mut state = self.write();
+                state.changes += 1;
+                match push.data.first() {
+                    Some(Value::Array(names)) => {
+                        for name in names {
+                            if let Value::BulkString(name) = name
+                                && let Some(id) = Projection::id_in(name)
+                            {
+                                state.entries.remove(id);
+                            }
+                        }
+                    }
+                    // Everything was flushed: what is known stays usable as in any outage, and nothing new is believed.
+                    _ => {
+                        state.outage();
+                    }
+                }
+            }
+            PushKind::Disconnection => {
+                self.write().outage();
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Decides by `position` whether Redis is believed. `fresh`: nothing was cached over this connection yet.
+    fn judge(&mut self, connection: &MultiplexedConnection, position: Option<Position>, fresh: &mut bool) {
+        match position.filter(|position| position.believable(self.position.as_ref())) {
+            Some(position) if !*fresh && self.outage_since.is_none() => self.see(position),
+            Some(position) => {
+                tracing::info!("keys are looked up in Redis");
+                self.begin(connection.clone(), position);
+                *fresh = false;
+            }
+            None => {
+                if self.outage() {
+                    tracing::warn!(
+                        "Redis is empty or behind: waiting until it is filled from the control log"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A connection that is believed, with nothing cached yet: entries from before may have missed a change.
+    fn begin(&mut self, connection: MultiplexedConnection, position: Position) {
+        self.entries.clear();
+        self.changes += 1;
+        self.connection = Some(connection);
+        self.outage_since = None;
+        self.see(position);
+    }
+
+    /// Notes an outage; tells whether it is a new one.
+    fn outage(&mut self) -> bool {
+        self.changes += 1;
+        let new = self.outage_since.is_none();
+        self.outage_since.get_or_insert_with(Instant::now);
+        new
+    }
+
+    fn see(&mut self, position: Position) {
+        if self.position.as_ref().is_none_or(|known| known.log != position.log || known.next < position.next)
+        {
+            self.position = Some(position);
+        }
+    }
+}
+
+impl Entry {
+    fn new(key: ApiKey, revoked_at_ms: Option<i64>) -> Self {
+        let scopes = Scopes::new(key.scopes());
+        Self {
+            key: Arc::new(Key {
+                key_id: key.key_id,
+                project_id: key.project_id,
+                connection_id: key.connection_id,
+                scopes,
+            }),
+            secret_hash: key.secret_hash,
+            revoked_at_ms,
+            read_at: Instant::now(),
+        }
+    }
+
+    fn verdict(&self, secret: &str) -> Result<Arc<Key>, AuthError> {
+        if !token::matches(secret, &self.secret_hash) {
+            // Not even whether the key was revoked is told to one who does not have it.
+            return Err(AuthError::Unknown);
+        }
+        match self.revoked_at_ms {
+            Some(at) if at <= crate::now_ms() => Err(AuthError::Revoked),
+            _ => Ok(self.key.clone()),
+        }
+    }
+}
+
+impl Key {
+    /// Whether it may do what `scope` stands for.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.allows(scope)
+    }
+}

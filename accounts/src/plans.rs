@@ -1,0 +1,20 @@
+//! Plans: what a project may do. They are data; these are the ones that an installation begins with.
+
+use proto::v1::Plan;
+
+/// The plans of a new installation: requests per clock hour (none: no limit) and whether alerts are allowed.
+const FIRST: [(&str, Option<u64>, bool); 4] = [
+    ("free", Some(100), false),
+    ("pro", Some(1_000), true),
+    ("scale", Some(10_000), true),
+    ("unlimited", None, true),
+];
+
+/// The plan `name` of a new installation.
+pub fn first(name: &str) -> Option<Plan> {
+    FIRST.iter().find(|(known, ..)| *known == name).map(|&(name, requests_per_hour, alerts)| Plan {
+        name: name.to_owned(),
+        requests_per_hour,
+        alerts,
+    })
+}

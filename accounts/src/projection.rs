@@ -1,0 +1,196 @@
+//! The projection of `control.v1` in Redis: where things are, how an event is applied, how they are read.
+//!
+//! An entity is a hash `<prefix>:<kind>:{<id>}` with its state and the place of the event that made it. What stands
+//! there from another log than the one that the position names does not count. The braces keep a key and its
+//! revocation in one slot of a Redis Cluster.
+
+use crate::control_log::Event;
+use proto::control::{EntityKey, EntityKind};
+use proto::v1::{Entity, entity::Kind};
+use proto::{DecodeError, Message as _};
+use redis::aio::ConnectionLike;
+use redis::{Pipeline, RedisError, Script};
+use std::sync::LazyLock;
+
+static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("projection.lua")));
+static ADVANCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("position.lua")));
+
+/// Why the projection could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Redis cannot be reached.
+    #[error("Redis: {0}")]
+    Redis(#[from] RedisError),
+    /// Redis is empty, behind, or filled from another log: it must be filled before it is believed.
+    #[error("Redis is being filled from the control log")]
+    NotFilled,
+    /// A state that this version cannot read.
+    #[error("a state in Redis cannot be read: {0}")]
+    Undecodable(#[from] DecodeError),
+}
+
+/// Up to where Redis is filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The log's id.
+    pub log: String,
+    /// The first offset that may be missing.
+    pub next: i64,
+    /// Whether everything that the log held when filling began is there.
+    pub filled: bool,
+}
+
+/// The names of an installation's keys in Redis.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    prefix: String,
+}
+
+impl Projection {
+    /// The keys of the installation `namespace`.
+    pub fn new(namespace: &str) -> Self {
+        let prefix =
+            if namespace.is_empty() { "tidemark".to_owned() } else { format!("tidemark-{namespace}") };
+        Self { prefix }
+    }
+
+    /// Where an entity is.
+    pub fn entity_key(&self, kind: EntityKind, id: &str) -> String {
+        format!("{}:{}:{{{id}}}", self.prefix, kind.word())
+    }
+
+    /// The id in a name that [`Self::entity_key`] made.
+    pub fn id_in(name: &[u8]) -> Option<&str> {
+        let name = std::str::from_utf8(name).ok()?;
+        name.strip_suffix('}')?.split_once('{').map(|(_, id)| id)
+    }
+
+    fn position_key(&self) -> String {
+        format!("{}:position", self.prefix)
+    }
+
+    /// Applies one event; tells whether it was newer than what stood there.
+    pub async fn apply(
+        &self,
+        connection: &mut impl ConnectionLike,
+        log: &str,
+        event: &Event,
+    ) -> Result<bool, RedisError> {
+        let Some(EntityKey { kind, id }) = &event.key else { return Ok(false) };
+        let applied: i32 = APPLY
+            .key(self.entity_key(*kind, id))
+            .arg(log)
+            .arg(event.offset)
+            .arg(i32::from(event.value.is_some()))
+            .arg(event.value.as_deref().unwrap_or_default())
+            .invoke_async(connection)
+            .await?;
+        Ok(applied == 1)
+    }
+
+    /// The position; none in an empty Redis.
+    pub async fn position(
+        &self,
+        connection: &mut impl ConnectionLike,
+    ) -> Result<Option<Position>, RedisError> {
+        let fields: (Option<String>, Option<i64>, Option<i32>) = redis::cmd("HMGET")
+            .arg(self.position_key())
+            .arg(&["log", "next", "filled"])
+            .query_async(connection)
+            .await?;
+        Ok(position(fields))
+    }
+
+    /// Begins to fill from the start of `log`: nothing is believed until it is filled.
+    pub async fn begin(&self, connection: &mut impl ConnectionLike, log: &str) -> Result<(), RedisError> {
+        redis::pipe()
+            .atomic()
+            .del(self.position_key())
+            .hset_multiple(self.position_key(), &[("log", log), ("next", "0")])
+            .query_async(connection)
+            .await
+    }
+
+    /// Moves the position from `expected` to `next`. False if Redis knows less than `expected`: it lost its memory.
+    pub async fn advance(
+        &self,
+        connection: &mut impl ConnectionLike,
+        log: &str,
+        expected: i64,
+        next: i64,
+        filled: bool,
+    ) -> Result<bool, RedisError> {
+        let known: i32 = ADVANCE
+            .key(self.position_key())
+            .arg(log)
+            .arg(expected)
+            .arg(next)
+            .arg(i32::from(filled))
+            .invoke_async(connection)
+            .await?;
+        Ok(known == 1)
+    }
+
+    /// Reads entities, all of one slot, with the position that they are to be judged by. `at_least` is the highest
+    /// position that the reader knows of.
+    pub async fn read<const N: usize>(
+        &self,
+        connection: &mut impl ConnectionLike,
+        wanted: [(EntityKind, &str); N],
+        at_least: Option<&Position>,
+    ) -> Result<([Option<Kind>; N], Position), ReadError> {
+        let mut pipeline = Pipeline::new();
+        for (kind, id) in wanted {
+            pipeline.cmd("HMGET").arg(self.entity_key(kind, id)).arg(&["v", "l"]);
+        }
+        pipeline.cmd("HMGET").arg(self.position_key()).arg(&["log", "next", "filled"]);
+        let mut answers: Vec<redis::Value> = pipeline.query_async(connection).await?;
+        let fields = answers.pop().unwrap_or(redis::Value::Nil);
+        let position = position(redis::from_redis_value(fields).map_err(RedisError::from)?);
+        let position =
+            position.filter(|position| position.believable(at_least)).ok_or(ReadError::NotFilled)?;
+        let mut entities = [const { None }; N];
+        for (entity, answer) in entities.iter_mut().zip(answers) {
+            let (state, log): (Option<Vec<u8>>, Option<String>) =
+                redis::from_redis_value(answer).map_err(RedisError::from)?;
+            if let (Some(state), true) = (state, log.as_deref() == Some(&position.log)) {
+                *entity = Entity::decode(state.as_slice())?.kind;
+            }
+        }
+        Ok((entities, position))
+    }
+}
+
+fn position((log, next, filled): (Option<String>, Option<i64>, Option<i32>)) -> Option<Position> {
+    Some(Position { log: log?, next: next?, filled: filled == Some(1) })
+}
+
+impl Position {
+    /// Whether what stands at this position may be believed by one who knows that `at_least` was reached before.
+    pub fn believable(&self, at_least: Option<&Position>) -> bool {
+        self.filled && at_least.is_none_or(|known| known.log != self.log || known.next <= self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_again_in_the_name_of_its_entity() {
+        let projection = Projection::new("test");
+        let name = projection.entity_key(EntityKind::Revocation, "abc");
+        assert_eq!(name, "tidemark-test:revocation:{abc}");
+        assert_eq!(Projection::id_in(name.as_bytes()), Some("abc"));
+        assert_eq!(Projection::id_in(b"tidemark:position"), None);
+    }
+
+    #[test]
+    fn a_store_that_is_empty_or_went_back_is_not_believed() {
+        let at = |next, filled| Position { log: "a".to_owned(), next, filled };
+        assert!(at(5, true).believable(None));
+        assert!(at(5, true).believable(Some(&at(5, true))));
+        assert!(!at(5, false).believable(None));
+        assert!(!at(4, true).believable(Some(&at(5, true))));
+    }
+}
