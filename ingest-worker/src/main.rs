@@ -1,1 +1,3 @@
+//! Wiring.
+mod chain;
 fn main() {}

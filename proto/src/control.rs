@@ -12,6 +12,9 @@ pub struct EntityKey {
     pub id: String,
 }
 
+/// The id of the one entity that lists the generations.
+pub const GENERATIONS_ID: &str = "samples";
+
 /// Declares the kinds with the words that stand for them in keys.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $word:literal),* $(,)?) => {
@@ -46,8 +49,8 @@ kinds! {
     ApiKey = "key",
     /// A revocation, by the key's public id.
     Revocation = "revocation",
-    /// A generation, by number.
-    Generation = "generation",
+    /// The generations of the store; there is one such entity, [`GENERATIONS_ID`].
+    Generations = "generations",
 }
 
 impl EntityKey {
@@ -61,7 +64,7 @@ impl EntityKey {
             Kind::Connection(connection) => (EntityKind::Connection, connection.connection_id.clone()),
             Kind::ApiKey(key) => (EntityKind::ApiKey, key.key_id.clone()),
             Kind::Revocation(revocation) => (EntityKind::Revocation, revocation.key_id.clone()),
-            Kind::Generation(generation) => (EntityKind::Generation, generation.number.to_string()),
+            Kind::Generations(_) => (EntityKind::Generations, GENERATIONS_ID.to_owned()),
         };
         Some(Self { kind, id })
     }
