@@ -8,9 +8,10 @@ use crate::control_log::Event;
 use proto::control::{EntityKey, EntityKind};
 use proto::v1::{Entity, entity::Kind};
 use proto::{DecodeError, Message as _};
-use redis::aio::ConnectionLike;
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::{Pipeline, RedisError, Script};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("projection.lua")));
 static ADVANCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("position.lua")));
@@ -38,6 +39,16 @@ pub struct Position {
     pub next: i64,
     /// Whether everything that the log held when filling began is there.
     pub filled: bool,
+}
+
+/// A connection to Redis that comes back by itself. Fails only if the address cannot be read.
+pub fn connect(url: &str) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(2)))
+        .set_response_timeout(Some(Duration::from_secs(2)))
+        .set_number_of_retries(1)
+        .set_max_delay(Duration::from_millis(500));
+    ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)
 }
 
 /// The names of an installation's keys in Redis.

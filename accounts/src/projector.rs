@@ -9,6 +9,7 @@ use crate::projection::Projection;
 use proto::topics::Topics;
 use redis::RedisError;
 use redis::aio::ConnectionManager;
+use service::settings::Common;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -29,19 +30,26 @@ enum Interruption {
 
 /// The projector of one installation.
 pub struct Projector {
-    /// Kafka.
-    pub brokers: String,
-    /// The installation's topics.
-    pub topics: Topics,
+    brokers: String,
+    topics: Topics,
     /// Writes the log's certificate of birth if it has none.
-    pub writer: ControlWriter,
-    /// Where the projection is.
-    pub projection: Projection,
-    /// Redis.
-    pub redis: ConnectionManager,
+    writer: ControlWriter,
+    projection: Projection,
+    redis: ConnectionManager,
 }
 
 impl Projector {
+    /// The projector of the installation that `common` names. Fails only if Redis's address cannot be read.
+    pub fn new(common: &Common, writer: ControlWriter) -> Result<Self, RedisError> {
+        Ok(Self {
+            brokers: common.kafka_brokers.clone(),
+            topics: Topics::new(&common.namespace),
+            writer,
+            projection: Projection::new(&common.namespace),
+            redis: crate::projection::connect(&common.redis_url)?,
+        })
+    }
+
     /// Follows the log until `stop`; whatever fails is tried again. `following` is told whether Redis is up to date.
     pub async fn run(mut self, stop: CancellationToken, following: impl Fn(bool)) {
         let work = async {

@@ -1,3 +1,104 @@
-//! Wiring.
+//! The ingest worker: from Kafka into ClickHouse, each metric exactly once. [`pipeline`] shows the way of the data,
+//! [`chain`] the protocol. Beside it, every worker follows the control log into Redis.
+
+mod block;
 mod chain;
-fn main() {}
+mod dead_letter;
+mod fetch;
+mod generation;
+mod log;
+mod membership;
+mod metrics;
+mod migrations;
+mod pace;
+mod partition;
+mod pipeline;
+mod record;
+mod rows;
+mod settings;
+mod store;
+
+use accounts::commands::PUBLISH_TIMEOUT;
+use accounts::control_log::ControlWriter;
+use accounts::projector::Projector;
+use clap::Parser as _;
+use metrics::Metrics;
+use pipeline::Pipeline;
+use prometheus_client::registry::Registry;
+use proto::topics::{COMPACTED, KEPT, METRICS_PARTITIONS, Topics};
+use service::health::Health;
+use service::kafka::TopicSpec;
+use settings::Settings;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = settings::Arguments::parse();
+    let validate = arguments.validate();
+    let settings = match service::settings::resolve(arguments.check(), validate) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    service::logs::init(&settings.common.log);
+    match run(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the worker ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let stop = service::stop::on_signal()?;
+    let health = Health::default();
+    let mut registry = Registry::with_prefix("tidemark");
+    let metrics = Arc::new(Metrics::new(&mut registry, health.condition("clickhouse")));
+    let listener = service::http::bind(settings.ops_listen, "--ops-listen").await?;
+    let ops_stop = CancellationToken::new();
+    let ops =
+        tokio::spawn(service::ops::serve(listener, health.clone(), Arc::new(registry), ops_stop.clone()));
+
+    let common = settings.common.clone();
+    let topics = Topics::new(&common.namespace);
+    let ready = health.condition("generation");
+    let following = health.condition("redis");
+    make_topics(&common.kafka_brokers, &topics, &stop).await;
+    let writer = ControlWriter::new(&common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
+    let projector = Projector::new(&common, writer.clone())?;
+    let projecting = tokio::spawn(projector.run(stop.clone(), move |up_to_date| following.set(up_to_date)));
+    let stopping = health.clone();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        stopped.cancelled().await;
+        stopping.stop();
+    });
+
+    let pipeline = Pipeline { settings, topics, writer, metrics, health, ready };
+    pipeline.run(stop.clone()).await?;
+    // The pipeline ends only when it was told to.
+    let _ = projecting.await;
+    ops_stop.cancel();
+    let _ = ops.await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Makes the topics, for as long as it takes.
+async fn make_topics(brokers: &str, topics: &Topics, stop: &CancellationToken) {
+    let specs = [
+        TopicSpec { name: topics.metrics.clone(), partitions: METRICS_PARTITIONS, config: KEPT.to_vec() },
+        TopicSpec { name: topics.control.clone(), partitions: 1, config: COMPACTED.to_vec() },
+        TopicSpec { name: topics.dead.clone(), partitions: 1, config: KEPT.to_vec() },
+    ];
+    while let Err(error) = service::kafka::ensure_topics(brokers, &specs).await {
+        tracing::warn!(%error, "the topics cannot be made yet");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}

@@ -68,6 +68,8 @@ pub enum Answer {
     Ok,
     /// Nobody knows: no answer, or an error that may have come after the data.
     Unknown,
+    /// The engine refused it for good: sent again, it would be refused again.
+    Refused,
     /// It was never sent whole: its permission had grown too old.
     Stale,
 }
@@ -83,8 +85,8 @@ pub enum Event {
     Log(LogView),
     /// A block is ready.
     Ready(Block),
-    /// The records that came do not follow on the chain: fetch again.
-    Misfit,
+    /// Records have come, but the chain was last read too long ago to insert by it.
+    Aged,
     /// The insert ended.
     Inserted(Answer),
     /// Whether an insert of this beginning runs in the engine.
@@ -101,11 +103,11 @@ pub enum Action {
     /// Look at the log, and at the record at this offset if there is one; answer with [`Event::Log`].
     ReadLog(Option<i64>),
     /// Make the next block of what follows from this offset on; answer with [`Event::Ready`]. `stored`: what was
-    /// offered before is in the table; otherwise whatever was fetched is void.
+    /// offered before is in the table, and what was fetched after it is good; otherwise whatever was fetched is void.
     NextBlock {
         /// The offset that the block begins at.
         from: i64,
-        /// Whether the block before was stored as it was offered, so that what was fetched after it is good.
+        /// Whether what was fetched from this offset on is good.
         stored: bool,
     },
     /// Insert the block that was offered, with this form of its token; answer with [`Event::Inserted`].
@@ -167,6 +169,13 @@ pub enum Refusal {
         /// The head.
         head: i64,
     },
+    /// The engine refuses the block, and nothing of it is stored.
+    BlockRefused {
+        /// The block's first offset.
+        first: i64,
+        /// Its last offset.
+        last: i64,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -206,6 +215,11 @@ impl fmt::Display for Refusal {
                 f,
                 "the Kafka record at offset {head} is not the one that was stored: the topic was made anew"
             ),
+            Self::BlockRefused { first, last } => write!(
+                f,
+                "ClickHouse refuses offsets {first} to {last}, and would again: its message stands above; nothing of them \
+                 is stored"
+            ),
         }
     }
 }
@@ -231,6 +245,8 @@ enum State {
     Comparing(Option<Chain>),
     /// A block is awaited.
     Idle,
+    /// The chain is read again because the last reading grew old.
+    Refreshing,
     /// An insert is on its way.
     Inserting { block: Block, form: u32, doubt: Doubt },
     /// The chain is read after an insert.
@@ -275,12 +291,26 @@ impl Machine {
                 Ok(()) => self.next_block(false),
                 Err(refusal) => self.refuse(refusal),
             },
-            (State::Idle, Event::Ready(block)) if block.first == self.head + 1 && block.last >= block.first => {
+            (State::Idle, Event::Ready(block))
+                if block.first == self.head + 1 && block.last >= block.first =>
+            {
                 self.insert(block, 0, Doubt::None)
+            }
+            (State::Idle, Event::Aged) => {
+                self.state = State::Refreshing;
+                Action::ReadChain
+            }
+            (State::Refreshing, Event::Chain(chain)) => {
+                let before = self.head;
+                match self.inspect(chain) {
+                    Err(refusal) => self.refuse(refusal),
+                    Ok(()) if self.head > before => Action::ReadChain,
+                    Ok(()) => self.next_block(true),
+                }
             }
             (State::Inserting { block, form, doubt }, Event::Inserted(answer)) => match answer {
                 Answer::Stale => Action::ReadChain,
-                Answer::Ok | Answer::Unknown => {
+                Answer::Ok | Answer::Unknown | Answer::Refused => {
                     self.state = State::Looking { block, form, doubt, answer };
                     Action::ReadChain
                 }
@@ -291,7 +321,8 @@ impl Machine {
                     Err(refusal) => self.refuse(refusal),
                     // Something of this beginning is stored: ours, or another worker's of another length.
                     Ok(()) if self.head > before => {
-                        let ours = chain.is_some_and(|c| c.last == block.last && c.identity == block.identity);
+                        let ours =
+                            chain.is_some_and(|c| c.last == block.last && c.identity == block.identity);
                         if ours { self.next_block(true) } else { Action::ReadChain }
                     }
                     Ok(()) => self.nothing_stored(block, form, doubt, answer),
@@ -323,6 +354,9 @@ impl Machine {
         match (answer, doubt) {
             // Sending it again is safe: whatever is still on its way has the same token.
             (Answer::Unknown | Answer::Stale, _) => self.insert(block, form, Doubt::None),
+            (Answer::Refused, _) => {
+                self.refuse(Refusal::BlockRefused { first: block.first, last: block.last })
+            }
             (Answer::Ok, Doubt::SentAlone) => self.count(block, form, Doubt::CheckAlone),
             (Answer::Ok, Doubt::None | Doubt::AwaitQuiet | Doubt::CheckAlone) => {
                 self.count(block, form, Doubt::AwaitQuiet)

@@ -78,8 +78,19 @@ struct World {
 impl World {
     fn new(gaps: &[u8], workers: usize) -> Self {
         let mut offset = -1;
-        let log = gaps.iter().map(|gap| { offset += 1 + i64::from(*gap); offset }).collect();
-        Self { engine: Engine::default(), log, workers: (0..workers).map(|_| Worker::new()).collect(), runs: 0 }
+        let log = gaps
+            .iter()
+            .map(|gap| {
+                offset += 1 + i64::from(*gap);
+                offset
+            })
+            .collect();
+        Self {
+            engine: Engine::default(),
+            log,
+            workers: (0..workers).map(|_| Worker::new()).collect(),
+            runs: 0,
+        }
     }
 
     fn end(&self) -> i64 {
@@ -102,7 +113,14 @@ impl World {
                 Event::Log(LogView { start: 0, end, identity })
             }
             Action::NextBlock { from, .. } => {
-                let Some(&last) = self.log.iter().filter(|offset| **offset >= from).take(size).last() else { return };
+                if size == 5 {
+                    // Every now and then the permission is too old by the time that records come.
+                    worker.hear(Event::Aged);
+                    return;
+                }
+                let Some(&last) = self.log.iter().filter(|offset| **offset >= from).take(size).last() else {
+                    return;
+                };
                 let block = Block { first: from, last, identity: identity(last) };
                 worker.block = Some(block);
                 Event::Ready(block)
@@ -117,7 +135,9 @@ impl World {
             }
             Action::FindRunning { form } => {
                 let begin = worker.block.expect("a block was offered").first;
-                Event::Running(self.engine.running.iter().any(|run| run.block.first == begin && run.form == form))
+                Event::Running(
+                    self.engine.running.iter().any(|run| run.block.first == begin && run.form == form),
+                )
             }
             Action::Wait => Event::Waited,
             Action::Refuse(refusal) => panic!("nothing was lost, yet: {refusal}"),
@@ -320,17 +340,38 @@ fn a_block_that_does_not_follow_on_the_chain_is_not_inserted() {
 }
 
 #[test]
+fn a_block_that_the_engine_refuses_is_given_up_only_when_nothing_of_it_is_stored() {
+    let offered = || {
+        let mut machine = Machine::new(0);
+        machine.on(Event::Start);
+        machine.on(Event::Chain(None));
+        machine.on(Event::Log(LogView { start: 0, end: 10, identity: None }));
+        machine.on(Event::Ready(Block { first: 0, last: 9, identity: identity(9) }));
+        assert_eq!(machine.on(Event::Inserted(Answer::Refused)), Action::ReadChain);
+        machine
+    };
+    let refused = Action::Refuse(Refusal::BlockRefused { first: 0, last: 9 });
+    assert_eq!(offered().on(Event::Chain(None)), refused);
+    let stored = Chain { first: 0, last: 9, identity: identity(9), linked: true };
+    assert_eq!(offered().on(Event::Chain(Some(stored))), Action::NextBlock { from: 10, stored: true });
+}
+
+#[test]
 fn a_missing_part_is_refused() {
     let chain = Chain { first: 0, last: 9, identity: identity(9), linked: false };
     let log = LogView { start: 0, end: 10, identity: Some(identity(9)) };
     assert_eq!(taken_over(Some(chain), log), Action::Refuse(Refusal::ChainBroken { first: 0, last: 9 }));
     let chain = Chain { first: 4, linked: true, ..chain };
-    assert_eq!(taken_over(Some(chain), log), Action::Refuse(Refusal::WrongBeginning { first: 4, expected: 0 }));
+    assert_eq!(
+        taken_over(Some(chain), log),
+        Action::Refuse(Refusal::WrongBeginning { first: 4, expected: 0 })
+    );
 }
 
 #[test]
 fn a_table_that_lost_its_newest_blocks_or_all_of_them_is_refused() {
-    for (chain, now) in [(None, None), (Some(Chain { first: 0, last: 1, identity: identity(1), linked: true }), Some(1))]
+    for (chain, now) in
+        [(None, None), (Some(Chain { first: 0, last: 1, identity: identity(1), linked: true }), Some(1))]
     {
         let mut world = settled(5);
         let machine = &mut world.workers[0].machine;
@@ -343,7 +384,10 @@ fn a_table_that_lost_its_newest_blocks_or_all_of_them_is_refused() {
 fn a_topic_made_anew_is_refused_whether_it_is_shorter_or_longer() {
     let chain = Chain { first: 0, last: 9, identity: identity(9), linked: true };
     let log = |end, identity| LogView { start: 0, end, identity };
-    assert_eq!(taken_over(Some(chain), log(3, None)), Action::Refuse(Refusal::LogTooShort { head: 9, end: 3 }));
+    assert_eq!(
+        taken_over(Some(chain), log(3, None)),
+        Action::Refuse(Refusal::LogTooShort { head: 9, end: 3 })
+    );
     let other = Some(identity(77));
     assert_eq!(taken_over(Some(chain), log(30, other)), Action::Refuse(Refusal::AnotherLog { head: 9 }));
 }

@@ -1,0 +1,47 @@
+//! Records that cannot be stored: kept as they were, with the reason and their place.
+
+use crate::record::Poison;
+use proto::topics::dead;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::time::Duration;
+
+/// Writes the topic of dead letters.
+#[derive(Clone)]
+pub struct DeadLetters {
+    producer: FutureProducer,
+    topic: String,
+    source_topic: String,
+}
+
+impl DeadLetters {
+    /// A writer to `topic` for records of `source_topic`.
+    pub fn new(brokers: &str, topic: &str, source_topic: &str) -> Result<Self, KafkaError> {
+        let producer = service::kafka::client(brokers, "tidemark-dead-letters")
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", "10000")
+            .create()?;
+        Ok(Self { producer, topic: topic.to_owned(), source_topic: source_topic.to_owned() })
+    }
+
+    /// Keeps a record; returns once all in-sync replicas have it.
+    pub async fn keep(
+        &self,
+        partition: i32,
+        offset: i64,
+        payload: &[u8],
+        poison: &Poison,
+    ) -> Result<(), KafkaError> {
+        let source = format!("{}/{partition}/{offset}", self.source_topic);
+        let message = poison.to_string();
+        let headers = [(dead::REASON, poison.reason()), (dead::MESSAGE, &message), (dead::SOURCE, &source)]
+            .into_iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            });
+        let record = FutureRecord::to(&self.topic).key(&source).payload(payload).headers(headers);
+        self.producer.send(record, Duration::ZERO).await.map(drop).map_err(|(error, _)| error)
+    }
+}

@@ -1,0 +1,184 @@
+//! Generations: which databases are filled, and that each is the one that it was.
+//!
+//! A generation is known by its number, its database and the UUID of its table of samples, all written to `control.v1`
+//! when it was made. A table that is missing, or another one under the same name, is never silently made anew: its
+//! chains would begin at the log's start and hide what was lost.
+
+use accounts::control_log::{self, ControlWriter, LogError};
+use clickhouse::Client;
+use clickhouse::error::Error as StoreError;
+use proto::Message as _;
+use proto::control::{EntityKey, EntityKind, GENERATIONS_ID};
+use proto::topics::Topics;
+use proto::v1::{Entity, Generation, Generations, entity::Kind};
+use rdkafka::error::KafkaError;
+use std::collections::HashMap;
+
+use crate::log::Log;
+use crate::migrations;
+
+/// Too few tokens would be remembered to outlast a stalled writer.
+const LEAST_WINDOW: u64 = 10_000;
+
+/// Why there is no generation to write to.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerationError {
+    /// The control log could not be read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// ClickHouse did not do what was asked.
+    #[error("ClickHouse: {0}")]
+    Store(#[from] StoreError),
+    /// Kafka did not answer.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// Something is missing, or was made by other means.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Finds the generations, or makes the first.
+pub struct Generator<'a> {
+    /// Kafka.
+    pub brokers: &'a str,
+    /// The installation's topics.
+    pub topics: &'a Topics,
+    /// The installation's namespace.
+    pub namespace: &'a str,
+    /// Writes the control log.
+    pub writer: &'a ControlWriter,
+    /// ClickHouse, no database chosen.
+    pub client: &'a Client,
+}
+
+impl Generator<'_> {
+    /// The generation that is written and read; on a new installation it is made.
+    pub async fn current(&self) -> Result<Generation, GenerationError> {
+        let generation = match self.recorded().await? {
+            Some(generation) => generation,
+            None => {
+                self.make_first().await?;
+                // Whoever wrote first made it; all others follow.
+                self.recorded().await?.ok_or_else(|| {
+                    GenerationError::Refused("the new generation is not in the control log".to_owned())
+                })?
+            }
+        };
+        self.check(&generation).await?;
+        Ok(generation)
+    }
+
+    async fn recorded(&self) -> Result<Option<Generation>, GenerationError> {
+        let key = EntityKey { kind: EntityKind::Generations, id: GENERATIONS_ID.to_owned() };
+        let (events, _) = control_log::snapshot(self.brokers, self.topics).await?;
+        let Some(event) = events.into_iter().find(|event| event.key.as_ref() == Some(&key)) else {
+            return Ok(None);
+        };
+        let value = event.value.unwrap_or_default();
+        let entity =
+            Entity::decode(value.as_slice()).map_err(|error| LogError::Undecodable(event.offset, error))?;
+        let Some(Kind::Generations(all)) = entity.kind else { return Ok(None) };
+        Ok(all.generations.into_iter().find(|generation| generation.number == all.read))
+    }
+
+    async fn make_first(&self) -> Result<(), GenerationError> {
+        let database = database(self.namespace, 1);
+        migrations::apply(self.client, &database).await?;
+        let samples: u64 = self
+            .client
+            .clone()
+            .with_database(&database)
+            .query("SELECT count() FROM samples")
+            .fetch_one()
+            .await?;
+        if samples > 0 {
+            return Err(GenerationError::Refused(format!(
+                "the database {database} already holds samples, but the control log knows of no generation: either \
+                 {} was made anew (restore it), or the database is left from another installation (drop it, or choose \
+                 another --namespace)",
+                self.topics.control
+            )));
+        }
+        let bounds = Log::new(self.brokers, &self.topics.metrics).bounds().await?;
+        let begins: HashMap<i32, i64> =
+            bounds.into_iter().filter(|(_, start, _)| *start > 0).map(|(id, start, _)| (id, start)).collect();
+        let generation =
+            Generation { number: 1, table_uuid: self.table_uuid(&database).await?, database, begins };
+        let all = Generations { generations: vec![generation], read: 1, last_number: 1 };
+        // Two workers that start together make the same table, so what they write is the same.
+        self.writer.publish(&Entity { kind: Some(Kind::Generations(all)) }).await?;
+        Ok(())
+    }
+
+    /// Checks that the database is the one that was recorded, and that its table is fit for the protocol.
+    async fn check(&self, generation: &Generation) -> Result<(), GenerationError> {
+        let Generation { database, table_uuid, number, .. } = generation;
+        let found = self.table_uuid(database).await?;
+        if &found != table_uuid {
+            return Err(GenerationError::Refused(format!(
+                "the table {database}.samples of generation {number} is {}: it was {table_uuid} when the generation was \
+                 made. Its data is lost or elsewhere; nothing is written until it is restored, or rebuilt from Kafka",
+                if found.is_empty() { "missing".to_owned() } else { format!("another one ({found})") }
+            )));
+        }
+        migrations::apply(self.client, database).await?;
+        let (engine, partition_key): (String, String) = self
+            .client
+            .query(
+                "SELECT engine_full, partition_key FROM system.tables
+                 WHERE database = {database:String} AND name = 'samples'",
+            )
+            .param("database", database)
+            .fetch_one()
+            .await?;
+        let window = setting(&engine, "non_replicated_deduplication_window").unwrap_or(0);
+        if window < LEAST_WINDOW || partition_key != "partition" {
+            return Err(GenerationError::Refused(format!(
+                "{database}.samples must be partitioned by `partition` with non_replicated_deduplication_window of at \
+                 least {LEAST_WINDOW}; it is partitioned by `{partition_key}` with {window}. Without them inserts are \
+                 not stored exactly once"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Empty if there is no such table.
+    async fn table_uuid(&self, database: &str) -> Result<String, StoreError> {
+        let found: Option<String> = self
+            .client
+            .query(
+                "SELECT toString(uuid) FROM system.tables WHERE database = {database:String} AND name = 'samples'",
+            )
+            .param("database", database)
+            .fetch_optional()
+            .await?;
+        Ok(found.unwrap_or_default())
+    }
+}
+
+fn database(namespace: &str, number: u32) -> String {
+    if namespace.is_empty() {
+        format!("tidemark_g{number}")
+    } else {
+        format!("tidemark_{namespace}_g{number}")
+    }
+}
+
+/// The number that `name = …` has among a table's settings.
+fn setting(engine: &str, name: &str) -> Option<u64> {
+    let (_, rest) = engine.split_once(name)?;
+    rest.trim_start_matches([' ', '=']).split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_found_in_what_the_engine_prints() {
+        let engine = "MergeTree PARTITION BY partition ORDER BY x SETTINGS index_granularity = 8192, \
+                      non_replicated_deduplication_window = 100000";
+        assert_eq!(setting(engine, "non_replicated_deduplication_window"), Some(100_000));
+        assert_eq!(setting("MergeTree ORDER BY x", "non_replicated_deduplication_window"), None);
+    }
+}

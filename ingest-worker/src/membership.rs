@@ -1,0 +1,103 @@
+//! Which partitions this worker looks after: its place in the consumer group.
+//!
+//! Nothing is fetched here; the partitions are paused as soon as they come. Offsets are committed after the fact, so that
+//! the usual tools show the lag; nothing reads them.
+
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
+};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A change of what this worker looks after.
+#[derive(Debug)]
+pub enum Change {
+    /// These partitions came.
+    Assigned(Vec<i32>),
+    /// These went.
+    Revoked(Vec<i32>),
+}
+
+/// This worker's place in the group.
+#[derive(Clone)]
+pub struct Membership {
+    consumer: Arc<StreamConsumer<Context>>,
+    topic: String,
+}
+
+struct Context(mpsc::UnboundedSender<Change>);
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            // Nobody listens any more only when the process is leaving.
+            let _ = self.0.send(Change::Revoked(partitions(list)));
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            if let Err(error) = consumer.pause(list) {
+                tracing::warn!(%error, "could not pause the group's own fetching");
+            }
+            let _ = self.0.send(Change::Assigned(partitions(list)));
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(|element| element.partition()).collect()
+}
+
+impl Membership {
+    /// Joins `group`; changes come through the channel until `stop`.
+    pub fn join(
+        brokers: &str,
+        topic: &str,
+        group: &str,
+        stop: CancellationToken,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Change>), KafkaError> {
+        let (sender, changes) = mpsc::unbounded_channel();
+        let consumer: StreamConsumer<Context> = service::kafka::client(brokers, "tidemark-ingest")
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "1500")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest")
+            .create_with_context(Context(sender))?;
+        consumer.subscribe(&[topic])?;
+        let membership = Self { consumer: Arc::new(consumer), topic: topic.to_owned() };
+        let polled = membership.consumer.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    // Polling serves the rebalances; no record comes, for all is paused.
+                    message = polled.recv() => if let Err(error) = message {
+                        tracing::warn!(%error, "the consumer group reported an error");
+                    },
+                    () = stop.cancelled() => break,
+                }
+            }
+            polled.unsubscribe();
+        });
+        Ok((membership, changes))
+    }
+
+    /// Tells the group, for the eyes of people, that everything before `next` is stored.
+    pub fn show_progress(&self, partition: i32, next: i64) {
+        let mut place = TopicPartitionList::new();
+        let committed = place
+            .add_partition_offset(&self.topic, partition, Offset::Offset(next))
+            .and_then(|()| self.consumer.commit(&place, CommitMode::Async));
+        if let Err(error) = committed {
+            tracing::debug!(partition, %error, "progress was not shown");
+        }
+    }
+}

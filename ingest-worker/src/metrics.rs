@@ -1,0 +1,143 @@
+//! What the worker measures.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Names a Kafka partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartitionLabel {
+    partition: i32,
+}
+
+impl PartitionLabel {
+    /// The label of `partition`.
+    pub fn of(partition: i32) -> Self {
+        Self { partition }
+    }
+}
+
+/// The worker's metrics.
+pub struct Metrics {
+    /// Blocks that the chain shows.
+    pub blocks: Counter,
+    /// Metrics in them.
+    pub samples: Counter,
+    /// Metrics a block.
+    pub block_rows: Histogram,
+    /// How long an insert takes, however it ends.
+    pub insert_seconds: Histogram,
+    /// Age of the newest point of a block when it was found stored: from its receipt to being queryable.
+    pub newest_age_seconds: Histogram,
+    /// Inserts whose outcome had to be looked up.
+    pub unclear_inserts: Counter,
+    /// Attempts to reach ClickHouse or Kafka that failed and were repeated.
+    pub retries: Counter,
+    /// Records that could not be stored.
+    pub dead_letters: Family<PartitionLabel, Counter>,
+    lag: Family<PartitionLabel, Gauge>,
+    refused: Family<PartitionLabel, Gauge>,
+    owned: Gauge,
+    next: Mutex<HashMap<i32, i64>>,
+    reachable: service::health::Condition,
+}
+
+impl Metrics {
+    /// Registers them. `reachable` is the condition that ClickHouse answers.
+    pub fn new(registry: &mut Registry, reachable: service::health::Condition) -> Self {
+        reachable.set(true);
+        let registry = registry.sub_registry_with_prefix("ingest");
+        let metrics = Self {
+            blocks: Counter::default(),
+            samples: Counter::default(),
+            block_rows: Histogram::new(exponential_buckets(1.0, 4.0, 10)),
+            insert_seconds: Histogram::new(exponential_buckets(0.002, 2.0, 14)),
+            newest_age_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 16)),
+            unclear_inserts: Counter::default(),
+            retries: Counter::default(),
+            dead_letters: Family::default(),
+            lag: Family::default(),
+            refused: Family::default(),
+            owned: Gauge::default(),
+            next: Mutex::default(),
+            reachable,
+        };
+        registry.register("blocks", "Blocks stored", metrics.blocks.clone());
+        registry.register("samples", "Metrics stored", metrics.samples.clone());
+        registry.register("block_samples", "Metrics in a stored block", metrics.block_rows.clone());
+        let seconds = Unit::Seconds;
+        registry.register_with_unit(
+            "insert",
+            "Duration of inserts, however they ended",
+            seconds.clone(),
+            metrics.insert_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "newest_point_age",
+            "From the receipt of a block's newest point to its being queryable",
+            seconds,
+            metrics.newest_age_seconds.clone(),
+        );
+        registry.register(
+            "unclear_inserts",
+            "Inserts whose outcome had to be looked up",
+            metrics.unclear_inserts.clone(),
+        );
+        registry.register("retries", "Failed attempts that were repeated", metrics.retries.clone());
+        registry.register(
+            "dead_letters",
+            "Records that could not be stored and were kept aside",
+            metrics.dead_letters.clone(),
+        );
+        registry.register("lag_records", "Records in Kafka that are not stored yet", metrics.lag.clone());
+        registry.register(
+            "partition_refused",
+            "1 while a partition is refused because something is missing or unacceptable",
+            metrics.refused.clone(),
+        );
+        registry.register("partitions", "Partitions that this worker looks after", metrics.owned.clone());
+        metrics
+    }
+
+    /// How many partitions the worker looks after.
+    pub fn owned(&self, partitions: usize) {
+        self.owned.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+    }
+
+    /// Everything of `partition` before `next` is stored.
+    pub fn next_offset(&self, partition: i32, next: i64) {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, next);
+    }
+
+    /// The log's ends as they were just read.
+    pub fn log_ends(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        for (partition, end) in ends {
+            if let Some(next) = next.get(&partition) {
+                self.lag.get_or_create(&PartitionLabel::of(partition)).set((end - next).max(0));
+            }
+        }
+    }
+
+    /// Whether `partition` is refused.
+    pub fn refused(&self, partition: i32, refused: bool) {
+        self.refused.get_or_create(&PartitionLabel::of(partition)).set(i64::from(refused));
+    }
+
+    /// `partition` is another worker's now.
+    pub fn forget(&self, partition: i32) {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        self.lag.remove(&PartitionLabel::of(partition));
+        self.refused.remove(&PartitionLabel::of(partition));
+    }
+
+    /// Whether ClickHouse and Kafka answered the last time that they were asked.
+    pub fn store_reachable(&self, reachable: bool) {
+        self.reachable.set(reachable);
+    }
+}

@@ -1,0 +1,101 @@
+//! The rows of the table of samples, as `migrations/` defines it.
+
+use crate::block::Block;
+use clickhouse::Row;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// `samples.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+enum Kind {
+    Sample = 1,
+    Receipt = 2,
+    Marker = 3,
+}
+
+/// One row. Times are Unix milliseconds.
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct SampleRow<'a> {
+    kind: i8,
+    project_id: &'a str,
+    metric_id: &'a str,
+    idempotency_key: &'a str,
+    time: i64,
+    value: f64,
+    received_at: i64,
+    partition: i32,
+    offset: i64,
+    index: u16,
+    metric_name: &'a str,
+    unit: &'a str,
+    body_hash: String,
+    first_offset: i64,
+    last_offset: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    identity: Uuid,
+}
+
+impl<'a> SampleRow<'a> {
+    fn empty(kind: Kind, partition: i32) -> Self {
+        Self {
+            kind: kind as i8,
+            project_id: "",
+            metric_id: "",
+            idempotency_key: "",
+            time: 0,
+            value: 0.0,
+            received_at: 0,
+            partition,
+            offset: 0,
+            index: 0,
+            metric_name: "",
+            unit: "",
+            body_hash: String::new(),
+            first_offset: 0,
+            last_offset: 0,
+            identity: Uuid::nil(),
+        }
+    }
+}
+
+/// Every row of `block`: samples, then receipts, and the marker last.
+pub fn of(block: &Block, partition: i32) -> impl Iterator<Item = SampleRow<'_>> + Send {
+    let batches = block.batches.iter();
+    let samples = batches.clone().flat_map(move |(offset, batch)| {
+        // `record::read` lets no batch pass that has more samples than an index can count.
+        (0u16..).zip(&batch.samples).map(move |(index, sample)| SampleRow {
+            project_id: &batch.project_id,
+            metric_id: &sample.metric_id,
+            time: sample.timestamp_ms,
+            value: sample.value,
+            received_at: batch.received_at_ms,
+            offset: *offset,
+            index,
+            metric_name: sample.metric_name.as_deref().unwrap_or_default(),
+            unit: sample.unit.as_deref().unwrap_or_default(),
+            ..SampleRow::empty(Kind::Sample, partition)
+        })
+    });
+    let keyed = batches.filter(|(_, batch)| !batch.idempotency_key.is_empty());
+    let receipts = keyed.map(move |(offset, batch)| SampleRow {
+        project_id: &batch.project_id,
+        idempotency_key: &batch.idempotency_key,
+        time: batch.received_at_ms,
+        received_at: batch.received_at_ms,
+        offset: *offset,
+        body_hash: batch.body_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        identity: proto::batch_id(&batch.batch_id).unwrap_or_default(),
+        ..SampleRow::empty(Kind::Receipt, partition)
+    });
+    let marker = SampleRow {
+        time: block.newest_ms,
+        received_at: block.newest_ms,
+        offset: block.covers.last,
+        first_offset: block.covers.first,
+        last_offset: block.covers.last,
+        identity: block.covers.identity,
+        ..SampleRow::empty(Kind::Marker, partition)
+    };
+    samples.chain(receipts).chain(std::iter::once(marker))
+}
