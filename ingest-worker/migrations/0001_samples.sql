@@ -20,10 +20,10 @@ CREATE TABLE IF NOT EXISTS {database}.samples
     value           Float64 CODEC(Gorilla, ZSTD(1)),
     -- when the gateway had received the request
     received_at     DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    -- the place in the log: Kafka partition, offset, index within the batch; unique among samples
+    -- the place in the log: Kafka partition, offset, `index` within the batch; unique among samples
     partition       Int32 CODEC(ZSTD(1)),
     offset          Int64 CODEC(DoubleDelta, ZSTD(1)),
-    index           UInt16 CODEC(DoubleDelta, ZSTD(1)),
+    `index`           UInt16 CODEC(DoubleDelta, ZSTD(1)),
     -- as the client gave them; empty if it gave none
     metric_name     String CODEC(ZSTD(1)),
     unit            String CODEC(ZSTD(1)),
@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS {database}.samples
     (
         SELECT
             kind, project_id, metric_id, toStartOfHour(time), count(), sum(value), min(value), max(value),
-            argMax(value, (time, received_at, partition, offset, index)),
-            max((time, received_at, partition, offset, index))
+            argMax(value, (time, received_at, partition, offset, `index`)),
+            max((time, received_at, partition, offset, `index`))
         GROUP BY kind, project_id, metric_id, toStartOfHour(time)
     ),
 
@@ -57,9 +57,9 @@ CREATE TABLE IF NOT EXISTS {database}.samples
     (
         SELECT
             kind, project_id, metric_id, count(), min(received_at), max(received_at),
-            argMax(value, (time, received_at, partition, offset, index)),
-            argMaxIf(metric_name, (received_at, partition, offset, index), metric_name != ''),
-            argMaxIf(unit, (received_at, partition, offset, index), unit != '')
+            argMax(value, (time, received_at, partition, offset, `index`)),
+            argMaxIf(metric_name, (received_at, partition, offset, `index`), metric_name != ''),
+            argMaxIf(unit, (received_at, partition, offset, `index`), unit != '')
         GROUP BY kind, project_id, metric_id
     )
 )
@@ -72,6 +72,6 @@ SETTINGS
 
 -- What people and reports read.
 CREATE VIEW IF NOT EXISTS {database}.points AS
-SELECT project_id, metric_id, time, value, received_at, metric_name, unit, partition, offset, index
+SELECT project_id, metric_id, time, value, received_at, metric_name, unit, partition, offset, `index`
 FROM {database}.samples
 WHERE kind = 'sample';
