@@ -28,13 +28,15 @@ finish_job() {
     return "$status"
 }
 
-# run_job LABEL LOG COMMAND...: output into LOG; a line that tells the time and the newest line of the log is
-# redrawn each second on a terminal, printed every 15 seconds elsewhere. Failure shows the log's end and exits.
-run_job() {
-    local label=$1 log=$2 began next
+# run_job LABEL LOG COMMAND...: quietly, or the script ends.
+run_job() { try_job "$@" || exit 1; }
+
+# try_job LABEL LOG COMMAND... → its exit status. Output goes into LOG; a line that tells the time and the newest line
+# of the log is redrawn on a terminal, printed every 15 seconds elsewhere. Failure shows the log's end.
+try_job() {
+    local label=$1 log=$2 began next=15
     shift 2
     began=$(now_us)
-    next=15
     mkdir -p "$(dirname "$log")"
     start_job "$@" >"$log" 2>&1
     while kill -0 "$JOB" 2>/dev/null; do
@@ -47,12 +49,13 @@ run_job() {
         fi
     done
     [ ! -t 1 ] || printf '\r\033[K'
-    if ! finish_job; then
+    if finish_job; then
+        say_part "$label" "done in $(seconds_since "$began") s"
+    else
         printf 'error: %s failed\n' "$label" >&2
-        last_lines "$log" 30
-        exit 1
+        last_lines "$log" 40
+        return 1
     fi
-    say_part "$label" "done in $(seconds_since "$began") s"
 }
 
 # run_job_aloud COMMAND...: output goes where the script's own goes. → its exit status.

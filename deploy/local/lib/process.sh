@@ -37,25 +37,36 @@ is_current() {
 }
 
 # start_detached PART PROGRAM COMMAND...: in a session of its own, with no descriptor of ours, output into its log.
+# Words NAME=VALUE before the command are its environment: secrets must not be seen in arguments.
 start_detached() {
     local part=$1 program=$2 digest
     shift 2
     digest=$(digest_of "$program" "$@")
     mkdir -p "$STATE/pids" "$STATE/started" "$STATE/logs"
+    keep_log_small "$STATE/logs/$part.log"
     printf -- '---- started %(%FT%T%z)T ----\n' -1 >>"$STATE/logs/$part.log"
     (
         trap - EXIT INT TERM HUP
         close_all_but_standard
-        cd "$STATE"
+        cd "$STATE" || exit 1
         # exec keeps the pid, and setsid does not fork, for a child started here leads no process group.
-        birth=$(birth_of "$BASHPID")
-        printf '%s\n%s\n' "$birth" "$digest" >"$STATE/started/$part"
-        echo "$BASHPID" >"$STATE/pids/$part.new"
+        self=$BASHPID
+        printf '%s\n%s\n' "$(birth_of "$self")" "$digest" >"$STATE/started/$part"
+        echo "$self" >"$STATE/pids/$part.new"
         mv -f "$STATE/pids/$part.new" "$STATE/pids/$part"
+        while [[ $1 =~ ^[A-Z_]+= ]]; do
+            export "${1?}"
+            shift
+        done
         exec setsid "$@"
     ) </dev/null >>"$STATE/logs/$part.log" 2>&1 &
-    # Not ours to wait for at the end; a dead one is still seen, by its birth.
+    disown
     wait_for_pid_file "$part" "$!"
+}
+
+# One older log is kept; a part that runs for months is somebody else's to rotate.
+keep_log_small() {
+    if [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt 20000000 ]; then mv -f "$1" "$1.1"; fi
 }
 
 close_all_but_standard() {
@@ -76,24 +87,18 @@ wait_for_pid_file() {
     die "$1 could not be started" "Is $STATE writable?"
 }
 
-# wait_until_ready PART SECONDS PROBE...: a part that dies, or does not get ready in time, ends the script.
-wait_until_ready() {
-    local part=$1 limit=$2 began
-    shift 2
-    began=$(now_us)
-    until "$@" >/dev/null 2>&1; do
-        if ! is_running "$part"; then
-            printf 'error: %s stopped while starting\n' "$part" >&2
-            last_lines "$STATE/logs/$part.log"
-            exit 1
-        fi
-        if [ $(( ($(now_us) - began) / 1000000 )) -ge "$limit" ]; then
-            printf 'error: %s is not ready after %s s\n' "$part" "$limit" >&2
-            last_lines "$STATE/logs/$part.log"
-            exit 1
-        fi
-        sleep 0.1
-    done
+# give_up_if_dead PART, give_up_if_late PART BEGAN_US SECONDS: a part that will not get ready ends the script.
+give_up_if_dead() {
+    is_running "$1" && return 0
+    printf 'error: %s stopped while starting\n' "$1" >&2
+    last_lines "$STATE/logs/$1.log"
+    exit 1
+}
+give_up_if_late() {
+    [ $(( ($(now_us) - $2) / 1000000 )) -ge "$3" ] || return 0
+    printf 'error: %s is not ready after %s s\n' "$1" "$3" >&2
+    last_lines "$STATE/logs/$1.log"
+    exit 1
 }
 
 # stop_part PART: asks, waits as long as that part may need, and only then kills it: all of them survive that.

@@ -53,8 +53,9 @@ load_settings() {
     for name in "${PORT_NAMES[@]}"; do
         value=${!name:-$(read_value "$STATE/settings" "$name")}
         value=${value:-${DEFAULT_PORT[$name]}}
-        [[ $value =~ ^[1-9][0-9]{0,4}$ ]] && [ "$value" -le 65535 ] ||
+        if ! [[ $value =~ ^[1-9][0-9]{0,4}$ ]] || [ "$value" -gt 65535 ]; then
             die "$name is '$value', which is no port" "A port is a number from 1 to 65535."
+        fi
         printf -v "$name" '%s' "$value"
     done
     refuse_a_port_used_twice
