@@ -1,0 +1,87 @@
+//! One worker that catches up: rows a second, and CPU a row.
+
+use e2e::{Installation, Result};
+use proto::encode::{BatchRef, SampleRef};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use std::time::{Duration, Instant};
+
+const BATCH: u64 = 100;
+const SERIES: u64 = 1_000;
+
+/// Fills the topic while no worker runs, then starts one and watches.
+pub async fn run(metrics: u64) -> Result<()> {
+    let mut installation = Installation::start("bench", 0, 1).await?;
+    installation.workers.clear();
+    eprintln!("writing a backlog of {metrics} metrics");
+    let topic = installation.topics().metrics;
+    tokio::task::spawn_blocking(move || fill(&topic, metrics)).await??;
+    let begun = Instant::now();
+    installation.add_worker()?;
+    let clickhouse = installation.clickhouse()?;
+    let mut first = None;
+    let stored = loop {
+        let stored: u64 = clickhouse.query("SELECT count() FROM points").fetch_one().await?;
+        if stored > 0 && first.is_none() {
+            first = Some((stored, Instant::now()));
+        }
+        if stored >= metrics {
+            break stored;
+        }
+        eprint!("\r{stored} of {metrics} in {:.0} s", begun.elapsed().as_secs_f64());
+        if begun.elapsed() > Duration::from_secs(600) {
+            return Err("the backlog was not gone within 600 s".into());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    eprintln!();
+    let (already, since) = first.unwrap_or((0, begun));
+    let seconds = since.elapsed().as_secs_f64();
+    let cpu = installation.workers[0].cpu()?.as_secs_f64();
+    println!("backlog: {stored} metrics in batches of {BATCH}, {SERIES} series, one worker, 4 partitions");
+    println!("| rows/s | worker CPU µs/row | from start to done s |\n|---|---|---|");
+    println!(
+        "| {:.0} | {:.2} | {:.1} |",
+        (stored - already) as f64 / seconds,
+        cpu * 1e6 / stored as f64,
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn fill(topic: &str, metrics: u64) -> Result<()> {
+    let producer: ThreadedProducer<_> =
+        service::kafka::client(&e2e::installation::part("KAFKA_BROKERS")?, "bench")
+            .set("acks", "all")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "20")
+            .create()?;
+    let ids: Vec<String> = (0..SERIES).map(|series| format!("metric_{series}")).collect();
+    let now = accounts::now_ms();
+    for batch in 0..metrics / BATCH {
+        let payload = BatchRef {
+            batch_id: uuid::Uuid::now_v7(),
+            project_id: "prj_bench",
+            connection_id: "con_bench",
+            received_at_ms: now,
+            idempotency: None,
+            samples: (0..BATCH).map(|index| SampleRef {
+                metric_id: &ids[((batch * BATCH + index) % SERIES) as usize],
+                metric_name: None,
+                value: index as f64,
+                unit: Some("ms"),
+                timestamp_ms: now - 1_000 * i64::try_from(batch % 86_400).unwrap_or(0),
+            }),
+        }
+        .encode();
+        let mut record: BaseRecord<'_, (), _> = BaseRecord::to(topic).payload(&payload);
+        while let Err((error, again)) = producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(error.into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            record = again;
+        }
+    }
+    Ok(producer.flush(Duration::from_secs(60))?)
+}

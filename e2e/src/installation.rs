@@ -1,0 +1,119 @@
+//! One installation of the product: its services, in a namespace of its own.
+
+use crate::process::{Process, free_port};
+use crate::{Client, Result};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// The token that may create projects in every test installation.
+pub const OPERATOR_TOKEN: &str = "operator-token-of-a-test";
+
+/// An installation. Its services end with it.
+pub struct Installation {
+    /// Its namespace in Kafka, Redis and ClickHouse.
+    pub namespace: String,
+    /// Where its logs are.
+    pub directory: PathBuf,
+    /// The gateways.
+    pub gateways: Vec<Process>,
+    /// The workers.
+    pub workers: Vec<Process>,
+    /// The query service.
+    pub query: Process,
+    gateway_urls: Vec<String>,
+    query_url: String,
+}
+
+impl Installation {
+    /// Starts an installation with so many gateways and workers, and waits until all are ready.
+    pub async fn start(name: &str, gateways: usize, workers: usize) -> Result<Self> {
+        let namespace = format!("{name}_{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+        let directory = crate::process::binary("gateway")?.with_file_name("e2e-logs").join(&namespace);
+        std::fs::create_dir_all(&directory)?;
+        let mut gateway_urls = Vec::new();
+        let mut started = Vec::new();
+        for index in 0..gateways {
+            let listen = format!("127.0.0.1:{}", free_port()?);
+            let settings = settings(&namespace, &[("LISTEN", &listen)])?;
+            started.push(Process::start("gateway", &format!("gateway-{index}"), &directory, settings)?);
+            gateway_urls.push(format!("http://{listen}"));
+        }
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let webhook = format!(
+            "{}/api/webhooks/custom",
+            gateway_urls.first().map_or("http://127.0.0.1:8080", |url| url)
+        );
+        let query_settings = settings(
+            &namespace,
+            &[("LISTEN", &listen), ("OPERATOR_TOKEN", OPERATOR_TOKEN), ("WEBHOOK_URL", &webhook)],
+        )?;
+        let query = Process::start("query-api", "query-api", &directory, query_settings)?;
+        let mut installation = Self {
+            namespace,
+            directory,
+            gateways: started,
+            workers: Vec::new(),
+            query,
+            gateway_urls,
+            query_url: format!("http://{listen}"),
+        };
+        for _ in 0..workers {
+            installation.add_worker()?;
+        }
+        for process in installation.workers.iter_mut().chain(&mut installation.gateways) {
+            process.ready().await?;
+        }
+        if workers > 0 {
+            // Without a worker nobody fills Redis, and nothing is believed.
+            installation.query.ready().await?;
+        }
+        Ok(installation)
+    }
+
+    /// Starts one more worker.
+    pub fn add_worker(&mut self) -> Result<&mut Process> {
+        let label = format!("ingest-worker-{}", self.workers.len());
+        let worker =
+            Process::start("ingest-worker", &label, &self.directory, settings(&self.namespace, &[])?)?;
+        self.workers.push(worker);
+        self.workers.last_mut().ok_or_else(|| "no worker".into())
+    }
+
+    /// A client of its HTTP interfaces.
+    pub fn client(&self) -> Client {
+        Client::new(self.gateway_urls.clone(), self.query_url.clone())
+    }
+
+    /// The name of one of its topics.
+    pub fn topics(&self) -> proto::topics::Topics {
+        proto::topics::Topics::new(&self.namespace)
+    }
+
+    /// The database of its first generation.
+    pub fn database(&self) -> String {
+        format!("tidemark_{}_g1", self.namespace)
+    }
+
+    /// ClickHouse, with its database chosen.
+    pub fn clickhouse(&self) -> Result<clickhouse::Client> {
+        Ok(clickhouse::Client::default().with_url(part("CLICKHOUSE_URL")?).with_database(self.database()))
+    }
+}
+
+/// The address of a part; the failure says how to get one.
+pub fn part(name: &str) -> Result<String> {
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set: run deploy/local/test, which starts the parts").into())
+}
+
+fn settings(namespace: &str, more: &[(&str, &str)]) -> Result<HashMap<String, String>> {
+    let mut settings = HashMap::from([
+        ("NAMESPACE".to_owned(), namespace.to_owned()),
+        ("OPS_LISTEN".to_owned(), format!("127.0.0.1:{}", free_port()?)),
+    ]);
+    for name in ["KAFKA_BROKERS", "REDIS_URL", "CLICKHOUSE_URL"] {
+        settings.insert(name.to_owned(), part(name)?);
+    }
+    settings.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    Ok(settings)
+}
