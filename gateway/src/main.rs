@@ -1,1 +1,131 @@
-fn main() {}
+//! Wires the gateway up, runs it, and stops it in order: not ready, requests in flight answered, records flushed.
+
+use accounts::keys::{KeyCache, KeyCacheSettings};
+use clap::Parser;
+use gateway::Gateway;
+use gateway::kafka::{self, Preparation};
+use gateway::metrics::Metrics;
+use gateway::publish::KafkaPublisher;
+use gateway::settings::{Arguments, Settings};
+use hyper::service::service_fn;
+use prometheus_client::registry::Registry;
+use proto::topics::Topics;
+use service::health::{Condition, Health, Watch};
+use service::kafka::TopicError;
+use service::{http, logs, ops, settings, stop};
+use std::convert::Infallible;
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+/// How long deliveries may stand still before the process counts as stuck. The producer reports each one, delivered or
+/// not, long before.
+const STUCK: Duration = Duration::from_secs(180);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.openapi {
+        // A reader that has seen enough is no fault.
+        let _ = writeln!(std::io::stdout(), "{}", gateway::openapi::text());
+        return ExitCode::SUCCESS;
+    }
+    let validate = arguments.common.validate;
+    let settings = match settings::resolve(arguments.check(), validate) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    logs::init(&settings.common.log);
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(settings)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the gateway cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let stop = stop::on_signal()?;
+    let clients = http::bind(settings.listen, "--listen").await?;
+    let operators = http::bind(settings.ops_listen, "--ops-listen").await?;
+
+    let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
+    metrics.register(&mut registry);
+    // Before anybody can ask: what has no conditions is ready.
+    let (kafka_reached, redis_reached) = (health.condition("kafka"), health.condition("redis"));
+    let deliveries = health.watch("deliveries", STUCK);
+    let ops_stop = CancellationToken::new();
+    let ops = tokio::spawn(ops::serve(operators, health.clone(), Arc::new(registry), ops_stop.clone()));
+
+    let common = &settings.common;
+    let topics = Topics::new(&common.namespace);
+    let cache = KeyCacheSettings { outage_grace: settings.key_outage_grace, ..KeyCacheSettings::default() };
+    let keys = KeyCache::start(&common.redis_url, &common.namespace, cache, ops_stop.clone())?;
+    let publisher = Arc::new(KafkaPublisher::new(
+        &common.kafka_brokers,
+        topics.metrics.clone(),
+        settings.delivery_timeout,
+        metrics.clone(),
+    )?);
+    let preparation = Preparation {
+        brokers: common.kafka_brokers.clone(),
+        topics,
+        allow_single_replica: settings.allow_single_replica,
+    };
+    watch_readiness(health, redis_reached, keys.clone(), stop.clone());
+
+    let gateway =
+        Arc::new(Gateway { keys, publisher: publisher.clone(), body_times: settings.body_times, metrics });
+    let service = move |_| {
+        let gateway = gateway.clone();
+        service_fn(move |request| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+        })
+    };
+    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the gateway runs");
+    let serving = http::serve(clients, service, stop, stop::GRACE);
+    let result = tokio::select! {
+        () = serving => Ok(()),
+        error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error),
+    };
+    let _ = spawn_blocking(move || publisher.flush(settings.delivery_timeout)).await;
+    ops_stop.cancel();
+    let _ = ops.await;
+    Ok(result?)
+}
+
+/// Runs until Kafka turns out to be unfit.
+async fn keep_kafka(
+    preparation: Preparation,
+    publisher: Arc<KafkaPublisher>,
+    reachable: Condition,
+    deliveries: Watch,
+) -> TopicError {
+    if let Err(error) = kafka::open(preparation, &publisher).await {
+        return error;
+    }
+    match kafka::watch(publisher, reachable, deliveries).await {}
+}
+
+/// Ready while keys can be looked up, and not from the moment of the stop.
+fn watch_readiness(health: Health, redis: Condition, keys: KeyCache, stop: CancellationToken) {
+    tokio::spawn(async move {
+        loop {
+            redis.set(keys.connected());
+            tokio::select! {
+                () = stop.cancelled() => break health.stop(),
+                () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            }
+        }
+    });
+}

@@ -1,0 +1,164 @@
+//! The way of a request, from top to bottom: head, key, body, batch, Kafka, answer. The first that fails answers.
+//!
+//! Every request has exactly one outcome, which is counted: accepted, one of the errors, or abandoned by its client.
+
+use crate::error::{Reject, Unavailable};
+use crate::metrics::Metrics;
+use crate::parse;
+use crate::publish::{NotPublished, Publish, Record};
+use crate::request::body::{BodyTimes, RequestBody};
+use crate::request::head;
+use crate::request::id::RequestId;
+use accounts::Scope;
+use accounts::keys::{AuthError, Key, KeyCache};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use proto::encode::BatchRef;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Where it is known which keys are good.
+pub trait Keys: Send + Sync + 'static {
+    /// The key that `token` is.
+    fn authenticate(&self, token: &str) -> impl Future<Output = Result<Arc<Key>, AuthError>> + Send;
+}
+
+impl Keys for KeyCache {
+    fn authenticate(&self, token: &str) -> impl Future<Output = Result<Arc<Key>, AuthError>> + Send {
+        self.authenticate(token)
+    }
+}
+
+/// What requests are handled with.
+pub struct Gateway<K, P> {
+    /// Who may send.
+    pub keys: K,
+    /// Where batches go.
+    pub publisher: P,
+    /// How long a body may take.
+    pub body_times: BodyTimes,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// What a 200 says.
+struct Accepted {
+    metrics: usize,
+    batch_id: Uuid,
+    received_at_ms: i64,
+}
+
+impl<K: Keys, P: Publish> Gateway<K, P> {
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let request_id = RequestId::next();
+        let outcome = self.metrics.begin();
+        let (parts, incoming) = request.into_parts();
+        let mut body = RequestBody::new(&parts.headers, incoming);
+        let result = self.ingest(&parts, &mut body).await;
+        let close = body.dismiss();
+        match &result {
+            Ok(accepted) => outcome.accepted(accepted.metrics),
+            Err(reject) => {
+                tracing::debug!(%request_id, code = reject.code(), "refused a request");
+                outcome.refused(reject.code());
+            }
+        }
+        answer(&result, request_id, close)
+    }
+
+    async fn ingest(&self, parts: &Parts, body: &mut RequestBody) -> Result<Accepted, Reject> {
+        let head = head::check(parts)?;
+        let key = self.key(parts).await?;
+        let sent = body.read(self.body_times).await?;
+        self.metrics.body_wire_bytes.inc_by(sent.len() as u64);
+        let decoded = head.encoding.decode(sent)?;
+        self.metrics.body_decoded_bytes.inc_by(decoded.len() as u64);
+
+        let received_at_ms = accounts::now_ms();
+        let batch = parse::batch(&decoded, received_at_ms)?;
+        if *batch.project_id != *key.project_id {
+            return Err(Reject::ProjectMismatch(key.project_id.clone()));
+        }
+        let batch_id = Uuid::now_v7();
+        let payload = BatchRef {
+            batch_id,
+            project_id: &key.project_id,
+            connection_id: &key.connection_id,
+            received_at_ms,
+            idempotency: head.idempotency_key.map(|key| (key, Sha256::digest(&decoded).into())),
+            samples: batch.samples.iter().map(|sample| sample.as_ref(received_at_ms)),
+        }
+        .encode();
+        let record =
+            Record { project_id: &key.project_id, idempotency_key: head.idempotency_key, payload: &payload };
+        self.publisher.publish(record).await.map_err(|error| Reject::Unavailable(error.into()))?;
+        Ok(Accepted { metrics: batch.samples.len(), batch_id, received_at_ms })
+    }
+
+    async fn key(&self, parts: &Parts) -> Result<Arc<Key>, Reject> {
+        let token = head::bearer(&parts.headers)?;
+        let key = self.keys.authenticate(token).await.map_err(|error| match error {
+            AuthError::Unknown => Reject::InvalidKey,
+            AuthError::Revoked => Reject::RevokedKey,
+            AuthError::Unavailable => Reject::Unavailable(Unavailable::Keys),
+        })?;
+        if key.scopes.allows(Scope::Ingest) { Ok(key) } else { Err(Reject::InsufficientScope) }
+    }
+}
+
+impl From<NotPublished> for Unavailable {
+    fn from(error: NotPublished) -> Self {
+        match error {
+            NotPublished::NotConnected | NotPublished::QueueFull => Unavailable::NotSent,
+            NotPublished::TimedOut | NotPublished::Failed => Unavailable::NotAcknowledged,
+        }
+    }
+}
+
+impl Accepted {
+    fn body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(128);
+        let Self { metrics, batch_id, received_at_ms } = self;
+        // Writing to memory does not fail.
+        let _ = write!(
+            body,
+            r#"{{"success":true,"accepted":{metrics},"batchId":"{batch_id}","receivedAt":{received_at_ms}}}"#
+        );
+        body
+    }
+}
+
+fn answer(result: &Result<Accepted, Reject>, request_id: RequestId, close: bool) -> Response<Full<Bytes>> {
+    let body = match result {
+        Ok(accepted) => accepted.body(),
+        Err(reject) => reject.body(request_id),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::from_bytes(&request_id.digits()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Err(reject) = result {
+        if let Some((name, value)) = reject.header() {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(seconds) = reject.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        *response.status_mut() = reject.status();
+    }
+    response
+}

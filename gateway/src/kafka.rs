@@ -1,0 +1,103 @@
+//! Keeps the publisher's side of Kafka: makes and checks the topics at the start, then watches that Kafka is there.
+
+use crate::publish::KafkaPublisher;
+use proto::topics::{COMPACTED, KEPT, METRICS_PARTITIONS, Topics};
+use service::health::{Condition, Watch};
+use service::kafka::{TopicError, TopicSpec, check_replicas, ensure_topics};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::sleep;
+
+/// How long Kafka may take to describe a topic.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two looks at Kafka.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two tries to prepare the topics.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// What the topics need.
+#[derive(Debug, Clone)]
+pub struct Preparation {
+    /// Kafka.
+    pub brokers: String,
+    /// The installation's topics.
+    pub topics: Topics,
+    /// Whether an acknowledgement may mean a single copy on a cluster.
+    pub allow_single_replica: bool,
+}
+
+/// Makes the topics, checks them, and opens the publisher, trying until Kafka is there. The error is one that waiting
+/// does not mend: the topics are not fit for what an acknowledgement promises.
+pub async fn open(preparation: Preparation, publisher: &Arc<KafkaPublisher>) -> Result<(), TopicError> {
+    loop {
+        let (task, publisher) = (preparation.clone(), publisher.clone());
+        // Kafka's client blocks in places; here no request waits behind it.
+        let runtime = tokio::runtime::Handle::current();
+        match flat(spawn_blocking(move || runtime.block_on(prepare(task, &publisher))).await) {
+            Ok(()) => return Ok(()),
+            Err(error @ TopicError::TooFewReplicas(..)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the topics are not ready; trying again");
+                sleep(TRY_EVERY).await;
+            }
+        }
+    }
+}
+
+async fn prepare(preparation: Preparation, publisher: &KafkaPublisher) -> Result<(), TopicError> {
+    let Preparation { brokers, topics, allow_single_replica } = preparation;
+    let spec = |name: &str, partitions, config: &[_]| TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        config: config.to_vec(),
+    };
+    let specs = [
+        spec(&topics.metrics, METRICS_PARTITIONS, &KEPT),
+        spec(&topics.control, 1, &COMPACTED),
+        spec(&topics.dead, 1, &KEPT),
+    ];
+    ensure_topics(&brokers, &specs).await?;
+    if !allow_single_replica {
+        check_replicas(&brokers, &topics.metrics).await?;
+    }
+    let partitions = publisher.partitions(METADATA_TIMEOUT)?;
+    publisher.open(partitions);
+    tracing::info!(topic = topics.metrics, partitions, "batches go to Kafka");
+    Ok(())
+}
+
+/// For ever: says whether Kafka answers, and whether deliveries move.
+pub async fn watch(publisher: Arc<KafkaPublisher>, reachable: Condition, deliveries: Watch) -> Infallible {
+    let (mut was_reachable, mut last_reports) = (false, None);
+    loop {
+        let asked = publisher.clone();
+        let partitions =
+            flat(spawn_blocking(move || asked.partitions(METADATA_TIMEOUT).map_err(Into::into)).await);
+        match &partitions {
+            Ok(_) if !was_reachable => tracing::info!("Kafka is reached"),
+            Err(error) if was_reachable => tracing::warn!(%error, "Kafka is not reached"),
+            _ => {}
+        }
+        was_reachable = partitions.is_ok();
+        reachable.set(was_reachable);
+        match publisher.progress() {
+            (0, _) => {
+                last_reports = None;
+                deliveries.idle();
+            }
+            (_, reports) if last_reports != Some(reports) => {
+                last_reports = Some(reports);
+                deliveries.progress();
+            }
+            _ => {}
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A panic of ours within the blocking part counts as Kafka not answering: it is in the log, and the next try is new.
+fn flat<T>(result: Result<Result<T, TopicError>, JoinError>) -> Result<T, TopicError> {
+    result.unwrap_or_else(|_| Err(TopicError::Kafka(rdkafka::error::KafkaError::Canceled)))
+}

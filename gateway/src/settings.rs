@@ -1,0 +1,129 @@
+//! The gateway's settings. `--help` is their reference.
+
+use crate::request::body::BodyTimes;
+use service::settings::{Common, Faults, SettingsError};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The command line.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(
+    name = "gateway",
+    version,
+    about = "Takes batches of metrics over HTTP and answers once Kafka has them"
+)]
+pub struct Arguments {
+    /// Where clients send metrics: address and port.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: String,
+    /// Where health and metrics are served: address and port. Keep it off the public side.
+    #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9080", value_name = "ADDRESS")]
+    pub ops_listen: String,
+    /// How long Kafka may take to acknowledge a batch, 1s to 2m; then the answer is 503.
+    #[arg(long, env = "DELIVERY_TIMEOUT", default_value = "5s", value_name = "DURATION")]
+    pub delivery_timeout: String,
+    /// How long a body may stand still, 1s to 5m; then the answer is 408.
+    #[arg(long, env = "BODY_TIMEOUT", default_value = "10s", value_name = "DURATION")]
+    pub body_timeout: String,
+    /// How long a body may take in all, 1s to 1h; then the answer is 408.
+    #[arg(long, env = "BODY_TOTAL_TIMEOUT", default_value = "60s", value_name = "DURATION")]
+    pub body_total_timeout: String,
+    /// How long keys that are known go on while Redis cannot be reached, 0s to 1h; then the answer is 503. In that time
+    /// a revoked key may still be accepted.
+    #[arg(long, env = "KEY_OUTAGE_GRACE", default_value = "60s", value_name = "DURATION")]
+    pub key_outage_grace: String,
+    /// Run on a cluster although a batch may be acknowledged by a single replica: one lost broker may then lose
+    /// acknowledged data.
+    #[arg(long, env = "ALLOW_SINGLE_REPLICA")]
+    pub allow_single_replica: bool,
+    /// Print the OpenAPI description of the HTTP interface and exit.
+    #[arg(long)]
+    pub openapi: bool,
+    /// What all services share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients send metrics.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub ops_listen: SocketAddr,
+    /// How long Kafka may take to acknowledge.
+    pub delivery_timeout: Duration,
+    /// How long a body may take.
+    pub body_times: BodyTimes,
+    /// How long known keys outlive Redis.
+    pub key_outage_grace: Duration,
+    /// Whether one replica is enough on a cluster.
+    pub allow_single_replica: bool,
+    /// What all services share.
+    pub common: Common,
+}
+
+impl Arguments {
+    /// The settings, or all that is wrong with them.
+    pub fn check(self) -> Result<Settings, SettingsError> {
+        let mut faults = Faults::default();
+        let seconds = Duration::from_secs;
+        self.common.check(&mut faults);
+        let settings = Settings {
+            listen: faults.address("--listen", &self.listen),
+            ops_listen: faults.address("--ops-listen", &self.ops_listen),
+            delivery_timeout: faults.duration(
+                "--delivery-timeout",
+                &self.delivery_timeout,
+                seconds(1)..=seconds(120),
+            ),
+            body_times: BodyTimes {
+                idle: faults.duration("--body-timeout", &self.body_timeout, seconds(1)..=seconds(300)),
+                total: faults.duration(
+                    "--body-total-timeout",
+                    &self.body_total_timeout,
+                    seconds(1)..=seconds(3600),
+                ),
+            },
+            key_outage_grace: faults.duration(
+                "--key-outage-grace",
+                &self.key_outage_grace,
+                seconds(0)..=seconds(3600),
+            ),
+            allow_single_replica: self.allow_single_replica,
+            common: self.common,
+        };
+        faults.into_result(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let settings = Arguments::parse_from(["gateway"]).check().expect("the defaults are valid");
+        assert_eq!(settings.delivery_timeout, Duration::from_secs(5));
+        assert_eq!(settings.body_times.idle, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn every_wrong_setting_is_named_at_once() {
+        let wrong = [
+            ("--listen", "8080"),
+            ("--ops-listen", "here"),
+            ("--delivery-timeout", "0s"),
+            ("--body-timeout", "soon"),
+            ("--body-total-timeout", "2h"),
+            ("--key-outage-grace", "-1s"),
+        ];
+        let arguments = wrong.iter().map(|(setting, value)| format!("{setting}={value}"));
+        let arguments = Arguments::parse_from(["gateway".to_owned()].into_iter().chain(arguments));
+        let message = arguments.check().expect_err("all are wrong").to_string();
+        for (setting, _) in wrong {
+            assert!(message.contains(setting), "{setting} is missing in: {message}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A gateway on a port of its own, and a client that sends exactly the bytes it is told to.
+
+use accounts::keys::{AuthError, Key};
+use accounts::{Scope, Scopes};
+use gateway::Gateway;
+use gateway::handle::Keys;
+use gateway::metrics::Metrics;
+use gateway::publish::{NotPublished, Publish, Record};
+use gateway::request::body::BodyTimes;
+use hyper::service::service_fn;
+use proto::Message;
+use proto::v1::MetricBatch;
+use serde_json::Value;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub const PATH: &str = "/api/webhooks/custom";
+
+/// Keys by their names: `good`, `reader`, `revoked`, `away`; every other token is unknown.
+struct FakeKeys;
+
+impl Keys for FakeKeys {
+    async fn authenticate(&self, token: &str) -> Result<Arc<Key>, AuthError> {
+        let key = |scope| {
+            Ok(Arc::new(Key {
+                key_id: "key_a".into(),
+                project_id: "prj_a".into(),
+                connection_id: "con_a".into(),
+                scopes: Scopes::new([scope]),
+            }))
+        };
+        match token {
+            "good" => key(Scope::Ingest),
+            "reader" => key(Scope::Manage),
+            "revoked" => Err(AuthError::Revoked),
+            "away" => Err(AuthError::Unavailable),
+            _ => Err(AuthError::Unknown),
+        }
+    }
+}
+
+/// A record's idempotency key and its batch.
+pub type Published = (Option<String>, MetricBatch);
+
+/// Keeps what it is given, or fails as it is told.
+#[derive(Clone, Default)]
+pub struct FakeKafka {
+    pub records: Arc<Mutex<Vec<Published>>>,
+    pub failure: Arc<Mutex<Option<NotPublished>>>,
+}
+
+impl Publish for FakeKafka {
+    async fn publish(&self, record: Record<'_>) -> Result<(), NotPublished> {
+        if let Some(failure) = *self.failure.lock().expect("no test panics while holding it") {
+            return Err(failure);
+        }
+        let batch = MetricBatch::decode(record.payload).expect("the gateway writes what the contract says");
+        assert_eq!(record.project_id, batch.project_id);
+        let key = record.idempotency_key.map(str::to_owned);
+        self.records.lock().expect("no test panics while holding it").push((key, batch));
+        Ok(())
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub kafka: FakeKafka,
+    _stop: DropGuard,
+}
+
+/// A gateway that waits long enough for any body.
+pub async fn server() -> Server {
+    server_with(BodyTimes { idle: Duration::from_secs(60), total: Duration::from_secs(60) }).await
+}
+
+pub async fn server_with(body_times: BodyTimes) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (kafka, stop) = (FakeKafka::default(), CancellationToken::new());
+    let gateway = Arc::new(Gateway {
+        keys: FakeKeys,
+        publisher: kafka.clone(),
+        body_times,
+        metrics: Metrics::default(),
+    });
+    let service = move |_| {
+        let gateway = gateway.clone();
+        service_fn(move |request| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+        })
+    };
+    tokio::spawn(service::http::serve(listener, service, stop.clone(), Duration::from_secs(1)));
+    Server { address, kafka, _stop: stop.drop_guard() }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// `200 3` for three metrics accepted, else such as `400 invalid_batch 3.value:not_a_number metrics:empty`.
+    pub fn summary(&self) -> String {
+        let json = self.json();
+        let word = json["error"].as_str().map_or_else(|| json["accepted"].to_string(), str::to_owned);
+        let details = json["details"].as_array().into_iter().flatten().map(|fault| {
+            let index = fault["index"].as_u64().map_or_else(String::new, |index| format!("{index}."));
+            let text = |name: &str| fault[name].as_str().expect("it is a string").to_owned();
+            format!(" {index}{}:{}", text("field"), text("code"))
+        });
+        format!("{} {word}{}", self.status, details.collect::<String>())
+    }
+
+    /// Checks what every answer has, whatever it says.
+    pub fn check_shape(&self) {
+        let id = self.header("x-request-id").expect("every answer has a request id");
+        assert!(!id.is_empty());
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        let json = self.json();
+        if self.status == 200 {
+            assert_eq!(json["success"], true);
+            return;
+        }
+        assert_eq!(json["requestId"], *id);
+        assert!(json["message"].as_str().is_some_and(|message| message.len() > 10), "{json}");
+        assert_eq!(json.get("details").is_some(), json["error"] == "invalid_batch", "{json}");
+        assert_eq!(self.header("www-authenticate"), (self.status == 401).then_some("Bearer"));
+        assert_eq!(self.header("allow"), (self.status == 405).then_some("POST"));
+        let retry = json.get("retryAfter").map(Value::to_string);
+        assert_eq!(self.header("retry-after"), retry.as_deref());
+        assert_eq!(retry.is_some(), matches!(self.status, 429 | 503));
+        for fault in json["details"].as_array().into_iter().flatten() {
+            assert!(fault["message"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
+        }
+    }
+}
+
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub async fn to(server: &Server) -> Self {
+        Self(BufReader::new(TcpStream::connect(server.address).await.expect("it listens")))
+    }
+
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).await.expect("the server reads");
+    }
+
+    pub async fn end_of_input(&mut self) {
+        self.0.get_mut().shutdown().await.expect("the connection is open");
+    }
+
+    /// The next answer; none if the server closed the connection instead.
+    pub async fn try_read(&mut self, has_body: bool) -> Option<Answer> {
+        let status = self.line().await?;
+        let status = status.split(' ').nth(1)?.parse().expect("a status is a number");
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line().await?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        if has_body {
+            answer.body.resize(length, 0);
+            self.0.read_exact(&mut answer.body).await.ok()?;
+        }
+        Some(answer)
+    }
+
+    pub async fn read(&mut self) -> Answer {
+        self.try_read(true).await.expect("there is an answer")
+    }
+
+    /// Whether the server has closed the connection, without another byte.
+    pub async fn is_closed(&mut self) -> bool {
+        let mut byte = [0];
+        !matches!(self.0.read(&mut byte).await, Ok(1))
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line).await {
+            Ok(length) if length > 0 => Some(line.trim_end().to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A request with the usual headers, those of `headers` (each ending in a line break), and `body`.
+pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer good\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// The answer to `request`, sent over a connection of its own, with the shape that every answer has.
+pub async fn ask(server: &Server, request: impl AsRef<[u8]>) -> Answer {
+    let mut connection = Connection::to(server).await;
+    connection.write(request).await;
+    let answer = connection.read().await;
+    answer.check_shape();
+    answer
+}
+
+/// A batch of one good metric.
+pub const GOOD: &str = r#"{"projectId":"prj_a","metrics":[{"metricId":"daily_signups","value":42}]}"#;
