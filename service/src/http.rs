@@ -28,6 +28,8 @@ where
     let connections = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    // A client that has sent its request and closes its side still waits for the answer.
+    http.half_close(true);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
