@@ -1,0 +1,48 @@
+//! The description of the API, made from the code: `GET /api/v1/openapi.json`.
+
+use crate::app::App;
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use hyper::header::CONTENT_TYPE;
+use std::sync::Arc;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+
+/// Where it is served.
+const PATH: &str = "/api/v1/openapi.json";
+
+/// The document without the routes, which bring their own parts.
+pub fn document() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Tidemark: management and reads")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Projects, connections and keys are managed here; metrics are read here."));
+    let bearer = |description: &str| {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        SecurityScheme::Http(scheme)
+    };
+    let components = ComponentsBuilder::new()
+        .security_scheme("key", bearer("A key of a project; what a call asks of it is named beside the call"))
+        .security_scheme("operator", bearer("The operator's token"))
+        .build();
+    OpenApiBuilder::new().info(info.build()).components(Some(components)).build()
+}
+
+/// The document with every route.
+pub fn complete() -> OpenApi {
+    let (_, openapi) = super::all().split_for_parts();
+    openapi
+}
+
+/// Serves the document; no key is asked for.
+pub fn serve(openapi: &OpenApi) -> Router<Arc<App>> {
+    // It consists of strings and maps, which can always be written.
+    let text = Bytes::from(serde_json::to_vec(openapi).unwrap_or_default());
+    let answer = move || {
+        let text = text.clone();
+        async move { ([(CONTENT_TYPE, "application/json")], text).into_response() }
+    };
+    Router::new().route(PATH, get(answer))
+}
