@@ -41,9 +41,9 @@ pub struct App {
 impl App {
     /// The routes with all that is around them.
     pub fn router(self: Arc<Self>) -> Router {
-        let (router, openapi) = routes::all().split_for_parts();
+        let (router, _) = routes::all().split_for_parts();
         router
-            .merge(routes::openapi::serve(&openapi))
+            .merge(routes::openapi::serve(&routes::openapi::complete()))
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)

@@ -1,7 +1,7 @@
 //! Which store is read.
 //!
 //! The entity `generations` in Redis names it. A request asks once and uses that store throughout; a switch is seen
-//! within [`MAX_AGE`].
+//! within half a second.
 
 use crate::error::{Error, Unavailable};
 use accounts::projection::Projection;

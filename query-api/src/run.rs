@@ -65,7 +65,7 @@ pub async fn run(
     let router = app.router();
     let service = move |_| TowerToHyperService::new(router.clone());
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
-    http::serve(listeners.clients, service, stop, DRAIN).await;
+    http::serve(listeners.clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
     last.cancel();
     let _ = ops.await;
     Ok(())

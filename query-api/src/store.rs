@@ -90,8 +90,6 @@ impl Store {
             .with_url(&server.url)
             .with_setting("max_execution_time", seconds.to_string())
             .with_setting("max_query_size", MAX_QUERY_SIZE)
-            // The projection `catalogue` is known by its text, which this rewriting would change in queries alone.
-            .with_setting("optimize_empty_string_comparisons", "0")
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         if let Some(user) = &server.user {
             client = client.with_user(user);
@@ -139,8 +137,8 @@ impl Store {
         };
         let sql = format!(
             "SELECT metric_id, \
-             argMaxIf(metric_name, (received_at, partition, offset, index), metric_name != '') AS newest_name, \
-             argMaxIf(unit, (received_at, partition, offset, index), unit != '') AS newest_unit, \
+             argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+             argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
              toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
              toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
              argMax(value, (time, received_at, partition, offset, index)) AS last_value, \

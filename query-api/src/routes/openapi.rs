@@ -30,10 +30,28 @@ pub fn document() -> OpenApi {
     OpenApiBuilder::new().info(info.build()).components(Some(components)).build()
 }
 
-/// The document with every route.
+/// The document with every route of both services.
 pub fn complete() -> OpenApi {
-    let (_, openapi) = super::all().split_for_parts();
+    let (_, mut openapi) = super::all().split_for_parts();
+    match ingest() {
+        Ok(ingest) => openapi.merge(ingest),
+        // A test reads it; what is compiled in does not change.
+        Err(error) => tracing::error!(%error, "the gateway's description cannot be read"),
+    }
     openapi
+}
+
+/// The gateway's description, its schemas under names of their own.
+fn ingest() -> serde_json::Result<OpenApi> {
+    const PLACE: &str = "#/components/schemas/";
+    let text = proto::INGEST_OPENAPI.replace(PLACE, &format!("{PLACE}Ingest"));
+    let mut openapi: OpenApi = serde_json::from_str(&text)?;
+    if let Some(components) = &mut openapi.components {
+        let schemas = std::mem::take(&mut components.schemas);
+        components.schemas =
+            schemas.into_iter().map(|(name, schema)| (format!("Ingest{name}"), schema)).collect();
+    }
+    Ok(openapi)
 }
 
 /// Serves the document; no key is asked for.
@@ -45,4 +63,21 @@ pub fn serve(openapi: &OpenApi) -> Router<Arc<App>> {
         async move { ([(CONTENT_TYPE, "application/json")], text).into_response() }
     };
     Router::new().route(PATH, get(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_describes_both_services_and_every_reference_leads_somewhere() {
+        let document = serde_json::to_value(complete()).expect("it can be written");
+        for path in ["/api/webhooks/custom", "/api/v1/projects", "/api/v1/metrics/{id}/timeseries"] {
+            assert!(document["paths"][path].is_object(), "{path}");
+        }
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(document.pointer(reference).is_some(), "{reference}");
+        }
+    }
 }
