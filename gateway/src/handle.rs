@@ -8,7 +8,6 @@ use crate::parse;
 use crate::publish::{NotPublished, Publish, Record};
 use crate::request::body::{BodyTimes, RequestBody};
 use crate::request::head;
-use crate::request::id::RequestId;
 use accounts::Scope;
 use accounts::keys::{AuthError, Key, KeyCache};
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFT
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use proto::encode::BatchRef;
+use service::request_id::RequestId;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::sync::Arc;

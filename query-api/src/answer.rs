@@ -4,13 +4,13 @@
 use crate::app::App;
 use crate::body::Collected;
 use crate::error::Error;
-use crate::request_id::RequestId;
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use service::request_id::RequestId;
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -4,11 +4,11 @@
 //! returns the enum; [`crate::answer`] writes it once the request's id is known.
 
 use crate::fault::Fault;
-use crate::request_id::RequestId;
 use accounts::keys::AuthError;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use serde::Serialize;
+use service::request_id::RequestId;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 

@@ -13,7 +13,6 @@ pub mod fault;
 pub mod generations;
 pub mod metrics;
 pub mod params;
-pub mod request_id;
 pub mod routes;
 pub mod run;
 pub mod series;

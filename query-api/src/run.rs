@@ -14,23 +14,19 @@ use accounts::commands::Commands;
 use accounts::keys::{KeyCache, KeyCacheSettings};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
-use proto::topics::{COMPACTED, KEPT, METRICS_PARTITIONS, Topics};
+use proto::topics::Topics;
 use service::health::{Condition, Health};
-use service::kafka::{TopicSpec, ensure_topics};
 use service::settings::Common;
 use service::{http, ops, stop};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks at what readiness depends on.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Between two tries to make the topics.
-const TRY_EVERY: Duration = Duration::from_secs(1);
 /// How long requests in flight may take after a stop was asked for: less than [`stop::GRACE`], which is for all of it.
 const DRAIN: Duration = Duration::from_secs(stop::GRACE.as_secs() - 3);
 
@@ -96,28 +92,7 @@ fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Res
 /// Makes the topics that are missing, trying until Kafka is there.
 async fn make_topics(common: Common, made: Condition, stop: CancellationToken) {
     let topics = Topics::new(&common.namespace);
-    let spec =
-        |name: String, partitions, config: &[_]| TopicSpec { name, partitions, config: config.to_vec() };
-    let specs = Arc::new([
-        spec(topics.metrics, METRICS_PARTITIONS, &KEPT),
-        spec(topics.control, 1, &COMPACTED),
-        spec(topics.dead, 1, &KEPT),
-    ]);
-    while !stop.is_cancelled() {
-        let (brokers, specs) = (common.kafka_brokers.clone(), specs.clone());
-        // Kafka's client blocks in places; here no request waits behind it.
-        let runtime = tokio::runtime::Handle::current();
-        let work = spawn_blocking(move || runtime.block_on(ensure_topics(&brokers, &*specs)));
-        match work.await {
-            Ok(Ok(())) => return made.set(true),
-            Ok(Err(error)) => tracing::warn!(%error, "the topics are not there yet; trying again"),
-            Err(error) => tracing::error!(%error, "making the topics was interrupted; trying again"),
-        }
-        tokio::select! {
-            () = sleep(TRY_EVERY) => {}
-            () = stop.cancelled() => {}
-        }
-    }
+    made.set(service::kafka::make_topics(&common.kafka_brokers, &topics, &stop).await);
 }
 
 async fn watch_redis(keys: KeyCache, health: Health, believed: Condition, stop: CancellationToken) {

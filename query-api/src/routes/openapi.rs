@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_document_describes_both_services_and_every_reference_leads_somewhere() {
         let document = serde_json::to_value(complete()).expect("it can be written");
-        for path in ["/api/webhooks/custom", "/api/v1/projects", "/api/v1/metrics/{id}/timeseries"] {
+        for path in ["/api/webhooks/custom", "/api/v1/projects", "/api/v1/metrics/{metricId}/timeseries"] {
             assert!(document["paths"][path].is_object(), "{path}");
         }
         let text = document.to_string();
