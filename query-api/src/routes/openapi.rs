@@ -1,6 +1,9 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use crate::app::App;
+use crate::routes::timeseries::WantedInterval;
+use crate::series::aggregation::Aggregation;
+use crate::series::fill::Fill;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -24,6 +27,10 @@ pub fn document() -> OpenApi {
         SecurityScheme::Http(scheme)
     };
     let components = ComponentsBuilder::new()
+        // Types of parameters alone are not collected from the routes.
+        .schema_from::<WantedInterval>()
+        .schema_from::<Aggregation>()
+        .schema_from::<Fill>()
         .security_scheme("key", bearer("A key of a project; what a call asks of it is named beside the call"))
         .security_scheme("operator", bearer("The operator's token"))
         .build();
