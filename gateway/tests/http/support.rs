@@ -32,6 +32,7 @@ impl Keys for FakeKeys {
                 project_id: "prj_a".into(),
                 connection_id: "con_a".into(),
                 scopes: Scopes::new([scope]),
+                requests_per_hour: None,
             }))
         };
         match token {
