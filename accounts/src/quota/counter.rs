@@ -233,4 +233,4 @@ fn refused(limit: u64, hour: u64, now_ms: u64) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -64,3 +64,6 @@ fn reply(answer: &[u64]) -> Result<Reply, RedisError> {
     let seen = Seen { hour, epoch, version, high };
     Ok(Reply { now_ms, seen, held, fresh, again: again.to_vec() })
 }
+
+#[cfg(test)]
+mod tests;
