@@ -102,7 +102,9 @@ impl<W> Counter<W> {
     /// The verdict, if it is known without asking: the hour is used up.
     pub fn remembered(&self, now_ms: u64, limit: u64) -> Option<Verdict> {
         let over = self.over?;
-        let fresh = now_ms < over.at_ms + REMEMBER_MS && now_ms + TURN_MS < (over.hour + 1) * HOUR_MS;
+        // Both ways: Redis's clock may have been set back, and nobody is refused until it has caught up.
+        let recent = now_ms.abs_diff(over.at_ms) < REMEMBER_MS;
+        let fresh = recent && now_ms + TURN_MS < (over.hour + 1) * HOUR_MS;
         (fresh && limit <= over.limit).then(|| refused(limit, over.hour, now_ms))
     }
 

@@ -272,6 +272,8 @@ fn a_project_that_is_over_is_refused_from_memory_for_a_while() {
     assert_eq!(world.gateways[0].remembered(now_ms, 1), refused);
     assert_eq!(world.gateways[0].remembered(now_ms, 2), None, "a greater plan acts at once");
     assert_eq!(world.gateways[0].remembered(now_ms + REMEMBER_MS, 1), None, "others may have given back");
+    let earlier = world.gateways[0].remembered(now_ms - REMEMBER_MS, 1);
+    assert_eq!(earlier, None, "a clock that was set back does not prolong it");
     world.redis.now_ms += 29_500;
     ask(&mut world);
     assert_eq!(
