@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use serde::Deserialize;
+use service::http::HalfClosed;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,7 +35,8 @@ struct Metric {
 pub async fn serve(listen: SocketAddr) -> Result<()> {
     let listener = service::http::bind(listen, "--listen").await?;
     let stop = service::stop::on_signal()?;
-    service::http::serve(listener, |_| service_fn(parse), stop, Duration::from_secs(1)).await;
+    service::http::serve(listener, |_| service_fn(parse), HalfClosed::Answer, stop, Duration::from_secs(1))
+        .await;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// One running service.
@@ -68,11 +69,13 @@ impl Process {
         let child = &mut self.child;
         wait::until(&format!("{name} is ready"), async || {
             if let Some(status) = child.try_wait()? {
-                return Err(format!("it ended with {status}; its log is {}", log.display()).into());
+                return Ok(Some(Err(
+                    format!("{name} ended with {status}; its log is {}", log.display()).into()
+                )));
             }
-            Ok(reqwest::get(&url).await?.status().is_success().then_some(()))
+            Ok(reqwest::get(&url).await?.status().is_success().then_some(Ok(())))
         })
-        .await
+        .await?
     }
 
     /// `kill -9`.
@@ -156,7 +159,18 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// A free port of this machine, at the moment.
+/// A free port of this machine, at the moment. None of those that the system gives to outgoing connections, which could
+/// take it before the service does; and none that this process was given before.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 10_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % u32::from(COUNT))?;
+    for _ in 0..COUNT {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no free port".into())
 }

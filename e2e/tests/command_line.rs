@@ -9,6 +9,7 @@ fn run(service: &str, arguments: &[&str]) -> Result<Output> {
     Ok(Command::new(process::binary(service)?)
         .args(arguments)
         .env("OPERATOR_TOKEN", "a-long-enough-token")
+        .env("LISTEN", "127.0.0.1:0")
         .output()?)
 }
 

@@ -4,9 +4,9 @@
 
 use crate::fault::Fault;
 use crate::parse::json::SyntaxError;
-use crate::request::id::RequestId;
 use hyper::StatusCode;
 use serde::Serialize;
+use service::request_id::RequestId;
 use std::borrow::Cow;
 
 /// Why a request was refused.

@@ -9,7 +9,6 @@ use crate::publish::{NotPublished, Publish, Record};
 use crate::quota::{self, Quota};
 use crate::request::body::{BodyTimes, RequestBody};
 use crate::request::head::{self, Head};
-use crate::request::id::RequestId;
 use accounts::Scope;
 use accounts::keys::{AuthError, Key, KeyCache};
 use accounts::quota::{Charge, Standing, Verdict};
@@ -20,6 +19,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFT
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use proto::encode::BatchRef;
+use service::request_id::RequestId;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::sync::Arc;

@@ -1,14 +1,15 @@
 //! Keeps the publisher's side of Kafka: makes and checks the topics at the start, then watches that Kafka is there.
 
 use crate::publish::KafkaPublisher;
-use proto::topics::{COMPACTED, KEPT, METRICS_PARTITIONS, Topics};
+use proto::topics::Topics;
 use service::health::{Condition, Watch};
-use service::kafka::{TopicError, TopicSpec, check_replicas, ensure_topics};
+use service::kafka::{TopicError, check_replicas, make_topics};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// How long Kafka may take to describe a topic.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,12 +32,16 @@ pub struct Preparation {
 /// Makes the topics, checks them, and opens the publisher, trying until Kafka is there. The error is one that waiting
 /// does not mend: the topics are not fit for what an acknowledgement promises.
 pub async fn open(preparation: Preparation, publisher: &Arc<KafkaPublisher>) -> Result<(), TopicError> {
+    let Preparation { brokers, topics, allow_single_replica } = preparation;
+    // Nobody stops it: what waits here ends with the process.
+    make_topics(&brokers, &topics, &CancellationToken::new()).await;
     loop {
-        let (task, publisher) = (preparation.clone(), publisher.clone());
-        // Kafka's client blocks in places; here no request waits behind it.
-        let runtime = tokio::runtime::Handle::current();
-        match flat(spawn_blocking(move || runtime.block_on(prepare(task, &publisher))).await) {
-            Ok(()) => return Ok(()),
+        match check(&brokers, &topics, allow_single_replica, publisher).await {
+            Ok(partitions) => {
+                publisher.open(partitions);
+                tracing::info!(topic = topics.metrics, partitions, "batches go to Kafka");
+                return Ok(());
+            }
             Err(error @ TopicError::TooFewReplicas(..)) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the topics are not ready; trying again");
@@ -46,26 +51,18 @@ pub async fn open(preparation: Preparation, publisher: &Arc<KafkaPublisher>) -> 
     }
 }
 
-async fn prepare(preparation: Preparation, publisher: &KafkaPublisher) -> Result<(), TopicError> {
-    let Preparation { brokers, topics, allow_single_replica } = preparation;
-    let spec = |name: &str, partitions, config: &[_]| TopicSpec {
-        name: name.to_owned(),
-        partitions,
-        config: config.to_vec(),
-    };
-    let specs = [
-        spec(&topics.metrics, METRICS_PARTITIONS, &KEPT),
-        spec(&topics.control, 1, &COMPACTED),
-        spec(&topics.dead, 1, &KEPT),
-    ];
-    ensure_topics(&brokers, &specs).await?;
+/// How many partitions the topic of metrics has, if it is fit.
+async fn check(
+    brokers: &str,
+    topics: &Topics,
+    allow_single_replica: bool,
+    publisher: &Arc<KafkaPublisher>,
+) -> Result<u32, TopicError> {
     if !allow_single_replica {
-        check_replicas(&brokers, &topics.metrics).await?;
+        check_replicas(brokers, &topics.metrics).await?;
     }
-    let partitions = publisher.partitions(METADATA_TIMEOUT)?;
-    publisher.open(partitions);
-    tracing::info!(topic = topics.metrics, partitions, "batches go to Kafka");
-    Ok(())
+    let publisher = publisher.clone();
+    flat(spawn_blocking(move || publisher.partitions(METADATA_TIMEOUT).map_err(Into::into)).await)
 }
 
 /// For ever: says whether Kafka answers, and whether deliveries move.

@@ -102,7 +102,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         })
     };
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the gateway runs");
-    let serving = http::serve(clients, service, stop, stop::GRACE);
+    let serving = http::serve(clients, service, http::HalfClosed::Answer, stop, stop::GRACE);
     let result = tokio::select! {
         () = serving => Ok(()),
         error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error),

@@ -232,3 +232,15 @@ struct Accepted {
 )]
 #[allow(dead_code)]
 fn ingest() {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_description_that_is_kept_for_others_is_the_one_that_the_code_makes() {
+        assert_eq!(
+            super::text().trim(),
+            proto::INGEST_OPENAPI.trim(),
+            "write it again: gateway --openapi > proto/openapi/ingest.json"
+        );
+    }
+}

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS {database}.samples
     value           Float64 CODEC(Gorilla, ZSTD(1)),
     -- when the gateway had received the request
     received_at     DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    -- the place in the log: Kafka partition, offset, `index` within the batch; unique among samples
+    -- the place in the log: Kafka partition, offset, index within the batch; unique among samples
     partition       Int32 CODEC(ZSTD(1)),
     offset          Int64 CODEC(DoubleDelta, ZSTD(1)),
     `index`           UInt16 CODEC(DoubleDelta, ZSTD(1)),
@@ -58,8 +58,8 @@ CREATE TABLE IF NOT EXISTS {database}.samples
         SELECT
             kind, project_id, metric_id, count(), min(received_at), max(received_at),
             argMax(value, (time, received_at, partition, offset, `index`)),
-            argMaxIf(metric_name, (received_at, partition, offset, `index`), metric_name != ''),
-            argMaxIf(unit, (received_at, partition, offset, `index`), unit != '')
+            argMaxIf(metric_name, (received_at, partition, offset, `index`), notEmpty(metric_name)),
+            argMaxIf(unit, (received_at, partition, offset, `index`), notEmpty(unit))
         GROUP BY kind, project_id, metric_id
     )
 )

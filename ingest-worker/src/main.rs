@@ -25,13 +25,11 @@ use clap::Parser as _;
 use metrics::Metrics;
 use pipeline::Pipeline;
 use prometheus_client::registry::Registry;
-use proto::topics::{COMPACTED, KEPT, METRICS_PARTITIONS, Topics};
+use proto::topics::Topics;
 use service::health::Health;
-use service::kafka::TopicSpec;
 use settings::Settings;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -66,7 +64,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let topics = Topics::new(&common.namespace);
     let ready = health.condition("generation");
     let following = health.condition("redis");
-    make_topics(&common.kafka_brokers, &topics, &stop).await;
+    service::kafka::make_topics(&common.kafka_brokers, &topics, &stop).await;
     let writer = ControlWriter::new(&common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
     let projector = Projector::new(&common, writer.clone())?;
     let projecting = tokio::spawn(projector.run(stop.clone(), move |up_to_date| following.set(up_to_date)));
@@ -85,20 +83,4 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let _ = ops.await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Makes the topics, for as long as it takes.
-async fn make_topics(brokers: &str, topics: &Topics, stop: &CancellationToken) {
-    let specs = [
-        TopicSpec { name: topics.metrics.clone(), partitions: METRICS_PARTITIONS, config: KEPT.to_vec() },
-        TopicSpec { name: topics.control.clone(), partitions: 1, config: COMPACTED.to_vec() },
-        TopicSpec { name: topics.dead.clone(), partitions: 1, config: KEPT.to_vec() },
-    ];
-    while let Err(error) = service::kafka::ensure_topics(brokers, &specs).await {
-        tracing::warn!(%error, "the topics cannot be made yet");
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-            () = stop.cancelled() => return,
-        }
-    }
 }

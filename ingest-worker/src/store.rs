@@ -67,8 +67,8 @@ impl Store {
         Self { client: client.clone().with_database(database), scope }
     }
 
-    /// The chain of a Kafka partition. The sums over hashes telescope: if every block begins where another one ends,
-    /// all but the first beginning and the last end cancel out.
+    /// The chain of a Kafka partition, from the projection `chain`: a row for each part. The sums over hashes telescope:
+    /// if every block begins where another one ends, all but the first beginning and the last end cancel out.
     pub async fn chain(&self, partition: i32) -> Result<Option<Chain>, Error> {
         let row = self
             .client
@@ -81,7 +81,6 @@ impl Store {
                  GROUP BY kind, partition",
             )
             .param("partition", partition)
-            .with_setting("force_optimize_projection", "1")
             .fetch_optional::<ChainRow>()
             .await?;
         Ok(row.map(|row| Chain {

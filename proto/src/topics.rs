@@ -23,15 +23,29 @@ impl Topics {
     }
 }
 
-/// Partitions that `metrics` is made with on a new installation.
-pub const METRICS_PARTITIONS: i32 = 4;
+/// A topic and what it is made with. One that is there already keeps what it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// The topic's name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// Topic settings, as Kafka names them.
+    pub config: &'static [(&'static str, &'static str)],
+}
 
-/// Settings of `metrics` and of its dead letters: nothing expires unless an operator decides so.
-pub const KEPT: [(&str, &str); 3] =
-    [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
-
-/// Settings of `control`: the last state of each entity is kept.
-pub const COMPACTED: [(&str, &str); 1] = [("cleanup.policy", "compact")];
+impl Topics {
+    /// What each topic is made with.
+    pub fn specs(&self) -> [TopicSpec; 3] {
+        /// Nothing expires unless an operator decides so.
+        const KEPT: &[(&str, &str)] =
+            &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+        /// The last state of each entity is kept.
+        const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+        let spec = |name: &str, partitions, config| TopicSpec { name: name.to_owned(), partitions, config };
+        [spec(&self.metrics, 4, KEPT), spec(&self.control, 1, COMPACTED), spec(&self.dead, 1, KEPT)]
+    }
+}
 
 /// Headers of a dead letter.
 pub mod dead {

@@ -1,1 +1,47 @@
-fn main() {}
+//! The process: settings, logs, listeners, and [`query_api::run`].
+
+use clap::Parser;
+use query_api::run::{Listeners, run};
+use query_api::settings::{Arguments, Settings};
+use service::{http, logs, settings, stop};
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Work that blocks on Kafka is not waited for longer than this at the end.
+const LEAVE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let validate = arguments.common.validate;
+    let settings = match settings::resolve(arguments.check(), validate) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    logs::init(&settings.common.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the query API cannot run");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(serve(settings));
+    runtime.shutdown_timeout(LEAVE);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the query API cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let stop = stop::on_signal()?;
+    let listeners = Listeners {
+        clients: http::bind(settings.listen, "--listen").await?,
+        operators: http::bind(settings.ops_listen, "--ops-listen").await?,
+    };
+    run(settings, listeners, stop).await
+}

@@ -15,10 +15,24 @@ use tokio_util::sync::CancellationToken;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What is done for a client that closes its sending side after its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClosed {
+    /// It waits for its answer, and gets it.
+    Answer,
+    /// It is gone: what was begun for it is dropped, a query with it.
+    Cancel,
+}
+
 /// Serves `listener` until `stop`, then waits up to `grace` for requests in flight. `service` is called for each
 /// connection with the client's address.
-pub async fn serve<M, S, B>(listener: TcpListener, service: M, stop: CancellationToken, grace: Duration)
-where
+pub async fn serve<M, S, B>(
+    listener: TcpListener,
+    service: M,
+    half_closed: HalfClosed,
+    stop: CancellationToken,
+    grace: Duration,
+) where
     M: Fn(SocketAddr) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
@@ -28,8 +42,7 @@ where
     let connections = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    // A client that has sent its request and closes its side still waits for the answer.
-    http.half_close(true);
+    http.half_close(half_closed == HalfClosed::Answer);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

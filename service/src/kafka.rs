@@ -1,25 +1,18 @@
 //! Kafka's basics: client settings that all services share, and topics made with what they need.
 
+use proto::topics::Topics;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long an administrative request may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A topic and what it must be made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicSpec {
-    /// The topic's name.
-    pub name: String,
-    /// How many partitions it is made with. An existing topic keeps its own number.
-    pub partitions: i32,
-    /// Topic settings, as Kafka names them.
-    pub config: Vec<(&'static str, &'static str)>,
-}
+/// Between two tries to make the topics.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Why topics could not be made or are not fit for use.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +43,30 @@ pub fn client(brokers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
+/// Makes the topics that are missing, for as long as it takes or until `stop`; tells whether they are there.
+pub async fn make_topics(brokers: &str, topics: &Topics, stop: &CancellationToken) -> bool {
+    loop {
+        let made = tokio::select! {
+            made = ensure_topics(brokers, topics) => made,
+            () = stop.cancelled() => return false,
+        };
+        match made {
+            Ok(()) => return true,
+            Err(error) => tracing::warn!(%error, "the topics cannot be made yet; trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = stop.cancelled() => return false,
+        }
+    }
+}
+
 /// Makes the topics that are missing; on a cluster with three copies of which two must acknowledge.
-pub async fn ensure_topics(brokers: &str, specs: &[TopicSpec]) -> Result<(), TopicError> {
-    let admin: AdminClient<DefaultClientContext> = client(brokers, "tidemark-admin").create()?;
-    let nodes = broker_count(&admin)?;
+async fn ensure_topics(brokers: &str, topics: &Topics) -> Result<(), TopicError> {
+    let (admin, nodes) = admin(brokers).await?;
     let replicas = i32::try_from(nodes.min(3)).unwrap_or(3);
     let minimum = if nodes > 1 { "2" } else { "1" };
+    let specs = topics.specs();
     let topics: Vec<NewTopic<'_>> = specs
         .iter()
         .map(|spec| {
@@ -77,8 +88,7 @@ pub async fn ensure_topics(brokers: &str, specs: &[TopicSpec]) -> Result<(), Top
 
 /// Refuses a topic whose acknowledgement means a single copy although the cluster has several brokers.
 pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError> {
-    let admin: AdminClient<DefaultClientContext> = client(brokers, "tidemark-admin").create()?;
-    let nodes = broker_count(&admin)?;
+    let (admin, nodes) = admin(brokers).await?;
     let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
     let resources = [ResourceSpecifier::Topic(topic)];
     let minimum = admin
@@ -95,6 +105,14 @@ pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError
     Ok(())
 }
 
-fn broker_count(admin: &AdminClient<DefaultClientContext>) -> Result<usize, KafkaError> {
-    Ok(admin.inner().fetch_metadata(None, ADMIN_TIMEOUT)?.brokers().len())
+/// A client for administration, and how many brokers there are. The client blocks while it asks, so no task waits
+/// behind it.
+async fn admin(brokers: &str) -> Result<(AdminClient<DefaultClientContext>, usize), KafkaError> {
+    let config = client(brokers, "tidemark-admin");
+    let ask = move || {
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let nodes = admin.inner().fetch_metadata(None, ADMIN_TIMEOUT)?.brokers().len();
+        Ok((admin, nodes))
+    };
+    tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
 }

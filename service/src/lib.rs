@@ -8,5 +8,6 @@ pub mod http;
 pub mod kafka;
 pub mod logs;
 pub mod ops;
+pub mod request_id;
 pub mod settings;
 pub mod stop;

@@ -1,6 +1,7 @@
 //! The operations port: `GET /livez`, `GET /readyz`, `GET /metrics`. No key is asked for, so it stays off the public side.
 
 use crate::health::Health;
+use crate::http::HalfClosed;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -23,7 +24,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Registry>
             async move { Ok::<_, Infallible>(response) }
         })
     };
-    crate::http::serve(listener, service, stop, Duration::from_secs(1)).await;
+    crate::http::serve(listener, service, HalfClosed::Answer, stop, Duration::from_secs(1)).await;
 }
 
 fn respond(request: &Request<Incoming>, health: &Health, metrics: &Registry) -> Response<Full<Bytes>> {

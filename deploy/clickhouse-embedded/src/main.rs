@@ -22,6 +22,7 @@ mod statement;
 use clap::Parser;
 use engine::Engine;
 use hyper::service::service_fn;
+use service::http::HalfClosed;
 use service::stop::GRACE;
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -77,7 +78,8 @@ async fn serve(settings: &settings::Settings) -> Result<(), Box<dyn std::error::
     };
     // Within the grace period of every service: to wait, then to kill what would not end.
     let patience = GRACE - engine::AFTER_STOP;
-    let mut serving = tokio::spawn(service::http::serve(listener, service, stop.clone(), GRACE));
+    let mut serving =
+        tokio::spawn(service::http::serve(listener, service, HalfClosed::Cancel, stop.clone(), GRACE));
 
     stop.cancelled().await;
     let closed = tokio::select! {

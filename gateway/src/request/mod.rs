@@ -3,4 +3,3 @@
 pub mod body;
 pub mod encoding;
 pub mod head;
-pub mod id;

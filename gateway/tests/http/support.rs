@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use proto::Message;
 use proto::v1::MetricBatch;
 use serde_json::Value;
+use service::http::HalfClosed;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -138,7 +139,13 @@ pub async fn server_with(body_times: BodyTimes) -> Server {
             async move { Ok::<_, Infallible>(gateway.handle(request).await) }
         })
     };
-    tokio::spawn(service::http::serve(listener, service, stop.clone(), Duration::from_secs(1)));
+    tokio::spawn(service::http::serve(
+        listener,
+        service,
+        HalfClosed::Answer,
+        stop.clone(),
+        Duration::from_secs(1),
+    ));
     Server { address, kafka, quota, _stop: stop.drop_guard() }
 }
 

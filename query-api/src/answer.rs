@@ -1,0 +1,70 @@
+//! What every answer has in common, applied around all routes: the body is taken in before a handler runs, errors are
+//! written with the request's id, and each request is counted once.
+
+use crate::app::App;
+use crate::body::Collected;
+use crate::error::Error;
+use axum::Json;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use service::request_id::RequestId;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Names the request in answers and logs.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The middleware around all routes.
+pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let request_id = RequestId::next();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // Counts also what is cancelled: the client left.
+    let count = app.metrics.begin(&method, route.as_deref().unwrap_or("none"), begun);
+
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(Collected::read(body).await);
+    let response = next.run(Request::from_parts(parts, axum::body::Body::empty())).await;
+
+    let mut response = written(response, request_id);
+    response.headers_mut().insert(REQUEST_ID, value(&request_id.to_string()));
+    let status = response.status();
+    count.end(status);
+    let route = route.unwrap_or_default();
+    if status.is_server_error() {
+        tracing::warn!(%request_id, %method, route, status = status.as_u16(), "could not serve");
+    } else {
+        tracing::debug!(%request_id, %method, route, status = status.as_u16(), "served");
+    }
+    response
+}
+
+/// Gives an error its body. What the router itself answered becomes an error of ours.
+fn written(mut response: Response, request_id: RequestId) -> Response {
+    let allow = response.headers().get(ALLOW).cloned();
+    let error = match response.extensions_mut().remove::<Error>() {
+        Some(error) => error,
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Error::MethodNotAllowed,
+        None => return response,
+    };
+    let mut response = (error.status(), Json(error.body(request_id))).into_response();
+    let headers = response.headers_mut();
+    if let Some((name, text)) = error.header() {
+        headers.insert(name, HeaderValue::from_static(text));
+    }
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, allow);
+    }
+    response
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

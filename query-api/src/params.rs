@@ -1,0 +1,239 @@
+//! Query parameters, read by rules and with all faults collected. Unknown ones are ignored; of one that is given twice
+//! the first counts; an empty one is as if it were absent.
+
+use crate::error::Error;
+use crate::fault::{Code, Faults};
+use crate::series::buckets::{self, Range};
+use crate::words::Word;
+use axum::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::http::request::Parts;
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::sync::LazyLock;
+
+/// The longest range that is looked at where no start is given.
+const DAY_MS: i64 = 86_400_000;
+/// Times are understood from year 1 to year 9998.
+const TIMES: std::ops::Range<i64> = -62_135_596_800_000..253_370_764_800_000;
+
+/// The zones that are in the binary: an answer must not depend on what the machine has installed.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// The query parameters of a request.
+#[derive(Debug, Default)]
+pub struct Params {
+    given: Vec<(String, String)>,
+    /// What is wrong so far.
+    pub faults: Faults,
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+impl Params {
+    fn parse(query: &str) -> Self {
+        let given = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Self { given, faults: Faults::default() }
+    }
+
+    /// The parameter's text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.given.iter().find(|(given, _)| given == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// How many items a page has: 1 to 1000.
+    pub fn limit(&mut self) -> usize {
+        const DEFAULT: usize = 100;
+        let Some(text) = self.text("limit") else { return DEFAULT };
+        match text.parse::<i64>() {
+            Ok(limit @ 1..=1000) => usize::try_from(limit).unwrap_or(DEFAULT),
+            Ok(_) => {
+                self.faults.add("limit", Code::OutOfRange, "must be 1 to 1000");
+                DEFAULT
+            }
+            Err(_) => {
+                self.faults.add("limit", Code::NotAnInteger, "must be an integer");
+                DEFAULT
+            }
+        }
+    }
+
+    /// The place that an earlier answer's `nextCursor` stands for.
+    pub fn cursor<C: DeserializeOwned>(&mut self) -> Option<C> {
+        let text = self.text("cursor")?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if cursor.is_none() {
+            self.faults.add("cursor", Code::BadCursor, "must be a `nextCursor` of this list");
+        }
+        cursor
+    }
+
+    /// One of the words that `W` knows.
+    pub fn word<W: Word>(&mut self, name: &'static str, default: W) -> W {
+        let Some(text) = self.text(name) else { return default };
+        W::from_word(text).unwrap_or_else(|| {
+            self.faults.add(name, Code::UnknownWord, format!("must be one of {}", W::choices()));
+            default
+        })
+    }
+
+    /// The zone `timezone`, and its name.
+    pub fn zone(&mut self) -> (TimeZone, String) {
+        let name = self.text("timezone").unwrap_or("UTC");
+        match ZONES.get(name) {
+            Ok(zone) => {
+                let name = zone.iana_name().unwrap_or(name).to_owned();
+                (zone, name)
+            }
+            Err(_) => {
+                self.faults.add(
+                    "timezone",
+                    Code::UnknownTimezone,
+                    "must be a name of the IANA database such as Europe/Berlin",
+                );
+                (TimeZone::UTC, "UTC".to_owned())
+            }
+        }
+    }
+
+    /// The range `[startDate, endDate)`: up to `now`, and 24 hours long, where nothing else is said.
+    pub fn range(&mut self, zone: &TimeZone, now: i64) -> Range {
+        let end = self.text("endDate").and_then(|text| time(text, zone)).filter(|time| TIMES.contains(time));
+        let end = end.unwrap_or(now);
+        self.range_or(zone, Range { start: end - DAY_MS, end })
+    }
+
+    /// The range, with the ends of `default` where nothing is said.
+    pub fn range_or(&mut self, zone: &TimeZone, default: Range) -> Range {
+        let end = self.time("endDate", zone).unwrap_or(default.end);
+        let start = self.time("startDate", zone).unwrap_or(default.start);
+        if start >= end && self.faults.is_empty() {
+            self.faults.add("startDate", Code::EmptyRange, "must be earlier than endDate");
+        }
+        Range { start, end }
+    }
+
+    fn time(&mut self, name: &'static str, zone: &TimeZone) -> Option<i64> {
+        let text = self.text(name)?;
+        let time = time(text, zone);
+        match time {
+            Some(time) if TIMES.contains(&time) => return time.into(),
+            Some(_) => self.faults.add(name, Code::OutOfRange, "must lie in the years 1 to 9998"),
+            None => self.faults.add(
+                name,
+                Code::BadTimestamp,
+                "must be Unix milliseconds or ISO 8601, such as 1790000000000 or 2026-09-21T14:13:20Z",
+            ),
+        }
+        None
+    }
+
+    /// An error with all faults, if there is one.
+    pub fn check(&mut self) -> Result<(), Error> {
+        self.faults.check()
+    }
+}
+
+/// The text by which a later request goes on at `place`.
+pub fn cursor_text(place: &impl Serialize) -> String {
+    // Places are numbers and strings, which can always be written.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+}
+
+/// Unix milliseconds from Unix milliseconds or ISO 8601. Without an offset it is the zone's clock; a date is its start.
+fn time(text: &str, zone: &TimeZone) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number that is too large for us is out of range, not unreadable.
+        return Some(text.parse().unwrap_or(i64::MAX));
+    }
+    if let Ok(date) = text.parse::<Date>()
+        && text.len() <= 10
+    {
+        return buckets::date_start(date, zone);
+    }
+    // The plus sign of an offset that was not escaped reads as a space.
+    let text = if text.contains(['T', 't']) { text.replace(' ', "+") } else { text.to_owned() };
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Some(timestamp.as_millisecond());
+    }
+    let local = text.parse::<DateTime>().ok()?;
+    Some(zone.to_timestamp(local).ok()?.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_unix_milliseconds_or_iso_8601_in_their_own_offset_or_the_zones() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("a zone");
+        for (text, expected) in [
+            ("1790000000000", Some(1_790_000_000_000)),
+            ("-5", Some(-5)),
+            ("2026-09-21T14:13:20Z", Some(1_790_000_000_000)),
+            ("2026-09-21T14:13:20.123Z", Some(1_790_000_000_123)),
+            ("2026-09-21T16:13:20+02:00", Some(1_790_000_000_000)),
+            ("2026-09-21T16:13:20 02:00", Some(1_790_000_000_000)),
+            ("2026-09-21T16:13:20", Some(1_790_000_000_000)),
+            ("2026-09-21T16:13", Some(1_789_999_980_000)),
+            ("2026-09-21 16:13:20", Some(1_790_000_000_000)),
+            ("2026-09-21", Some(1_789_941_600_000)),
+            ("99999999999999999999", Some(i64::MAX)),
+            ("yesterday", None),
+            ("2026-13-01", None),
+            ("1.5", None),
+            ("-", None),
+        ] {
+            assert_eq!(time(text, &berlin), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_ends_now_and_is_a_day_long_unless_said_otherwise() {
+        let range = |query: &str| {
+            let mut params = Params::parse(query);
+            (params.range(&TimeZone::UTC, 10 * DAY_MS), params.faults.is_empty())
+        };
+        assert_eq!(range(""), (Range { start: 9 * DAY_MS, end: 10 * DAY_MS }, true));
+        assert_eq!(range("endDate=172800000"), (Range { start: DAY_MS, end: 2 * DAY_MS }, true));
+        assert_eq!(range("startDate=1&endDate=2"), (Range { start: 1, end: 2 }, true));
+        for wrong in
+            ["startDate=2&endDate=2", "startDate=3&endDate=2", "startDate=x", "endDate=99999999999999999"]
+        {
+            assert!(!range(wrong).1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_faults_are_listed_and_unknown_parameters_are_not() {
+        let mut params = Params::parse("limit=0&cursor=%21&timezone=Mars%2FBase&startDate=x&what=ever");
+        params.limit();
+        params.cursor::<String>();
+        let (zone, _) = params.zone();
+        params.range(&zone, 0);
+        let Err(Error::InvalidParameter(faults)) = params.check() else { panic!("four are wrong") };
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["limit", "cursor", "timezone", "startDate"]);
+    }
+
+    #[test]
+    fn a_cursor_reads_back_as_it_was_written() {
+        let text = cursor_text(&("a.b", 5));
+        let mut params = Params::parse(&format!("cursor={text}"));
+        assert_eq!(params.cursor::<(String, i64)>(), Some(("a.b".to_owned(), 5)));
+    }
+}

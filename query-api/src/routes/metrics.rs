@@ -1,0 +1,129 @@
+//! The catalogue: which metrics a project has.
+
+use crate::app::App;
+use crate::auth::Reader;
+use crate::error::{Error, ErrorBody};
+use crate::params::{Params, cursor_text};
+use crate::routes::MetricId;
+use crate::store::{MetricRow, MetricsPage};
+use crate::title::title_case;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A metric.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Metric {
+    /// Its id, as it was sent.
+    metric_id: String,
+    /// The newest name that was sent; the id in title case if none was.
+    metric_name: String,
+    /// The newest unit that was sent; `null` if none was.
+    #[schema(required)]
+    unit: Option<String>,
+    /// When its first point was received, Unix milliseconds.
+    first_seen_at: i64,
+    /// When its last point was received, Unix milliseconds.
+    last_seen_at: i64,
+    /// The value of the point with the latest event time.
+    last_value: f64,
+    /// How many points it has.
+    points: u64,
+}
+
+/// A page of metrics, by id.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// The metrics.
+    items: Vec<Metric>,
+    /// Goes on where this page ends; `null` on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+impl From<MetricRow> for Metric {
+    fn from(row: MetricRow) -> Self {
+        Self {
+            metric_name: name(&row),
+            unit: unit(&row),
+            metric_id: row.metric_id,
+            first_seen_at: row.first_seen,
+            last_seen_at: row.last_seen,
+            last_value: row.last_value,
+            points: row.points,
+        }
+    }
+}
+
+/// The name that people see.
+pub fn name(row: &MetricRow) -> String {
+    if row.newest_name.is_empty() { title_case(&row.metric_id) } else { row.newest_name.clone() }
+}
+
+/// The unit, if one was given.
+pub fn unit(row: &MetricRow) -> Option<String> {
+    (!row.newest_unit.is_empty()).then(|| row.newest_unit.clone())
+}
+
+/// Lists the project's metrics by id.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "metrics",
+    operation_id = "listMetrics",
+    params(
+        ("search" = Option<String>, Query, description = "Only metrics whose id or name contains it, in any case"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
+        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+    ),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "A page of metrics", body = Metrics),
+        (status = "4XX", description = "The request was refused", body = ErrorBody),
+        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+    )
+)]
+pub async fn list(
+    Reader(key): Reader,
+    State(app): State<Arc<App>>,
+    mut params: Params,
+) -> Result<Json<Metrics>, Error> {
+    let limit = params.limit();
+    let after: Option<String> = params.cursor();
+    params.check()?;
+    let page =
+        MetricsPage { id: None, search: params.text("search"), after: after.as_deref(), limit: limit + 1 };
+    let database = app.generations.database().await?;
+    let mut rows = app.store.metrics(&database, &key.project_id, page).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_text(&last.metric_id));
+    Ok(Json(Metrics { items: rows.into_iter().map(Metric::from).collect(), next_cursor }))
+}
+
+/// One metric.
+#[utoipa::path(
+    get,
+    path = "/metrics/{metricId}",
+    tag = "metrics",
+    operation_id = "getMetric",
+    params(("metricId" = String, Path, description = "The metric's id")),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "The metric", body = Metric),
+        (status = "4XX", description = "The request was refused", body = ErrorBody),
+        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+    )
+)]
+pub async fn get(
+    Reader(key): Reader,
+    State(app): State<Arc<App>>,
+    MetricId(id): MetricId,
+) -> Result<Json<Metric>, Error> {
+    let database = app.generations.database().await?;
+    Ok(Json(app.store.metric(&database, &key.project_id, &id).await?.into()))
+}

@@ -1,0 +1,90 @@
+//! The description of the API, made from the code: `GET /api/v1/openapi.json`.
+
+use crate::app::App;
+use crate::routes::timeseries::WantedInterval;
+use crate::series::aggregation::Aggregation;
+use crate::series::fill::Fill;
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use hyper::header::CONTENT_TYPE;
+use std::sync::Arc;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+
+/// Where it is served.
+const PATH: &str = "/api/v1/openapi.json";
+
+/// The document without the routes, which bring their own parts.
+pub fn document() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Tidemark: management and reads")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Projects, connections and keys are managed here; metrics are read here."));
+    let bearer = |description: &str| {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        SecurityScheme::Http(scheme)
+    };
+    let components = ComponentsBuilder::new()
+        // Types of parameters alone are not collected from the routes.
+        .schema_from::<WantedInterval>()
+        .schema_from::<Aggregation>()
+        .schema_from::<Fill>()
+        .security_scheme("key", bearer("A key of a project; what a call asks of it is named beside the call"))
+        .security_scheme("operator", bearer("The operator's token"))
+        .build();
+    OpenApiBuilder::new().info(info.build()).components(Some(components)).build()
+}
+
+/// The document with every route of both services.
+pub fn complete() -> OpenApi {
+    let (_, mut openapi) = super::all().split_for_parts();
+    match ingest() {
+        Ok(ingest) => openapi.merge(ingest),
+        // A test reads it; what is compiled in does not change.
+        Err(error) => tracing::error!(%error, "the gateway's description cannot be read"),
+    }
+    openapi
+}
+
+/// The gateway's description, its schemas under names of their own.
+fn ingest() -> serde_json::Result<OpenApi> {
+    const PLACE: &str = "#/components/schemas/";
+    let text = proto::INGEST_OPENAPI.replace(PLACE, &format!("{PLACE}Ingest"));
+    let mut openapi: OpenApi = serde_json::from_str(&text)?;
+    if let Some(components) = &mut openapi.components {
+        let schemas = std::mem::take(&mut components.schemas);
+        components.schemas =
+            schemas.into_iter().map(|(name, schema)| (format!("Ingest{name}"), schema)).collect();
+    }
+    Ok(openapi)
+}
+
+/// Serves the document; no key is asked for.
+pub fn serve(openapi: &OpenApi) -> Router<Arc<App>> {
+    // It consists of strings and maps, which can always be written.
+    let text = Bytes::from(serde_json::to_vec(openapi).unwrap_or_default());
+    let answer = move || {
+        let text = text.clone();
+        async move { ([(CONTENT_TYPE, "application/json")], text).into_response() }
+    };
+    Router::new().route(PATH, get(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_describes_both_services_and_every_reference_leads_somewhere() {
+        let document = serde_json::to_value(complete()).expect("it can be written");
+        for path in ["/api/webhooks/custom", "/api/v1/projects", "/api/v1/metrics/{metricId}/timeseries"] {
+            assert!(document["paths"][path].is_object(), "{path}");
+        }
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(document.pointer(reference).is_some(), "{reference}");
+        }
+    }
+}

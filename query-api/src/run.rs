@@ -1,0 +1,119 @@
+//! Wires the query API up, runs it, and stops it in order: not ready, requests in flight answered, then the rest.
+//!
+//! It starts whatever is away: Redis, Kafka and ClickHouse are reached when they can be, and until then it is not ready
+//! and answers 503.
+
+use crate::app::App;
+use crate::auth::OperatorToken;
+use crate::generations::Generations;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::watermark::Watermarks;
+use accounts::commands::Commands;
+use accounts::keys::{KeyCache, KeyCacheSettings};
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::registry::Registry;
+use proto::topics::Topics;
+use service::health::{Condition, Health};
+use service::settings::Common;
+use service::{http, ops, stop};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at what readiness depends on.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long requests in flight may take after a stop was asked for: less than [`stop::GRACE`], which is for all of it.
+const DRAIN: Duration = Duration::from_secs(stop::GRACE.as_secs() - 3);
+
+/// Where it listens.
+pub struct Listeners {
+    /// For clients.
+    pub clients: TcpListener,
+    /// For health and metrics.
+    pub operators: TcpListener,
+}
+
+/// Runs until `stop`, then ends in order.
+pub async fn run(
+    settings: Settings,
+    listeners: Listeners,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn Error>> {
+    let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
+    metrics.register(&mut registry);
+    // Before anybody can ask: what has no conditions is ready.
+    let kafka = health.condition("kafka");
+    let redis = health.condition("redis");
+    let clickhouse = health.condition("clickhouse");
+    let last = CancellationToken::new();
+    let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
+
+    let app = Arc::new(build(&settings, metrics, &last)?);
+    tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
+    tokio::spawn(watch_redis(app.keys.clone(), health, redis, stop.clone()));
+    tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
+
+    let router = app.router();
+    let service = move |_| TowerToHyperService::new(router.clone());
+    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
+    http::serve(listeners.clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
+    last.cancel();
+    let _ = ops.await;
+    Ok(())
+}
+
+fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Result<App, Box<dyn Error>> {
+    let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
+    let redis = accounts::projection::connect(redis_url)?;
+    let topics = Topics::new(namespace);
+    Ok(App {
+        keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), stop.clone())?,
+        commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
+        operator: OperatorToken::new(&settings.operator_token),
+        generations: Generations::new(namespace, redis),
+        store: Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone()),
+        watermarks: Watermarks::start(
+            kafka_brokers,
+            &topics.metrics,
+            settings.max_publish_time,
+            metrics.clone(),
+            stop.clone(),
+        )?,
+        webhook_url: settings.webhook_url.clone(),
+        metrics,
+    })
+}
+
+/// Makes the topics that are missing, trying until Kafka is there.
+async fn make_topics(common: Common, made: Condition, stop: CancellationToken) {
+    let topics = Topics::new(&common.namespace);
+    made.set(service::kafka::make_topics(&common.kafka_brokers, &topics, &stop).await);
+}
+
+async fn watch_redis(keys: KeyCache, health: Health, believed: Condition, stop: CancellationToken) {
+    loop {
+        believed.set(keys.connected());
+        tokio::select! {
+            () = stop.cancelled() => break health.stop(),
+            () = sleep(LOOK_EVERY / 2) => {}
+        }
+    }
+}
+
+async fn watch_clickhouse(store: Store, answers: Condition, stop: CancellationToken) {
+    let look = async {
+        loop {
+            answers.set(store.answers().await);
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = look => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,40 @@
+//! How the points of a bucket become one number.
+
+use crate::words::words;
+
+words! {
+    /// How the points of a bucket become one number.
+    pub enum Aggregation: "aggregation" {
+        /// The arithmetic mean.
+        Avg = "avg",
+        /// The sum.
+        Sum = "sum",
+        /// The least.
+        Min = "min",
+        /// The greatest.
+        Max = "max",
+        /// How many there are.
+        Count = "count",
+        /// The latest by event time; of several at one moment the one that was received last.
+        Last = "last",
+        /// The median.
+        P50 = "p50",
+        /// The 90th percentile.
+        P90 = "p90",
+        /// The 99th percentile.
+        P99 = "p99",
+    }
+}
+
+impl Aggregation {
+    /// The quantile that it is, if it is one. Quantiles are computed from every point, interpolated between the two
+    /// nearest (the median of 1 and 2 is 1.5), never from a sketch.
+    pub fn quantile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P90 => Some(0.9),
+            Self::P99 => Some(0.99),
+            Self::Avg | Self::Sum | Self::Min | Self::Max | Self::Count | Self::Last => None,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What is read for a time series: whole hours from the rollup, the rest from raw rows.
+//!
+//! An hour of UTC that lies in one bucket, and in the range, is answered by one row of the projection `rollup_1h`. An
+//! hour that is cut, by an end of the range or by the start of a bucket (zones off the full hour), is read from raw
+//! rows. Minutes and quantiles are read from raw rows altogether. Both parts are one statement, so they see the same
+//! parts of the table.
+//!
+//! Names of projects and metrics are bound parameters; numbers in the text are our own.
+
+use super::aggregation::Aggregation;
+use super::buckets::{Interval, Range};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// No point is older: the gateway refuses it. 2000-01-01.
+pub const FIRST_TIME: i64 = 946_684_800_000;
+/// No point is newer: the hours of the rollup end here. 2106-01-01.
+pub const LAST_TIME: i64 = 4_291_747_200_000;
+
+/// What is to be read, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The part of the range in which there can be points.
+    range: Range,
+    /// The hours (their starts) of the range that the rollup cannot answer; none if it can answer no hour at all.
+    cut: Option<BTreeSet<i64>>,
+}
+
+impl Plan {
+    /// What is to be read for the buckets that begin at `starts`; none if there can be no points.
+    pub fn new(range: Range, starts: &[i64], interval: Interval, aggregation: Aggregation) -> Option<Self> {
+        let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
+        if range.start >= range.end {
+            return None;
+        }
+        let raw_only = interval == Interval::Minute || aggregation.quantile().is_some();
+        let cut = (!raw_only).then(|| cut_hours(range, starts));
+        let hours = (range.end - range.start) / HOUR_MS;
+        // Where half of the hours are cut, reading the range once is cheaper than both.
+        let cut = cut.filter(|cut| (cut.len() as i64) * 2 <= hours);
+        Some(Self { range, cut })
+    }
+
+    /// The statement. It has the parameters `project` and `metric`; its rows are [`super::merge::Partial`].
+    pub fn sql(&self, starts: &[i64], aggregation: Aggregation) -> String {
+        let Range { start, end } = self.range;
+        let buckets = list(starts.iter().map(|start| start / 1000));
+        let raw = |only: &str| {
+            let quantile = match aggregation.quantile() {
+                Some(level) => format!("quantileExactInclusive({level})(value)"),
+                None => "toFloat64(0)".to_owned(),
+            };
+            select(
+                "intDiv(toUnixTimestamp64Milli(time), 1000)",
+                &buckets,
+                &quantile,
+                &format!(
+                    "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){only}"
+                ),
+            )
+        };
+        let Some(cut) = &self.cut else { return raw("") };
+        let hours = format!(
+            "toStartOfHour(time) >= toDateTime({}, 'UTC') AND toStartOfHour(time) < toDateTime({}, 'UTC')",
+            start.div_euclid(HOUR_MS) * 3600,
+            (end + HOUR_MS - 1).div_euclid(HOUR_MS) * 3600,
+        );
+        let rolled = |without: &str| {
+            let hour = "toInt64(toUnixTimestamp(toStartOfHour(time)))";
+            select(hour, &buckets, "toFloat64(0)", &format!("{hours}{without}"))
+        };
+        if cut.is_empty() {
+            return rolled("");
+        }
+        let cut = list(cut.iter().map(|hour| hour / 1000));
+        let cut = format!("toStartOfHour(time) IN (SELECT toDateTime(arrayJoin({cut}), 'UTC'))");
+        format!("{} UNION ALL {}", rolled(&format!(" AND NOT {cut}")), raw(&format!(" AND {cut}")))
+    }
+
+    /// Whether the rollup answers a part of it.
+    pub fn uses_rollup(&self) -> bool {
+        self.cut.is_some()
+    }
+}
+
+/// The hours that an end of the range or the start of a bucket cuts.
+fn cut_hours(range: Range, starts: &[i64]) -> BTreeSet<i64> {
+    let inner = starts.iter().copied().filter(|start| (range.start..range.end).contains(start));
+    [range.start, range.end]
+        .into_iter()
+        .chain(inner)
+        .filter(|cut| cut.rem_euclid(HOUR_MS) != 0)
+        .map(|cut| cut - cut.rem_euclid(HOUR_MS))
+        .collect()
+}
+
+/// One part of the statement. `second` is the Unix second by which a row is put into its bucket.
+fn select(second: &str, buckets: &str, quantile: &str, filter: &str) -> String {
+    const PLACE: &str = "(time, received_at, partition, offset, index)";
+    format!(
+        "SELECT toInt64(roundDown({second}, {buckets})) * 1000 AS bucket, count() AS points, sum(value) AS total, \
+         min(value) AS least, max(value) AS greatest, argMax(value, {PLACE}) AS last_value, max({PLACE}) AS last_place, \
+         {quantile} AS quantile \
+         FROM samples \
+         WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id = {{metric:String}} AND {filter} \
+         GROUP BY bucket"
+    )
+}
+
+fn list(numbers: impl Iterator<Item = i64>) -> String {
+    let mut text = String::from("[");
+    for (i, number) in numbers.enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}{number}", if i == 0 { "" } else { "," });
+    }
+    text.push(']');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::buckets;
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
+    const DAY: i64 = 24 * HOUR_MS;
+    const MONDAY: i64 = 1_767_571_200_000;
+
+    fn plan(start: i64, end: i64, interval: Interval, zone: &str, aggregation: Aggregation) -> Option<Plan> {
+        let range = Range { start, end };
+        let zone = TimeZone::get(zone).expect("a zone");
+        let starts = buckets::starts(range, interval, &zone, buckets::MOST).expect("few");
+        Plan::new(range, &starts, interval, aggregation)
+    }
+
+    #[test]
+    fn whole_hours_come_from_the_rollup_and_only_cut_ones_from_raw_rows() {
+        let whole = plan(MONDAY, MONDAY + DAY, Interval::Hour, "UTC", Aggregation::Avg).expect("a plan");
+        assert_eq!(whole.cut, Some(BTreeSet::new()));
+        let cut = plan(MONDAY + 1, MONDAY + DAY + 5, Interval::Day, "Europe/Berlin", Aggregation::Avg)
+            .expect("a plan");
+        assert_eq!(cut.cut, Some(BTreeSet::from([MONDAY, MONDAY + DAY])));
+        let off =
+            plan(MONDAY, MONDAY + 2 * DAY, Interval::Day, "Asia/Kolkata", Aggregation::Sum).expect("a plan");
+        assert_eq!(off.cut, Some(BTreeSet::from([MONDAY + 18 * HOUR_MS, MONDAY + DAY + 18 * HOUR_MS])));
+    }
+
+    #[test]
+    fn minutes_quantiles_and_hours_off_the_full_hour_are_read_from_raw_rows() {
+        for (interval, zone, aggregation) in [
+            (Interval::Minute, "UTC", Aggregation::Avg),
+            (Interval::Day, "UTC", Aggregation::P99),
+            (Interval::Hour, "Asia/Kolkata", Aggregation::Avg),
+        ] {
+            let plan = plan(MONDAY, MONDAY + DAY, interval, zone, aggregation).expect("a plan");
+            assert!(!plan.uses_rollup(), "{interval:?} {zone} {aggregation:?}");
+        }
+    }
+
+    #[test]
+    fn where_there_can_be_no_points_nothing_is_read() {
+        assert_eq!(plan(0, FIRST_TIME, Interval::Month, "UTC", Aggregation::Avg), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_hour_that_the_rollup_answers_lies_in_the_range_and_in_one_bucket(
+            start in FIRST_TIME..2_000_000_000_000i64, hours in 0i64..3000, rest in 0i64..HOUR_MS,
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe"]),
+            interval in prop::sample::select(vec![Interval::Hour, Interval::Day, Interval::Week, Interval::Month]),
+        ) {
+            let range = Range { start, end: start + hours * HOUR_MS + rest + 1 };
+            let zone = TimeZone::get(zone).expect("a zone");
+            let starts = buckets::starts(range, interval, &zone, usize::MAX).expect("no limit");
+            let plan = Plan::new(range, &starts, interval, Aggregation::Avg).expect("a plan");
+            if let Some(cut) = plan.cut {
+                let first = range.start - range.start.rem_euclid(HOUR_MS);
+                for hour in (first..range.end).step_by(HOUR_MS as usize).filter(|hour| !cut.contains(hour)) {
+                    prop_assert!(hour >= range.start && hour + HOUR_MS <= range.end);
+                    let bucket = |at| starts.partition_point(|&start| start <= at);
+                    prop_assert_eq!(bucket(hour), bucket(hour + HOUR_MS - 1));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The settings of the query API. `--help` is their reference.
+
+use service::settings::{Common, Faults, SettingsError};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The command line.
+#[derive(Clone, clap::Parser)]
+#[command(name = "query-api", version, about = "Projects and keys are managed here, metrics are read here")]
+pub struct Arguments {
+    /// Where clients manage and read: address and port.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub listen: String,
+    /// Where health and metrics are served: address and port. Keep it off the public side.
+    #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9082", value_name = "ADDRESS")]
+    pub ops_listen: String,
+    /// ClickHouse's HTTP interface.
+    #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
+    pub clickhouse_url: String,
+    /// ClickHouse's user, if it asks for one.
+    #[arg(long, env = "CLICKHOUSE_USER", value_name = "NAME")]
+    pub clickhouse_user: Option<String>,
+    /// The password of that user.
+    #[arg(long, env = "CLICKHOUSE_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    pub clickhouse_password: Option<String>,
+    /// The operator's token, which creates projects: at least 16 visible ASCII characters. There is no default.
+    #[arg(long, env = "OPERATOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub operator_token: Option<String>,
+    /// Where clients send metrics to, as new connections are told.
+    #[arg(
+        long,
+        env = "WEBHOOK_URL",
+        default_value = "http://127.0.0.1:8080/api/webhooks/custom",
+        value_name = "URL"
+    )]
+    pub webhook_url: String,
+    /// How long a query may take, 100ms to 5m; then the answer is 504.
+    #[arg(long, env = "QUERY_TIMEOUT", default_value = "10s", value_name = "DURATION")]
+    pub query_timeout: String,
+    /// How long after it was stamped a batch may still be written to Kafka, 0s to 5m. More than the delivery timeout of
+    /// every gateway, and what their clocks may differ by on top: watermarks are only true if it is.
+    #[arg(long, env = "MAX_PUBLISH_TIME", default_value = "6s", value_name = "DURATION")]
+    pub max_publish_time: String,
+    /// What all services share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The settings, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where clients manage and read.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub ops_listen: SocketAddr,
+    /// ClickHouse.
+    pub clickhouse: ClickHouse,
+    /// The operator's token.
+    pub operator_token: Secret,
+    /// Where clients send metrics to.
+    pub webhook_url: String,
+    /// How long a query may take.
+    pub query_timeout: Duration,
+    /// How long after it was stamped a batch may still be written.
+    pub max_publish_time: Duration,
+    /// What all services share.
+    pub common: Common,
+}
+
+/// How ClickHouse is reached.
+#[derive(Clone)]
+pub struct ClickHouse {
+    /// Its HTTP interface.
+    pub url: String,
+    /// The user, if it asks for one.
+    pub user: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Arguments {
+    /// The settings, or all that is wrong with them.
+    pub fn check(self) -> Result<Settings, SettingsError> {
+        let mut faults = Faults::default();
+        self.common.check(&mut faults);
+        let token = self.operator_token.unwrap_or_default();
+        let fits = token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
+        faults.check(fits, "--operator-token", "must be given, at least 16 visible ASCII characters");
+        for (setting, url) in
+            [("--clickhouse-url", &self.clickhouse_url), ("--webhook-url", &self.webhook_url)]
+        {
+            let scheme = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+            faults.check(scheme, setting, "must begin with `http://` or `https://`");
+        }
+        let long = Duration::from_secs(300);
+        let settings = Settings {
+            listen: faults.address("--listen", &self.listen),
+            ops_listen: faults.address("--ops-listen", &self.ops_listen),
+            clickhouse: ClickHouse {
+                url: self.clickhouse_url,
+                user: self.clickhouse_user,
+                password: self.clickhouse_password.map(Secret),
+            },
+            operator_token: Secret(token),
+            webhook_url: self.webhook_url,
+            query_timeout: faults.duration(
+                "--query-timeout",
+                &self.query_timeout,
+                Duration::from_millis(100)..=long,
+            ),
+            max_publish_time: faults.duration(
+                "--max-publish-time",
+                &self.max_publish_time,
+                Duration::ZERO..=long,
+            ),
+            common: self.common,
+        };
+        faults.into_result(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn check(arguments: &[&str]) -> Result<Settings, SettingsError> {
+        Arguments::parse_from([&["query-api"], arguments].concat()).check()
+    }
+
+    #[test]
+    fn with_a_token_the_defaults_are_valid_and_the_token_is_not_printed() {
+        let settings = check(&["--operator-token", TOKEN]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(settings.query_timeout, Duration::from_secs(10));
+        assert_eq!(settings.max_publish_time, Duration::from_secs(6));
+        assert!(!format!("{:?}", settings.operator_token).contains(TOKEN));
+    }
+
+    #[test]
+    fn every_wrong_setting_is_named_at_once_and_the_token_is_not_repeated() {
+        let wrong = [
+            ("--listen", "8090"),
+            ("--ops-listen", "here"),
+            ("--clickhouse-url", "localhost:8123"),
+            ("--operator-token", "short-secret"),
+            ("--webhook-url", "example.org"),
+            ("--query-timeout", "0s"),
+            ("--max-publish-time", "soon"),
+        ];
+        let arguments: Vec<String> =
+            wrong.iter().map(|(setting, value)| format!("{setting}={value}")).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let Err(error) = check(&arguments) else { panic!("all are wrong") };
+        let message = error.to_string();
+        for (setting, _) in wrong {
+            assert!(message.contains(setting), "{setting} is missing in: {message}");
+        }
+        assert!(!message.contains("short-secret"));
+    }
+
+    #[test]
+    fn without_an_operator_token_it_does_not_start() {
+        assert!(check(&[]).is_err());
+    }
+}

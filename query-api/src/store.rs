@@ -1,0 +1,254 @@
+//! ClickHouse: every query that the API asks, with its rows as types.
+//!
+//! What clients send is bound as a parameter, never put into the text. Each query has a deadline on both sides: the
+//! server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at all. Dropping a
+//! query's future closes its connection, on which the server ends it too.
+
+use crate::error::{Error, Unavailable};
+use crate::metrics::Metrics;
+use crate::series::buckets::Range;
+use crate::series::merge::{Partial, Place};
+use crate::series::query::{FIRST_TIME, LAST_TIME};
+use crate::settings::ClickHouse;
+use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// How much later than the server we give up.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the server may take to say that it is there.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time series of many buckets are long texts; the server's default is 256 KiB.
+const MAX_QUERY_SIZE: &str = "2097152";
+
+/// ClickHouse's "timeout exceeded".
+const TIMEOUT_EXCEEDED: u32 = 159;
+
+/// Asks ClickHouse. Clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    timeout: Duration,
+    metrics: Metrics,
+}
+
+/// What the catalogue knows of a metric.
+#[derive(Debug, Clone, PartialEq, Row, Deserialize)]
+pub struct MetricRow {
+    /// Its id.
+    pub metric_id: String,
+    /// The newest name that was given, empty if none was.
+    pub newest_name: String,
+    /// The newest unit that was given, empty if none was.
+    pub newest_unit: String,
+    /// Received time of the first that was received, Unix milliseconds.
+    pub first_seen: i64,
+    /// Received time of the last that was received, Unix milliseconds.
+    pub last_seen: i64,
+    /// The value of the latest by event time.
+    pub last_value: f64,
+    /// How many points it has.
+    pub points: u64,
+}
+
+/// One point.
+#[derive(Debug, Clone, PartialEq, Row, Deserialize)]
+pub struct PointRow {
+    /// Its value.
+    pub value: f64,
+    /// Event time, received time, and its place in the log.
+    pub place: Place,
+}
+
+/// A page of the catalogue.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MetricsPage<'a> {
+    /// Only this metric.
+    pub id: Option<&'a str>,
+    /// Only metrics whose id or name contains it, in any case.
+    pub search: Option<&'a str>,
+    /// Only metrics after this one.
+    pub after: Option<&'a str>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The end of a Kafka partition's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Head {
+    /// The Kafka partition.
+    pub partition: i32,
+    /// The last offset that is stored.
+    pub last: i64,
+}
+
+impl Store {
+    /// Asks `server`, each query for at most `timeout`.
+    pub fn new(server: &ClickHouse, timeout: Duration, metrics: Metrics) -> Self {
+        let seconds = timeout.as_millis().div_ceil(1000).max(1);
+        let mut client = Client::default()
+            .with_url(&server.url)
+            .with_setting("max_execution_time", seconds.to_string())
+            .with_setting("max_query_size", MAX_QUERY_SIZE)
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
+        if let Some(user) = &server.user {
+            client = client.with_user(user);
+        }
+        if let Some(password) = &server.password {
+            client = client.with_password(password.reveal());
+        }
+        Self { client, timeout, metrics }
+    }
+
+    /// The same with another setting of the server.
+    #[must_use]
+    pub fn with_setting(mut self, name: &str, value: &str) -> Self {
+        self.client = self.client.with_setting(name, value);
+        self
+    }
+
+    /// Whether the server answers.
+    pub async fn answers(&self) -> bool {
+        let query = self.client.query("SELECT toUInt8(1)").fetch_one::<u8>();
+        matches!(tokio::time::timeout(PING_TIMEOUT, query).await, Ok(Ok(1)))
+    }
+
+    /// Metrics of a project, by id.
+    pub async fn metrics(
+        &self,
+        database: &str,
+        project: &str,
+        page: MetricsPage<'_>,
+    ) -> Result<Vec<MetricRow>, Error> {
+        let mut filter = String::new();
+        if page.id.is_some() {
+            filter += " AND metric_id = {metric:String}";
+        }
+        if page.after.is_some() {
+            filter += " AND metric_id > {after:String}";
+        }
+        let having = match page.search {
+            // The name that a metric without one has is its id with spaces, in title case.
+            Some(_) => {
+                "HAVING positionCaseInsensitiveUTF8(metric_id, {search:String}) > 0 OR positionCaseInsensitiveUTF8(\
+                 if(newest_name != '', newest_name, replaceRegexpAll(metric_id, '[_.:-]+', ' ')), {search:String}) > 0"
+            }
+            None => "",
+        };
+        let sql = format!(
+            "SELECT metric_id, \
+             argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+             argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
+             toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
+             toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
+             argMax(value, (time, received_at, partition, offset, index)) AS last_value, \
+             count() AS points \
+             FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
+             GROUP BY kind, project_id, metric_id {having} ORDER BY metric_id LIMIT {}",
+            page.limit
+        );
+        let mut query = self.query(database, &sql).param("project", project);
+        for (name, value) in [("metric", page.id), ("after", page.after), ("search", page.search)] {
+            if let Some(value) = value {
+                query = query.param(name, value);
+            }
+        }
+        self.all("catalogue", query).await
+    }
+
+    /// The metric `id`.
+    pub async fn metric(&self, database: &str, project: &str, id: &str) -> Result<MetricRow, Error> {
+        let page = MetricsPage { id: Some(id), limit: 1, ..MetricsPage::default() };
+        self.metrics(database, project, page).await?.pop().ok_or(Error::NoMetric)
+    }
+
+    /// Points of a metric in `range`, newest first, from before `before` on.
+    pub async fn points(
+        &self,
+        database: &str,
+        (project, metric): (&str, &str),
+        range: Range,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<PointRow>, Error> {
+        let (start, end) = (range.start.max(FIRST_TIME), range.end.min(LAST_TIME));
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        let earlier = before.map_or_else(String::new, |(time, received_at, partition, offset, index)| {
+            format!(
+                " AND (time, received_at, partition, offset, index) < (fromUnixTimestamp64Milli({time}, 'UTC'), \
+                 fromUnixTimestamp64Milli({received_at}, 'UTC'), toInt32({partition}), toInt64({offset}), toUInt16({index})) \
+                 AND time <= fromUnixTimestamp64Milli({time}, 'UTC')"
+            )
+        });
+        let sql = format!(
+            "SELECT value, (time, received_at, partition, offset, index) AS place FROM samples \
+             WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id = {{metric:String}} \
+             AND idempotency_key = '' AND time >= fromUnixTimestamp64Milli({start}, 'UTC') \
+             AND time < fromUnixTimestamp64Milli({end}, 'UTC'){earlier} \
+             ORDER BY time DESC, received_at DESC, partition DESC, offset DESC, index DESC LIMIT {limit}"
+        );
+        let query = self.query(database, &sql).param("project", project).param("metric", metric);
+        self.all("points", query).await
+    }
+
+    /// The rows of a [`crate::series::query::Plan`].
+    pub async fn series(
+        &self,
+        database: &str,
+        (project, metric): (&str, &str),
+        sql: &str,
+    ) -> Result<Vec<Partial>, Error> {
+        let query = self.query(database, sql).param("project", project).param("metric", metric);
+        self.all("series", query).await
+    }
+
+    /// The ends of all chains.
+    pub async fn heads(&self, database: &str) -> Result<Vec<Head>, Error> {
+        const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
+        self.all("heads", self.query(database, SQL)).await
+    }
+
+    /// `?` marks nothing in our texts.
+    fn query(&self, database: &str, sql: &str) -> Query {
+        self.client.clone().with_database(database).query_raw(sql)
+    }
+
+    async fn all<T: RowOwned + RowRead>(&self, name: &'static str, query: Query) -> Result<Vec<T>, Error> {
+        let begun = Instant::now();
+        let result = tokio::time::timeout(self.timeout + PATIENCE, query.fetch_all::<T>()).await;
+        let (outcome, result) = match result {
+            Ok(Ok(rows)) => ("ok", Ok(rows)),
+            Err(_) => ("timeout", Err(Error::QueryTimeout)),
+            Ok(Err(error)) if server_code(&error) == Some(TIMEOUT_EXCEEDED) => {
+                ("timeout", Err(Error::QueryTimeout))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(query = name, %error, "a query failed");
+                ("error", Err(Error::Unavailable(Unavailable::Query)))
+            }
+        };
+        self.metrics.query(name, outcome, begun);
+        result
+    }
+}
+
+/// The number of a server's error.
+fn server_code(error: &clickhouse::error::Error) -> Option<u32> {
+    let clickhouse::error::Error::BadResponse(text) = error else { return None };
+    let (_, rest) = text.split_once("Code: ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_error_code_is_read_from_its_text() {
+        let code = |text: &str| server_code(&clickhouse::error::Error::BadResponse(text.to_owned()));
+        assert_eq!(code("Code: 159. DB::Exception: Timeout exceeded"), Some(159));
+        assert_eq!(code("502 Bad Gateway"), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! What the engine makes of our statements.
+
+use crate::support::{Sample, shared, store_address};
+use clickhouse::Client;
+use jiff::tz::TimeZone;
+use query_api::error::Error;
+use query_api::metrics::Metrics;
+use query_api::series::aggregation::Aggregation;
+use query_api::series::buckets::{self, Interval, Range};
+use query_api::series::merge::Partial;
+use query_api::series::query::Plan;
+use query_api::settings::ClickHouse;
+use query_api::store::Store;
+use std::time::{Duration, Instant};
+
+const START: i64 = 1_767_571_200_000;
+const HOUR: i64 = 3_600_000;
+
+fn statement(range: Range, interval: Interval, zone: &str) -> String {
+    let zone = TimeZone::get(zone).expect("a zone");
+    let starts = buckets::starts(range, interval, &zone, buckets::MOST).expect("few");
+    Plan::new(range, &starts, interval, Aggregation::Avg).expect("a plan").sql(&starts, Aggregation::Avg)
+}
+
+/// Many points an hour: where there are few, the rollup is no smaller than the rows, and the engine may prefer them.
+async fn fill(project: &str) {
+    let stack = shared();
+    let samples: Vec<Sample> = (0..20_000)
+        .map(|i| Sample {
+            metric: "m",
+            time: START + i * 20_000,
+            value: 1.0,
+            received_at: START,
+            offset: i,
+            ..Sample::default()
+        })
+        .collect();
+    for part in samples.chunks(5000) {
+        stack.store(project, part).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_hours_are_read_from_the_rollup() {
+    let stack = shared();
+    let (project, _) = stack.project().await;
+    fill(&project).await;
+    let forced = |client: Client| client.with_setting("force_optimize_projection_name", "rollup_1h");
+    let whole = Range { start: START, end: START + 100 * HOUR };
+    for (interval, zone) in [
+        (Interval::Hour, "UTC"),
+        (Interval::Day, "UTC"),
+        (Interval::Day, "Europe/Berlin"),
+        (Interval::Week, "America/New_York"),
+        (Interval::Month, "UTC"),
+    ] {
+        let sql = statement(whole, interval, zone);
+        let query =
+            forced(stack.clickhouse.clone()).query_raw(&sql).param("project", &project).param("metric", "m");
+        let rows: Vec<Partial> = query.fetch_all().await.expect("the projection is used");
+        assert_eq!(rows.iter().map(|row| row.points).sum::<u64>(), 18_000, "{interval:?} {zone}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_range_is_read_from_the_rollup_and_a_few_raw_rows() {
+    let stack = shared();
+    let (project, _) = stack.project().await;
+    fill(&project).await;
+    let cut = Range { start: START + 5, end: START + 100 * HOUR + 7 };
+    for (interval, zone) in [(Interval::Hour, "UTC"), (Interval::Day, "Asia/Kolkata")] {
+        let sql = format!("EXPLAIN {}", statement(cut, interval, zone));
+        let query = stack.clickhouse.query_raw(&sql).param("project", &project).param("metric", "m");
+        let plan = query.fetch_all::<String>().await.expect("a plan").join("\n");
+        assert!(plan.contains("ReadFromMergeTree (rollup_1h)"), "{plan}");
+        assert!(plan.contains(&format!("ReadFromMergeTree ({}.samples)", stack.namespace)), "{plan}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn catalogue_and_heads_are_read_from_their_projections() {
+    let stack = shared();
+    let (project, _) = stack.project().await;
+    fill(&project).await;
+    stack.mark(0, 20_000).await;
+    let server = |url: String| ClickHouse { url, user: None, password: None };
+    // The store's own statements, on a client that refuses to answer without a projection.
+    let store =
+        Store::new(&server(store_address("CLICKHOUSE_URL")), Duration::from_secs(10), Metrics::default())
+            .with_setting("force_optimize_projection", "1");
+    assert_eq!(store.metric(&stack.namespace, &project, "m").await.map(|row| row.points), Ok(20_000));
+    assert!(
+        store.heads(&stack.namespace).await.is_ok_and(|heads| heads.iter().any(|head| head.last >= 20_000))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
+    let stack = shared();
+    let endless = "SELECT toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, 0. AS least, 0. AS greatest, \
+                   0. AS last_value, (toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toInt32(0), toInt64(0), toUInt16(0)) AS last_place, \
+                   0. AS quantile FROM numbers(1000000000000)";
+    let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
+        let store = Store::new(&server, timeout, Metrics::default());
+        let begun = Instant::now();
+        assert_eq!(store.series(&stack.namespace, ("p", "m"), endless).await, Err(Error::QueryTimeout));
+        assert!(begun.elapsed() < timeout + Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,15 @@
+//! The query API as a client sees it, on real stores: `deploy/local/test -p query-api` starts them.
+//!
+//! One service is shared; each test has a project of its own. Who needs Kafka's offsets for itself starts another one.
+
+mod auth;
+mod catalogue;
+mod engine;
+mod errors;
+mod management;
+mod openapi;
+mod outage;
+mod points;
+mod series;
+mod support;
+mod watermark;

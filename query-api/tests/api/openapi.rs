@@ -1,0 +1,75 @@
+//! The OpenAPI document against what the service really answers.
+
+use crate::support::{Caller, OPERATOR, Sample, shared, text};
+use serde_json::{Value, json};
+
+/// Checks `answer` against the schema that the document has for it.
+fn check(document: &Value, (method, path, status): (&str, &str, &str), answer: &Value) {
+    let pointer = format!(
+        "/paths/{}/{method}/responses/{status}/content/application~1json/schema",
+        path.replace('~', "~0").replace('/', "~1")
+    );
+    let schema = document.pointer(&pointer).unwrap_or_else(|| panic!("{pointer} is not described"));
+    let mut schema = schema.clone();
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let faults: Vec<String> = validator.iter_errors(answer).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{method} {path} {status}: {faults:?} in {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_as_the_document_says() {
+    let stack = shared();
+    let nobody = Caller { url: stack.url.clone(), key: None };
+    let document = nobody.ok("/api/v1/openapi.json").await;
+    assert!(text(&document, "openapi").starts_with("3.1."));
+
+    let operator = stack.client(OPERATOR);
+    let (_, project) = operator.post("/api/v1/projects", &json!({"name": "x", "plan": "pro"})).await;
+    check(&document, ("post", "/api/v1/projects", "201"), &project);
+    let (_, refused) = operator.post("/api/v1/projects", &json!({"name": 5})).await;
+    check(&document, ("post", "/api/v1/projects", "4XX"), &refused);
+    let manager = stack.client(&text(&project, "manageKey"));
+    let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "x"})).await;
+    check(&document, ("post", "/api/v1/connections", "201"), &connection);
+
+    let now = accounts::now_ms();
+    let at = |metric, offset| Sample {
+        metric,
+        time: now - 1000,
+        value: 0.5,
+        received_at: now,
+        offset,
+        unit: if offset == 0 { "ms" } else { "" },
+        ..Sample::default()
+    };
+    stack.store(&text(&project, "projectId"), &[at("a", 0), at("a", 1), at("b", 2)]).await;
+    let calls = [
+        ("/api/v1/metrics", "?limit=1"),
+        ("/api/v1/metrics", ""),
+        ("/api/v1/metrics/{metricId}", ""),
+        ("/api/v1/metrics/{metricId}/points", "?limit=1"),
+        ("/api/v1/metrics/{metricId}/points", ""),
+        ("/api/v1/metrics/{metricId}/timeseries", "?fill=null&interval=minute"),
+        ("/api/v1/metrics/{metricId}/timeseries", "?aggregation=p99&timezone=Asia/Tokyo"),
+    ];
+    for (path, query) in calls {
+        for metric in ["a", "b"] {
+            let answer = manager.ok(&format!("{}{query}", path.replace("{metricId}", metric))).await;
+            check(&document, ("get", path, "200"), &answer);
+        }
+        let (_, refused) = nobody.get(path).await;
+        check(&document, ("get", path, "4XX"), &refused);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schemas_refuse_what_is_no_answer() {
+    let nobody = Caller { url: shared().url.clone(), key: None };
+    let document = nobody.ok("/api/v1/openapi.json").await;
+    let wrong = std::panic::catch_unwind(|| {
+        check(&document, ("get", "/api/v1/metrics", "200"), &json!({"items": [{}], "nextCursor": null}));
+    });
+    assert!(wrong.is_err());
+}

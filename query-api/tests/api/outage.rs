@@ -1,0 +1,38 @@
+//! Without its stores the service runs, is not ready, and says "not now".
+
+use crate::support::{Caller, OPERATOR, refused, serve};
+use accounts::token::Token;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_stores_it_is_alive_but_not_ready_and_answers_503() {
+    // Nothing listens on port 1.
+    let nowhere = [
+        "--kafka-brokers=127.0.0.1:1",
+        "--redis-url=redis://127.0.0.1:1",
+        "--clickhouse-url=http://127.0.0.1:1",
+    ];
+    let (url, ops_url) = serve(&nowhere.map(str::to_owned)).await;
+    let status = async |path: &str| {
+        reqwest::get(format!("{ops_url}{path}")).await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(status("/livez").await, 200);
+    assert_eq!(status("/readyz").await, 503);
+    let with = |key: String| Caller { url: url.clone(), key: Some(key) };
+    let somebody = with(Token::generate().reveal());
+    refused(somebody.get("/api/v1/metrics").await, 503, "unavailable");
+    refused(somebody.post("/api/v1/connections", &json!({"name": "x"})).await, 503, "unavailable");
+    let operator = with(OPERATOR.to_owned());
+    refused(
+        operator.post("/api/v1/projects", &json!({"name": "x", "plan": "pro"})).await,
+        503,
+        "unavailable",
+    );
+    refused(
+        operator.post("/api/v1/projects", &json!({"name": "", "plan": "pro"})).await,
+        400,
+        "invalid_parameter",
+    );
+    refused(with("nonsense".to_owned()).get("/api/v1/metrics").await, 401, "invalid_key");
+    refused(operator.get("/api/v1/nothing").await, 404, "not_found");
+}

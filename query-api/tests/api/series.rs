@@ -1,0 +1,255 @@
+//! Time series against a computation that knows neither rollup nor SQL.
+
+use crate::support::{Caller, Sample, details, refused, send, shared};
+use jiff::tz::TimeZone;
+use query_api::series::buckets::{self, Interval, Range};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const START: i64 = 1_767_571_200_000;
+const HOUR: i64 = 3_600_000;
+const AGGREGATIONS: [&str; 9] = ["avg", "sum", "min", "max", "count", "last", "p50", "p90", "p99"];
+
+/// Whole numbers, so that sums are exact in any order; some share a moment.
+fn samples(count: i64, span: i64) -> Vec<Sample> {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut sample = |i| Sample {
+        metric: "m",
+        time: START + random.random_range(0..span / 1000) * 1000 + i64::from(random.random_bool(0.1)),
+        value: f64::from(random.random_range(-500..500)),
+        received_at: START + span + i / 30,
+        offset: i / 3,
+        index: u16::try_from(i % 3).expect("small"),
+        name: "Mine",
+        unit: "ms",
+    };
+    (0..count).map(&mut sample).collect()
+}
+
+fn naive(samples: &[&Sample], aggregation: &str) -> f64 {
+    let mut values: Vec<f64> = samples.iter().map(|s| s.value).collect();
+    values.sort_by(f64::total_cmp);
+    let (sum, count) = (values.iter().sum::<f64>(), values.len() as f64);
+    let quantile = |level: f64| {
+        let place = level * (count - 1.0);
+        let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
+        low + (high - low) * place.fract()
+    };
+    match aggregation {
+        "avg" => sum / count,
+        "sum" => sum,
+        "min" => values[0],
+        "max" => values[values.len() - 1],
+        "count" => count,
+        "last" => {
+            samples.iter().max_by_key(|s| (s.time, s.received_at, s.offset, s.index)).expect("one").value
+        }
+        "p50" => quantile(0.5),
+        "p90" => quantile(0.9),
+        _ => quantile(0.99),
+    }
+}
+
+async fn check(
+    caller: &Caller,
+    samples: &[Sample],
+    range: Range,
+    interval: (&str, Interval),
+    aggregation: &str,
+    zone: &str,
+) {
+    let path = format!(
+        "/api/v1/metrics/m/timeseries?startDate={}&endDate={}&interval={}&aggregation={aggregation}&timezone={zone}",
+        range.start, range.end, interval.0
+    );
+    let answer = caller.ok(&path).await;
+    let starts = buckets::starts(range, interval.1, &TimeZone::get(zone).expect("a zone"), buckets::MOST)
+        .expect("few");
+    let mut expected = Vec::new();
+    for (i, start) in starts.iter().enumerate() {
+        let end = starts.get(i + 1).copied().unwrap_or(i64::MAX);
+        let inside: Vec<&Sample> = samples
+            .iter()
+            .filter(|s| (*start..end).contains(&s.time) && (range.start..range.end).contains(&s.time))
+            .collect();
+        if !inside.is_empty() {
+            expected.push((*start, naive(&inside, aggregation), inside.len() as u64));
+        }
+    }
+    let points = answer["points"].as_array().expect("points");
+    assert_eq!(points.len(), expected.len(), "{path}");
+    for (point, (start, value, count)) in points.iter().zip(expected) {
+        assert_eq!(
+            (point["timestamp"].as_i64(), point["count"].as_u64()),
+            (Some(start), Some(count)),
+            "{path}"
+        );
+        let given = point["value"].as_f64().expect("a number");
+        assert!((given - value).abs() <= 1e-9 * value.abs(), "{given} is not {value}: {path}");
+    }
+    assert_eq!(
+        (&answer["interval"], &answer["aggregation"], &answer["timezone"]),
+        (&json!(interval.0), &json!(aggregation), &json!(zone))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_interval_aggregation_and_zone_answers_what_the_points_say() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    // Over the change to summer time in Berlin and New York.
+    let span = 100 * 24 * HOUR;
+    let samples = samples(6000, span);
+    for part in samples.chunks(2000) {
+        stack.store(&project, part).await;
+    }
+    let mut random = StdRng::seed_from_u64(11);
+    let intervals = [
+        ("minute", Interval::Minute, 6 * HOUR),
+        ("hour", Interval::Hour, 10 * 24 * HOUR),
+        ("day", Interval::Day, span),
+        ("week", Interval::Week, span),
+        ("month", Interval::Month, span),
+    ];
+    for (name, interval, longest) in intervals {
+        for zone in ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"] {
+            for aggregation in AGGREGATIONS {
+                let start = START + random.random_range(0..span / 2);
+                let cut = Range { start, end: start + 1 + random.random_range(0..longest) };
+                let whole = Range { start: cut.start / HOUR * HOUR, end: (cut.end / HOUR + 1) * HOUR };
+                let range = if random.random() { cut } else { whole };
+                check(&manager, &samples, range, (name, interval), aggregation, zone).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_parameters_it_is_the_average_of_the_last_day_in_automatic_buckets() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let now = accounts::now_ms();
+    let at = |time, value, offset| Sample {
+        metric: "cpu:load",
+        time,
+        value,
+        received_at: now,
+        offset,
+        ..Sample::default()
+    };
+    stack
+        .store(&project, &[at(now - 1000, 1.0, 0), at(now - 1000, 2.0, 1), at(now - 30 * HOUR, 50.0, 2)])
+        .await;
+    let answer = manager.ok("/api/v1/metrics/cpu:load/timeseries").await;
+    let expected = [
+        ("metricId", json!("cpu:load")),
+        ("metricName", json!("Cpu Load")),
+        ("unit", Value::Null),
+        ("interval", json!("hour")),
+        ("aggregation", json!("avg")),
+        ("timezone", json!("UTC")),
+    ];
+    for (field, value) in expected {
+        assert_eq!(answer[field], value, "{answer}");
+    }
+    assert_eq!(
+        answer["points"],
+        json!([{"timestamp": (now - 1000) / HOUR * HOUR, "value": 1.5, "count": 2}])
+    );
+    let auto = manager
+        .ok("/api/v1/metrics/cpu:load/timeseries?startDate=2026-01-01&endDate=2026-01-01T06:40Z")
+        .await;
+    assert_eq!(auto["interval"], "minute", "400 minutes");
+    let auto =
+        manager.ok("/api/v1/metrics/cpu:load/timeseries?startDate=2020-01-01&endDate=2026-01-01").await;
+    assert_eq!(auto["interval"], "week");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ties_of_last_go_to_the_later_received() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let at = |value, received_at, offset| Sample {
+        metric: "m",
+        time: START + 5,
+        value,
+        received_at,
+        offset,
+        ..Sample::default()
+    };
+    stack.store(&project, &[at(1.0, START + 9, 0), at(2.0, START + 10, 1)]).await;
+    stack.store(&project, &[at(3.0, START + 8, 2)]).await;
+    for interval in ["minute", "hour", "day"] {
+        let path = format!(
+            "/api/v1/metrics/m/timeseries?startDate={START}&endDate={}&interval={interval}&aggregation=last",
+            START + 24 * HOUR
+        );
+        assert_eq!(
+            manager.ok(&path).await["points"],
+            json!([{"timestamp": START, "value": 2.0, "count": 3}]),
+            "{interval}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_buckets_are_filled_as_asked_for() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let at = |hour, value, offset| Sample {
+        metric: "m",
+        time: START + hour * HOUR,
+        value,
+        received_at: START,
+        offset,
+        ..Sample::default()
+    };
+    stack.store(&project, &[at(1, 5.0, 0), at(3, 7.0, 1)]).await;
+    let range = format!("startDate={START}&endDate={}&interval=hour", START + 4 * HOUR);
+    for (fill, values) in [
+        ("none", json!([5.0, 7.0])),
+        ("null", json!([null, 5.0, null, 7.0])),
+        ("zero", json!([0.0, 5.0, 0.0, 7.0])),
+        ("previous", json!([null, 5.0, 5.0, 7.0])),
+    ] {
+        let answer = manager.ok(&format!("/api/v1/metrics/m/timeseries?{range}&fill={fill}")).await;
+        let given: Vec<Value> =
+            answer["points"].as_array().expect("points").iter().map(|point| point["value"].clone()).collect();
+        assert_eq!(json!(given), values, "{fill}");
+    }
+    let path = format!("/api/v1/metrics/m/timeseries?{range}&fill=null");
+    let response = send(manager.request(Method::GET, &path).header("accept", "text/csv")).await;
+    let hours: Vec<i64> = (0..4).map(|hour| START + hour * HOUR).collect();
+    let expected = format!(
+        "timestamp,value,count\r\n{},,0\r\n{},5.0,1\r\n{},,0\r\n{},7.0,1\r\n",
+        hours[0], hours[1], hours[2], hours[3]
+    );
+    assert_eq!(response.text().await.expect("text"), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_that_break_rules_are_told_before_the_metric_is_looked_for() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let path = |query: &str| format!("/api/v1/metrics/nothing/timeseries?{query}");
+    for (query, expected) in [
+        (
+            "interval=second&aggregation=median&fill=some&timezone=Mars",
+            vec![
+                "timezone unknown_timezone",
+                "interval unknown_word",
+                "aggregation unknown_word",
+                "fill unknown_word",
+            ],
+        ),
+        ("startDate=2026-01-02&endDate=2026-01-01", vec!["startDate empty_range"]),
+        ("startDate=2026-01-01&endDate=2026-01-09&interval=minute", vec!["interval too_many_buckets"]),
+        ("startDate=0001-01-01T00:00:00Z&interval=month", vec!["interval too_many_buckets"]),
+    ] {
+        let answer = refused(manager.get(&path(query)).await, 400, "invalid_parameter");
+        assert_eq!(details(&answer), expected, "{query}");
+    }
+    refused(manager.get(&path("startDate=0&unknown=x")).await, 404, "not_found");
+}

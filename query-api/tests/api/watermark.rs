@@ -1,0 +1,52 @@
+//! Watermarks against real offsets.
+
+use crate::support::{Caller, Sample, Stack, own, until};
+use proto::topics::Topics;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::time::Duration;
+
+/// What the service is told that publishing may take.
+const D: i64 = 1000;
+
+async fn watermark(caller: &Caller) -> i64 {
+    caller.ok("/api/v1/metrics/m/timeseries").await["watermark"].as_i64().expect("a number")
+}
+
+async fn publish(stack: &Stack, partition: i32) -> i64 {
+    let producer: FutureProducer =
+        service::kafka::client(&stack.brokers, "test").create().expect("a producer");
+    let topic = Topics::new(&stack.namespace).metrics;
+    let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("a batch");
+    producer.send(record, Duration::from_secs(10)).await.expect("it is acknowledged").offset
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watermark_rises_only_over_what_is_stored() {
+    let stack = own().await;
+    let (project, manager) = stack.project().await;
+    stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
+
+    // An empty log: nothing was accepted, so all of it is there.
+    let begun = accounts::now_ms();
+    until("a watermark over an empty log", || async { watermark(&manager).await >= begun - D }).await;
+
+    let offset = publish(&stack, 1).await;
+    let published = accounts::now_ms();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for _ in 0..10 {
+        assert!(watermark(&manager).await < published - D, "a record is not stored");
+    }
+    stack.mark(1, offset).await;
+    let stored = accounts::now_ms();
+    until("a watermark after the record", || async { watermark(&manager).await >= stored - D }).await;
+    assert!(watermark(&manager).await <= accounts::now_ms() - D);
+
+    // Another partition has its own chain.
+    let offset = publish(&stack, 3).await;
+    let published = accounts::now_ms();
+    stack.mark(1, 1000).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(watermark(&manager).await < published - D);
+    stack.mark(3, offset).await;
+    until("a watermark after both", || async { watermark(&manager).await >= published - D }).await;
+}
