@@ -1,8 +1,8 @@
 //! Which key is good: a cache in front of Redis that is true within a second.
 //!
 //! A key that was looked up once is answered from memory. What makes that safe:
-//! - Redis tells the connection that read a key when it or its revocation changes (client-side caching, RESP3), and the
-//!   entry goes; an answer that was on its way meanwhile is used once and not kept.
+//! - Redis tells the connection that read a key when it, its revocation, its project's plan or that plan changes
+//!   (client-side caching, RESP3), and the entry goes; an answer that was on its way meanwhile is used once and not kept.
 //! - The position of the projection is read four times a second. That proves that the connection lives (a half-open one
 //!   tells nothing) and that Redis has not lost its memory.
 //! - After a reconnect everything is looked up again.
@@ -11,9 +11,9 @@
 //! is [`AuthError::Unavailable`], never "unknown": clients drop their data when they are told that a key is wrong.
 
 use crate::projection::{Position, Projection, ReadError};
-use crate::{Scope, Scopes, token};
+use crate::{Scope, Scopes, plans, token};
 use proto::control::EntityKind;
-use proto::v1::{ApiKey, entity::Kind};
+use proto::v1::{ApiKey, Plan, entity::Kind};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
@@ -54,6 +54,8 @@ pub struct Key {
     pub connection_id: String,
     /// What it may do.
     pub scopes: Scopes,
+    /// Requests per clock hour that its project's plan allows; none: no limit.
+    pub requests_per_hour: Option<u64>,
 }
 
 /// Why a token was not accepted.
@@ -72,6 +74,8 @@ pub enum AuthError {
 
 struct Entry {
     key: Arc<Key>,
+    /// The name of its project's plan.
+    plan: String,
     secret_hash: Vec<u8>,
     revoked_at_ms: Option<i64>,
     read_at: Instant,
@@ -148,7 +152,7 @@ impl KeyCache {
     }
 
     async fn look_up(&self, key_id: &str, secret: &str) -> Result<Arc<Key>, AuthError> {
-        let (mut connection, changes, known) = {
+        let (connection, changes, known) = {
             let state = self.read();
             if state.outage_since.is_some() {
                 return Err(AuthError::Unavailable);
@@ -156,21 +160,11 @@ impl KeyCache {
             let connection = state.connection.clone().ok_or(AuthError::Unavailable)?;
             (connection, state.changes, state.position.clone())
         };
-        let wanted = [(EntityKind::ApiKey, key_id), (EntityKind::Revocation, key_id)];
-        let ([key, revocation], position) =
-            match self.projection.read(&mut connection, wanted, known.as_ref()).await {
-                Ok(read) => read,
-                Err(error) => {
-                    tracing::warn!(%error, "a key could not be looked up");
-                    return Err(AuthError::Unavailable);
-                }
-            };
-        let Some(Kind::ApiKey(key)) = key else { return Err(AuthError::Unknown) };
-        let revoked_at_ms = match revocation {
-            Some(Kind::Revocation(revocation)) => Some(revocation.revoked_at_ms),
-            _ => None,
-        };
-        let entry = Entry::new(key, revoked_at_ms);
+        let read = self.read_entry(connection, key_id, known).await.map_err(|error| {
+            tracing::warn!(%error, "a key could not be looked up");
+            AuthError::Unavailable
+        })?;
+        let (entry, position) = read.ok_or(AuthError::Unknown)?;
         let verdict = entry.verdict(secret);
         let mut state = self.write();
         state.see(position);
@@ -178,6 +172,39 @@ impl KeyCache {
             state.entries.insert(key_id.to_owned(), entry);
         }
         verdict
+    }
+
+    /// The key, its project's plan and what that allows, one after the other: each says which the next one is.
+    async fn read_entry(
+        &self,
+        mut redis: MultiplexedConnection,
+        key_id: &str,
+        known: Option<Position>,
+    ) -> Result<Option<(Entry, Position)>, ReadError> {
+        let wanted = [(EntityKind::ApiKey, key_id), (EntityKind::Revocation, key_id)];
+        let ([key, revocation], position) = self.projection.read(&mut redis, wanted, known.as_ref()).await?;
+        let Some(Kind::ApiKey(key)) = key else { return Ok(None) };
+        let revoked_at_ms = match revocation {
+            Some(Kind::Revocation(revocation)) => Some(revocation.revoked_at_ms),
+            _ => None,
+        };
+        let wanted = [(EntityKind::ProjectPlan, key.project_id.as_str())];
+        let ([plan], position) = self.projection.read(&mut redis, wanted, Some(&position)).await?;
+        let name = match plan {
+            Some(Kind::ProjectPlan(plan)) => plan.plan,
+            // Every project is made with a plan.
+            _ => plans::DEFAULT.to_owned(),
+        };
+        let wanted = [(EntityKind::Plan, name.as_str())];
+        let ([plan], position) = self.projection.read(&mut redis, wanted, Some(&position)).await?;
+        let plan = match plan {
+            Some(Kind::Plan(plan)) => plan,
+            _ => plans::first(&name).unwrap_or_else(|| {
+                tracing::warn!(plan = name, project = key.project_id, "there is no such plan");
+                plans::smallest()
+            }),
+        };
+        Ok(Some((Entry::new(key, revoked_at_ms, name, &plan), position)))
     }
 
     async fn keep_connected(&self, client: Client) {
@@ -219,9 +246,9 @@ impl KeyCache {
                     Some(Value::Array(names)) => {
                         for name in names {
                             if let Value::BulkString(name) = name
-                                && let Some(id) = Projection::id_in(name)
+                                && let Some((kind, id)) = Projection::entity_in(name)
                             {
-                                state.entries.remove(id);
+                                state.forget(kind, id);
                             }
                         }
                     }
@@ -276,6 +303,17 @@ impl State {
         self.see(position);
     }
 
+    /// Drops what was read from the entity: plans change rarely, so their entries are searched for.
+    fn forget(&mut self, kind: EntityKind, id: &str) {
+        match kind {
+            EntityKind::ProjectPlan => self.entries.retain(|_, entry| entry.key.project_id != id),
+            EntityKind::Plan => self.entries.retain(|_, entry| entry.plan != id),
+            _ => {
+                self.entries.remove(id);
+            }
+        }
+    }
+
     /// Notes an outage; tells whether it is a new one.
     fn outage(&mut self) -> bool {
         self.changes += 1;
@@ -293,7 +331,7 @@ impl State {
 }
 
 impl Entry {
-    fn new(key: ApiKey, revoked_at_ms: Option<i64>) -> Self {
+    fn new(key: ApiKey, revoked_at_ms: Option<i64>, plan_name: String, plan: &Plan) -> Self {
         let scopes = Scopes::new(key.scopes());
         Self {
             key: Arc::new(Key {
@@ -301,7 +339,9 @@ impl Entry {
                 project_id: key.project_id,
                 connection_id: key.connection_id,
                 scopes,
+                requests_per_hour: plan.requests_per_hour,
             }),
+            plan: plan_name,
             secret_hash: key.secret_hash,
             revoked_at_ms,
             read_at: Instant::now(),

@@ -3,7 +3,8 @@
 //! The log `control.v1` is the truth; Redis is its projection. A command ([`commands`]) publishes an entity's whole new
 //! state to the log and applies it to Redis by the very function ([`projection`]) that the projector ([`projector`])
 //! uses; the offset decides, so that an older event never overwrites a newer one. The gateway reads keys through
-//! [`keys::KeyCache`], which knows within a second when a key was revoked or when Redis cannot be believed.
+//! [`keys::KeyCache`], which knows within a second when a key was revoked or when Redis cannot be believed, and counts
+//! requests by [`quota::Quotas`].
 
 pub mod commands;
 pub mod control_log;
@@ -11,6 +12,7 @@ pub mod keys;
 pub mod plans;
 pub mod projection;
 pub mod projector;
+pub mod quota;
 pub mod token;
 
 pub use proto::v1::Scope;

@@ -10,6 +10,9 @@ const FIRST: [(&str, Option<u64>, bool); 4] = [
     ("unlimited", None, true),
 ];
 
+/// The plan of a project that has none.
+pub const DEFAULT: &str = "free";
+
 /// The plan `name` of a new installation.
 pub fn first(name: &str) -> Option<Plan> {
     FIRST.iter().find(|(known, ..)| *known == name).map(|&(name, requests_per_hour, alerts)| Plan {
@@ -17,4 +20,10 @@ pub fn first(name: &str) -> Option<Plan> {
         requests_per_hour,
         alerts,
     })
+}
+
+/// What applies where a project's plan is not known at all: the least that a new installation gives.
+pub fn smallest() -> Plan {
+    let (name, requests_per_hour, alerts) = FIRST[0];
+    Plan { name: name.to_owned(), requests_per_hour, alerts }
 }

@@ -67,13 +67,20 @@ impl Projection {
 
     /// Where an entity is.
     pub fn entity_key(&self, kind: EntityKind, id: &str) -> String {
-        format!("{}:{}:{{{id}}}", self.prefix, kind.word())
+        self.key(kind.word(), id)
     }
 
-    /// The id in a name that [`Self::entity_key`] made.
-    pub fn id_in(name: &[u8]) -> Option<&str> {
-        let name = std::str::from_utf8(name).ok()?;
-        name.strip_suffix('}')?.split_once('{').map(|(_, id)| id)
+    /// Where something of `id` is that is no entity. All that has the same id is in one slot.
+    pub(crate) fn key(&self, word: &str, id: &str) -> String {
+        format!("{}:{word}:{{{id}}}", self.prefix)
+    }
+
+    /// The entity in a name that [`Self::entity_key`] made.
+    pub fn entity_in(name: &[u8]) -> Option<(EntityKind, &str)> {
+        let (_, name) = std::str::from_utf8(name).ok()?.split_once(':')?;
+        let (word, id) = name.strip_suffix('}')?.split_once(":{")?;
+        let kind = EntityKind::ALL.iter().copied().find(|kind| kind.word() == word)?;
+        Some((kind, id))
     }
 
     fn position_key(&self) -> String {
@@ -188,12 +195,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_found_again_in_the_name_of_its_entity() {
+    fn an_entity_is_found_again_in_the_name_of_its_entity() {
         let projection = Projection::new("test");
         let name = projection.entity_key(EntityKind::Revocation, "abc");
         assert_eq!(name, "tidemark-test:revocation:{abc}");
-        assert_eq!(Projection::id_in(name.as_bytes()), Some("abc"));
-        assert_eq!(Projection::id_in(b"tidemark:position"), None);
+        assert_eq!(Projection::entity_in(name.as_bytes()), Some((EntityKind::Revocation, "abc")));
+        assert_eq!(Projection::entity_in(b"tidemark:position"), None);
+        assert_eq!(Projection::entity_in(b"tidemark:quota:{abc}"), None);
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub enum Limit {
 pub enum Unavailable {
     /// The key could not be looked up.
     Keys,
+    /// The request could not be counted, and nothing passes uncounted.
+    Quota,
     /// Nothing was sent to Kafka: not connected yet, or its queue is full.
     NotSent,
     /// Kafka did not acknowledge in time, or refused. The batch may still arrive.
@@ -163,6 +165,9 @@ impl Reject {
                 return format!("This key belongs to project {project}, the batch names another one.").into();
             }
             Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",
+            Self::Unavailable(Unavailable::Quota) => {
+                "The batch was not stored, the quota cannot be checked at the moment: try again."
+            }
             Self::Unavailable(Unavailable::NotSent) => {
                 "The batch was not stored, we cannot take it at the moment: try again."
             }
@@ -184,7 +189,7 @@ impl Reject {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::QuotaExceeded(seconds) => Some(*seconds),
-            Self::Unavailable(Unavailable::Keys | Unavailable::NotSent) => Some(1),
+            Self::Unavailable(Unavailable::Keys | Unavailable::Quota | Unavailable::NotSent) => Some(1),
             Self::Unavailable(Unavailable::NotAcknowledged) => Some(2),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! The way of a request, from top to bottom: head, key, body, batch, Kafka, answer. The first that fails answers.
+//! The way of a request, from top to bottom: head, key, quota, body, batch, Kafka, answer. The first that fails answers.
 //!
 //! Every request has exactly one outcome, which is counted: accepted, one of the errors, or abandoned by its client.
 
@@ -6,10 +6,12 @@ use crate::error::{Reject, Unavailable};
 use crate::metrics::Metrics;
 use crate::parse;
 use crate::publish::{NotPublished, Publish, Record};
+use crate::quota::{self, Quota};
 use crate::request::body::{BodyTimes, RequestBody};
-use crate::request::head;
+use crate::request::head::{self, Head};
 use accounts::Scope;
 use accounts::keys::{AuthError, Key, KeyCache};
+use accounts::quota::{Charge, Standing, Verdict};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -38,9 +40,11 @@ impl Keys for KeyCache {
 }
 
 /// What requests are handled with.
-pub struct Gateway<K, P> {
+pub struct Gateway<K, Q, P> {
     /// Who may send.
     pub keys: K,
+    /// Who has sent how much.
+    pub quota: Q,
     /// Where batches go.
     pub publisher: P,
     /// How long a body may take.
@@ -56,14 +60,15 @@ struct Accepted {
     received_at_ms: i64,
 }
 
-impl<K: Keys, P: Publish> Gateway<K, P> {
+impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let request_id = RequestId::next();
         let outcome = self.metrics.begin();
         let (parts, incoming) = request.into_parts();
         let mut body = RequestBody::new(&parts.headers, incoming);
-        let result = self.ingest(&parts, &mut body).await;
+        let mut standing = None;
+        let result = self.ingest(&parts, &mut body, &mut standing).await;
         let close = body.dismiss();
         match &result {
             Ok(accepted) => outcome.accepted(accepted.metrics),
@@ -72,12 +77,29 @@ impl<K: Keys, P: Publish> Gateway<K, P> {
                 outcome.refused(reject.code());
             }
         }
-        answer(&result, request_id, close)
+        answer(&result, request_id, standing, close)
     }
 
-    async fn ingest(&self, parts: &Parts, body: &mut RequestBody) -> Result<Accepted, Reject> {
+    /// `standing` is set as soon as it is known, for the answer, whatever that will be.
+    async fn ingest(
+        &self,
+        parts: &Parts,
+        body: &mut RequestBody,
+        standing: &mut Option<Standing>,
+    ) -> Result<Accepted, Reject> {
         let head = head::check(parts)?;
         let key = self.key(parts).await?;
+        let charge = self.count(&key, standing).await?;
+        let result = self.store(&head, &key, body).await;
+        if let (Err(Reject::Unavailable(cause)), Some(charge)) = (&result, charge)
+            && cause.gives_back()
+        {
+            self.quota.refund(&key.project_id, charge);
+        }
+        result
+    }
+
+    async fn store(&self, head: &Head<'_>, key: &Key, body: &mut RequestBody) -> Result<Accepted, Reject> {
         let sent = body.read(self.body_times).await?;
         self.metrics.body_wire_bytes.inc_by(sent.len() as u64);
         let decoded = head.encoding.decode(sent)?;
@@ -102,6 +124,18 @@ impl<K: Keys, P: Publish> Gateway<K, P> {
             Record { project_id: &key.project_id, idempotency_key: head.idempotency_key, payload: &payload };
         self.publisher.publish(record).await.map_err(|error| Reject::Unavailable(error.into()))?;
         Ok(Accepted { metrics: batch.samples.len(), batch_id, received_at_ms })
+    }
+
+    /// Counts the request, if its project is counted at all.
+    async fn count(&self, key: &Key, standing: &mut Option<Standing>) -> Result<Option<Charge>, Reject> {
+        let Some(limit) = key.requests_per_hour else { return Ok(None) };
+        let (now, result) = match self.quota.count(&key.project_id, limit).await {
+            Verdict::Counted(charge) => (charge.standing(), Ok(Some(charge))),
+            Verdict::Over { standing, retry_after } => (standing, Err(Reject::QuotaExceeded(retry_after))),
+            Verdict::Unavailable(standing) => (standing, Err(Reject::Unavailable(Unavailable::Quota))),
+        };
+        *standing = Some(now);
+        result
     }
 
     async fn key(&self, parts: &Parts) -> Result<Arc<Key>, Reject> {
@@ -137,7 +171,12 @@ impl Accepted {
     }
 }
 
-fn answer(result: &Result<Accepted, Reject>, request_id: RequestId, close: bool) -> Response<Full<Bytes>> {
+fn answer(
+    result: &Result<Accepted, Reject>,
+    request_id: RequestId,
+    standing: Option<Standing>,
+    close: bool,
+) -> Response<Full<Bytes>> {
     let body = match result {
         Ok(accepted) => accepted.body(),
         Err(reject) => reject.body(request_id),
@@ -147,6 +186,9 @@ fn answer(result: &Result<Accepted, Reject>, request_id: RequestId, close: bool)
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_bytes(&request_id.digits()) {
         headers.insert(REQUEST_ID, id);
+    }
+    if let Some(standing) = standing {
+        quota::write(standing, headers);
     }
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,7 @@
 //! Wires the gateway up, runs it, and stops it in order: not ready, requests in flight answered, records flushed.
 
 use accounts::keys::{KeyCache, KeyCacheSettings};
+use accounts::quota::Quotas;
 use clap::Parser;
 use gateway::Gateway;
 use gateway::kafka::{self, Preparation};
@@ -70,6 +71,9 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let topics = Topics::new(&common.namespace);
     let cache = KeyCacheSettings { outage_grace: settings.key_outage_grace, ..KeyCacheSettings::default() };
     let keys = KeyCache::start(&common.redis_url, &common.namespace, cache, ops_stop.clone())?;
+    metrics.quota.policy(settings.quota_outage);
+    let quota =
+        Quotas::new(&common.redis_url, &common.namespace, settings.quota_outage, metrics.quota.clone())?;
     let publisher = Arc::new(KafkaPublisher::new(
         &common.kafka_brokers,
         topics.metrics.clone(),
@@ -83,8 +87,13 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     };
     watch_readiness(health, redis_reached, keys.clone(), stop.clone());
 
-    let gateway =
-        Arc::new(Gateway { keys, publisher: publisher.clone(), body_times: settings.body_times, metrics });
+    let gateway = Arc::new(Gateway {
+        keys,
+        quota,
+        publisher: publisher.clone(),
+        body_times: settings.body_times,
+        metrics,
+    });
     let service = move |_| {
         let gateway = gateway.clone();
         service_fn(move |request| {

@@ -1,5 +1,9 @@
 //! What the gateway counts. Each request has one outcome; one that nobody waits for any more is `abandoned`.
 
+mod quota;
+
+pub use quota::QuotaMetrics;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +38,8 @@ pub struct Metrics {
     /// From handing a record to the producer until its acknowledgement or failure.
     pub publish_seconds: Histogram,
     publish_failures: Family<CauseLabel, Counter>,
+    /// How requests are counted against quotas.
+    pub quota: QuotaMetrics,
 }
 
 impl Default for Metrics {
@@ -49,6 +55,7 @@ impl Default for Metrics {
             body_decoded_bytes: Counter::default(),
             publish_seconds: seconds(),
             publish_failures: Family::default(),
+            quota: QuotaMetrics::default(),
         }
     }
 }
@@ -93,6 +100,7 @@ impl Metrics {
             "Records without acknowledgement by cause: not_connected, queue_full, timed_out, failed",
             self.publish_failures.clone(),
         );
+        self.quota.register(registry);
     }
 
     /// A request begins.

@@ -1,6 +1,8 @@
 //! The HTTP interface as OpenAPI 3.1 describes it. `gateway --openapi` prints it; the tests hold real answers to it.
 
 use crate::error::ErrorBody;
+use crate::quota;
+use hyper::header::HeaderName;
 use utoipa::{OpenApi, ToSchema};
 
 /// The description.
@@ -17,7 +19,7 @@ pub fn text() -> String {
 #[openapi(
     info(title = "Tidemark: ingest", description = "Takes metrics from anything that can POST JSON."),
     paths(ingest),
-    modifiers(&BearerKey)
+    modifiers(&BearerKey, &Quota)
 )]
 struct Document;
 
@@ -31,6 +33,46 @@ impl utoipa::Modify for BearerKey {
             .description(Some("The API key of a connection."))
             .build();
         document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The headers that every answer carries from the quota check on.
+struct Quota;
+
+impl Quota {
+    const STATUSES: [&str; 8] = ["200", "400", "403", "408", "409", "413", "429", "503"];
+    const HEADERS: [(HeaderName, &str); 3] = [
+        (quota::LIMIT, "Requests per project and clock hour (UTC)."),
+        (
+            quota::REMAINING,
+            "How many are left after this one: 0 for a refused one. No two counted requests of an hour share a value.",
+        ),
+        (quota::RESET, "When the next hour begins, in Unix seconds."),
+    ];
+}
+
+impl utoipa::Modify for Quota {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::header::HeaderBuilder;
+        use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, schema::Type};
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .minimum(Some(0))
+            .build();
+        let operations = document.paths.paths.values_mut().filter_map(|path| path.post.as_mut());
+        for (status, response) in operations.flat_map(|operation| &mut operation.responses.responses) {
+            let RefOr::T(response) = response else { continue };
+            if !Self::STATUSES.contains(&status.as_str()) {
+                continue;
+            }
+            for (name, description) in Self::HEADERS {
+                let about = format!("{description} Absent before the quota check and without a limit.");
+                let header =
+                    HeaderBuilder::new().schema(Some(number.clone())).description(Some(about)).build();
+                response.headers.insert(name.to_string(), header.into());
+            }
+        }
     }
 }
 
@@ -180,7 +222,9 @@ struct Accepted {
         (status = 409, description = "`idempotency_key_reused`: the same key with another body.", body = ErrorBody),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
         (status = 415, description = "`unsupported_media_type` or `unsupported_content_encoding`.", body = ErrorBody),
-        (status = 429, description = "`quota_exceeded`: the hour's requests are used up.", body = ErrorBody, headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 429, description = "`quota_exceeded`: the hour's requests are used up.", body = ErrorBody,
+            headers(("Retry-After" = u64, description = "Seconds until the next hour has begun.")),
+            example = json!({"error": "quota_exceeded", "message": "The requests of this hour are used up: wait, or put more metrics in one request.", "requestId": "4f9d2c61a7b84e0f95c1d0a2b3e4f505", "retryAfter": 1234})),
         (status = 503, description = "`unavailable`: the batch may or may not be stored. Repeat with an Idempotency-Key to be safe.", body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds")),
             example = json!({"error": "unavailable", "message": "The key cannot be looked up at the moment: try again.", "requestId": "4f9d2c61a7b84e0f95c1d0a2b3e4f504", "retryAfter": 1})),

@@ -1,6 +1,7 @@
 //! The gateway's settings. `--help` is their reference.
 
 use crate::request::body::BodyTimes;
+use accounts::quota::Outage;
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,6 +33,10 @@ pub struct Arguments {
     /// a revoked key may still be accepted.
     #[arg(long, env = "KEY_OUTAGE_GRACE", default_value = "60s", value_name = "DURATION")]
     pub key_outage_grace: String,
+    /// What happens to projects with a quota while Redis cannot be reached. `open`: each gateway counts alone, so that an
+    /// hour may see up to its limit from each of them. `closed`: the answer is 503. Anything else is refused at start.
+    #[arg(long, env = "QUOTA_OUTAGE", default_value = "open", value_name = "open|closed")]
+    pub quota_outage: String,
     /// Run on a cluster although a batch may be acknowledged by a single replica: one lost broker may then lose
     /// acknowledged data.
     #[arg(long, env = "ALLOW_SINGLE_REPLICA")]
@@ -57,6 +62,8 @@ pub struct Settings {
     pub body_times: BodyTimes,
     /// How long known keys outlive Redis.
     pub key_outage_grace: Duration,
+    /// What happens to projects with a quota while Redis cannot be reached.
+    pub quota_outage: Outage,
     /// Whether one replica is enough on a cluster.
     pub allow_single_replica: bool,
     /// What all services share.
@@ -90,6 +97,12 @@ impl Arguments {
                 &self.key_outage_grace,
                 seconds(0)..=seconds(3600),
             ),
+            quota_outage: faults.parse(
+                "--quota-outage",
+                &self.quota_outage,
+                "`open` or `closed`",
+                Outage::Closed,
+            ),
             allow_single_replica: self.allow_single_replica,
             common: self.common,
         };
@@ -107,6 +120,7 @@ mod tests {
         let settings = Arguments::parse_from(["gateway"]).check().expect("the defaults are valid");
         assert_eq!(settings.delivery_timeout, Duration::from_secs(5));
         assert_eq!(settings.body_times.idle, Duration::from_secs(10));
+        assert_eq!(settings.quota_outage, Outage::Open);
     }
 
     #[test]
@@ -118,6 +132,7 @@ mod tests {
             ("--body-timeout", "soon"),
             ("--body-total-timeout", "2h"),
             ("--key-outage-grace", "-1s"),
+            ("--quota-outage", "ajar"),
         ];
         let arguments = wrong.iter().map(|(setting, value)| format!("{setting}={value}"));
         let arguments = Arguments::parse_from(["gateway".to_owned()].into_iter().chain(arguments));

@@ -1,4 +1,4 @@
-//! The gateway from outside: real sockets against the real handler. Keys and Kafka are stand-ins, so that every answer
+//! The gateway from outside: real sockets against the real handler. Keys, quotas and Kafka are stand-ins, so that every answer
 //! of the contract can be asked for without either.
 
 mod body;
@@ -7,4 +7,5 @@ mod connection;
 mod encodings;
 mod head;
 mod openapi;
+mod quota;
 mod support;

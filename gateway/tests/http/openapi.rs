@@ -1,6 +1,6 @@
 //! Real requests and answers against the gateway's own description of them.
 
-use crate::support::{Answer, ask, post, server};
+use crate::support::{Answer, LIMIT, ask, limited, post, server};
 use gateway::publish::NotPublished;
 use serde_json::{Value, json};
 
@@ -23,6 +23,11 @@ fn check_answer(answer: &Answer) {
     let json = answer.json();
     let faults: Vec<_> = validator(&pointer).iter_errors(&json).map(|error| error.to_string()).collect();
     assert!(faults.is_empty(), "{json}: {faults:?}");
+    let described = document();
+    for (name, _) in answer.headers.iter().filter(|(name, _)| name.starts_with("x-ratelimit-")) {
+        let pointer = format!("{OPERATION}/responses/{}/headers/{name}", answer.status);
+        assert!(described.pointer(&pointer).is_some(), "{name} of {} is described", answer.status);
+    }
 }
 
 #[tokio::test]
@@ -53,6 +58,9 @@ async fn every_answer_is_as_described() {
         b"POST /api/webhooks/custom HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n".to_vec(),
     ] {
         check_answer(&ask(&server, request).await);
+    }
+    for _ in 0..=LIMIT {
+        check_answer(&ask(&server, limited("", batch(metric))).await);
     }
     *server.kafka.failure.lock().expect("no test panics while holding it") = Some(NotPublished::TimedOut);
     check_answer(&ask(&server, post("", batch(metric))).await);

@@ -1,11 +1,13 @@
 //! A gateway on a port of its own, and a client that sends exactly the bytes it is told to.
 
 use accounts::keys::{AuthError, Key};
+use accounts::quota::{Charge, Source, Standing, Verdict};
 use accounts::{Scope, Scopes};
 use gateway::Gateway;
 use gateway::handle::Keys;
 use gateway::metrics::Metrics;
 use gateway::publish::{NotPublished, Publish, Record};
+use gateway::quota::Quota;
 use gateway::request::body::BodyTimes;
 use hyper::service::service_fn;
 use proto::Message;
@@ -22,22 +24,25 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub const PATH: &str = "/api/webhooks/custom";
 
-/// Keys by their names: `good`, `reader`, `revoked`, `away`; every other token is unknown.
+/// Keys by their names: `good`, `limited` (to [`LIMIT`] requests), `reader`, `revoked`, `away`; every other token is
+/// unknown.
 struct FakeKeys;
 
 impl Keys for FakeKeys {
     async fn authenticate(&self, token: &str) -> Result<Arc<Key>, AuthError> {
-        let key = |scope| {
+        let key = |scope, requests_per_hour| {
             Ok(Arc::new(Key {
                 key_id: "key_a".into(),
                 project_id: "prj_a".into(),
                 connection_id: "con_a".into(),
                 scopes: Scopes::new([scope]),
+                requests_per_hour,
             }))
         };
         match token {
-            "good" => key(Scope::Ingest),
-            "reader" => key(Scope::Manage),
+            "good" => key(Scope::Ingest, None),
+            "limited" => key(Scope::Ingest, Some(LIMIT)),
+            "reader" => key(Scope::Manage, Some(LIMIT)),
             "revoked" => Err(AuthError::Revoked),
             "away" => Err(AuthError::Unavailable),
             _ => Err(AuthError::Unknown),
@@ -68,9 +73,45 @@ impl Publish for FakeKafka {
     }
 }
 
+/// How many requests per hour the key `limited` may send.
+pub const LIMIT: u64 = 3;
+/// The hour in which all is counted, and how many seconds are left of it.
+pub const HOUR: u64 = 497_222;
+pub const SECONDS_LEFT: u64 = 1234;
+
+/// Counts by hand; what was given back is noted and not given out again.
+#[derive(Clone, Default)]
+pub struct FakeQuota {
+    pub counted: Arc<Mutex<u64>>,
+    pub refunds: Arc<Mutex<Vec<Charge>>>,
+    pub away: Arc<Mutex<bool>>,
+}
+
+impl Quota for FakeQuota {
+    async fn count(&self, project_id: &str, limit: u64) -> Verdict {
+        assert_eq!(project_id, "prj_a");
+        let standing = Standing { limit, remaining: 0, reset: (HOUR + 1) * 3600 };
+        if *self.away.lock().expect("no test panics while holding it") {
+            return Verdict::Unavailable(standing);
+        }
+        let mut counted = self.counted.lock().expect("no test panics while holding it");
+        if *counted == limit {
+            return Verdict::Over { standing, retry_after: SECONDS_LEFT };
+        }
+        *counted += 1;
+        Verdict::Counted(Charge { limit, number: *counted, hour: HOUR, source: Source::Redis(1) })
+    }
+
+    fn refund(&self, project_id: &str, charge: Charge) {
+        assert_eq!(project_id, "prj_a");
+        self.refunds.lock().expect("no test panics while holding it").push(charge);
+    }
+}
+
 pub struct Server {
     pub address: SocketAddr,
     pub kafka: FakeKafka,
+    pub quota: FakeQuota,
     _stop: DropGuard,
 }
 
@@ -82,9 +123,11 @@ pub async fn server() -> Server {
 pub async fn server_with(body_times: BodyTimes) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
-    let (kafka, stop) = (FakeKafka::default(), CancellationToken::new());
+    let (kafka, quota) = (FakeKafka::default(), FakeQuota::default());
+    let stop = CancellationToken::new();
     let gateway = Arc::new(Gateway {
         keys: FakeKeys,
+        quota: quota.clone(),
         publisher: kafka.clone(),
         body_times,
         metrics: Metrics::default(),
@@ -103,7 +146,7 @@ pub async fn server_with(body_times: BodyTimes) -> Server {
         stop.clone(),
         Duration::from_secs(1),
     ));
-    Server { address, kafka, _stop: stop.drop_guard() }
+    Server { address, kafka, quota, _stop: stop.drop_guard() }
 }
 
 #[derive(Debug)]
@@ -220,6 +263,12 @@ pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
         body.len()
     );
     [head.as_bytes(), body].concat()
+}
+
+/// The same with a key that is counted.
+pub fn limited(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let request = String::from_utf8(post(headers, body)).expect("it is text");
+    request.replacen("Bearer good", "Bearer limited", 1).into_bytes()
 }
 
 /// The answer to `request`, sent over a connection of its own, with the shape that every answer has.

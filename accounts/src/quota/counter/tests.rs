@@ -1,0 +1,323 @@
+//! What may never happen: more requests of an hour hold a number than the limit allows; two hold the same one; somebody
+//! waits for ever, or hears twice.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Half a minute before an hour's turn.
+const START_MS: u64 = 500_000 * HOUR_MS - 30_000;
+
+/// Redis, as `count.lua` promises it. (`store::tests` holds the script to it.)
+#[derive(Debug, Clone, Default)]
+pub struct Redis {
+    pub now_ms: u64,
+    pub stored: Seen,
+    pub given_back: BTreeSet<u64>,
+}
+
+impl Redis {
+    pub fn count(&mut self, call: &Call, epochs: &mut u64) -> Reply {
+        let Call { limit, asked, seen, .. } = *call;
+        let mut hour = self.now_ms / HOUR_MS;
+        hour += u64::from(self.stored.hour == hour + 1 || seen.hour == hour + 1);
+        let begun = self.stored.hour == hour;
+        let mut now = if begun { self.stored } else { Seen { hour, ..Seen::default() } };
+        let same_epoch = begun && seen.hour == hour && seen.epoch == now.epoch;
+        let went_back = (seen.epoch, seen.version) > (now.epoch, now.version);
+        let lost = begun && seen.hour == hour && went_back;
+        let mut changed = lost;
+        if seen.hour == hour && seen.high > now.high {
+            (now.high, changed) = (seen.high, true);
+        }
+        let mut given_back = if begun && !lost { self.given_back.clone() } else { BTreeSet::new() };
+        if same_epoch && !lost {
+            changed |= !call.refunds.is_empty();
+            given_back.extend(&call.refunds);
+        }
+        let held = now.high - given_back.len() as u64;
+        let granted = asked.min(limit.saturating_sub(held));
+        let again: Vec<u64> =
+            given_back.iter().rev().copied().filter(|&n| n <= limit).take(granted as usize).collect();
+        again.iter().for_each(|number| assert!(given_back.remove(number)));
+        let fresh = granted - again.len() as u64;
+        now.high += fresh;
+        if changed || granted > 0 {
+            if lost || !begun {
+                *epochs += 1;
+                (now.epoch, now.version) = (*epochs, 0);
+            }
+            now.version += 1;
+            (self.stored, self.given_back) = (now, given_back);
+        }
+        Reply { now_ms: self.now_ms, seen: now, held: held + granted, fresh, again }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Arrive(usize),
+    /// The gateway's call goes one step: made, carried out, answered.
+    Step(usize),
+    /// The answer is lost, or the call on its way to Redis.
+    Lose(usize),
+    /// A call that was lost on its way arrives after all.
+    ArriveLate,
+    /// One of those that hold a number gives it back.
+    Refund(usize),
+    Tick(u64),
+    /// Redis falls back to what it knew at the last snapshot, or makes one.
+    Snapshot,
+    Revert,
+}
+
+struct World {
+    limit: u64,
+    outage: Outage,
+    redis: Redis,
+    snapshot: Redis,
+    epochs: u64,
+    gateways: Vec<Counter<usize>>,
+    calls: Vec<Option<(Call, Option<Reply>)>>,
+    stray: Vec<Call>,
+    asked: usize,
+    verdicts: BTreeMap<usize, Verdict>,
+    held: Vec<(usize, Charge)>,
+}
+
+impl World {
+    fn new(limit: u64, gateways: usize, outage: Outage) -> Self {
+        let redis = Redis { now_ms: START_MS, ..Redis::default() };
+        Self {
+            limit,
+            outage,
+            snapshot: redis.clone(),
+            redis,
+            epochs: 0,
+            gateways: (0..gateways).map(|_| Counter::default()).collect(),
+            calls: vec![None; gateways],
+            stray: Vec::new(),
+            asked: 0,
+            verdicts: BTreeMap::new(),
+            held: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let now_ms = self.redis.now_ms;
+        match *event {
+            Event::Arrive(g) => {
+                let g = g % self.gateways.len();
+                self.asked += 1;
+                match self.gateways[g].remembered(now_ms, self.limit) {
+                    Some(verdict) => self.hear(g, self.asked, verdict),
+                    None => self.gateways[g].wait(self.limit, self.asked),
+                }
+            }
+            Event::Step(g) => self.step(g % self.gateways.len()),
+            Event::Lose(g) => {
+                let g = g % self.gateways.len();
+                if let Some((call, reply)) = self.calls[g].take() {
+                    self.stray.extend(reply.is_none().then_some(call));
+                    for (waiter, verdict) in self.gateways[g].unanswered(now_ms, self.outage) {
+                        self.hear(g, waiter, verdict);
+                    }
+                }
+            }
+            Event::ArriveLate => {
+                if let Some(call) = self.stray.pop() {
+                    self.redis.count(&call, &mut self.epochs);
+                }
+            }
+            Event::Refund(index) if !self.held.is_empty() => {
+                let (g, charge) = self.held.swap_remove(index % self.held.len());
+                self.gateways[g].refund(charge);
+            }
+            Event::Refund(_) => {}
+            Event::Tick(ms) => self.redis.now_ms += ms,
+            Event::Snapshot => self.snapshot = self.redis.clone(),
+            Event::Revert => self.redis = Redis { now_ms, ..self.snapshot.clone() },
+        }
+    }
+
+    fn step(&mut self, g: usize) {
+        match self.calls[g].take() {
+            None => self.calls[g] = self.gateways[g].next_call().map(|call| (call, None)),
+            Some((call, None)) => {
+                let reply = self.redis.count(&call, &mut self.epochs);
+                self.calls[g] = Some((call, Some(reply)));
+            }
+            Some((_, Some(reply))) => {
+                for (waiter, verdict) in self.gateways[g].answered(reply).0 {
+                    self.hear(g, waiter, verdict);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, g: usize, waiter: usize, verdict: Verdict) {
+        assert!(self.verdicts.insert(waiter, verdict).is_none(), "{waiter} hears twice");
+        if let Verdict::Counted(charge) = verdict {
+            self.held.push((g, charge));
+        }
+        // In an outage a gateway alone may give out what others have, up to the limit for each of them.
+        let mut holders: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
+        for &(g, Charge { limit, number, hour, source }) in &self.held {
+            assert!((1..=limit).contains(&number), "{number} of {limit}");
+            let alone = (source == Source::Alone).then_some(g);
+            let new = holders.entry((hour, alone)).or_default().insert(number);
+            assert!(new, "number {number} of hour {hour} is held twice");
+        }
+        let most = holders.values().map(BTreeSet::len).max().unwrap_or(0);
+        assert!(most as u64 <= self.limit, "{most} of {}", self.limit);
+    }
+
+    /// Lets everything that is under way come to its end.
+    fn finish(&mut self) {
+        for _ in 0..2 * self.asked + 10 {
+            (0..self.gateways.len()).for_each(|g| self.step(g));
+        }
+        assert_eq!(self.verdicts.len(), self.asked, "somebody still waits");
+    }
+}
+
+fn event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (0..4usize).prop_map(Event::Arrive),
+        12 => (0..4usize).prop_map(Event::Step),
+        losses => (0..4usize).prop_map(Event::Lose),
+        losses => Just(Event::ArriveLate),
+        3 => (0..64usize).prop_map(Event::Refund),
+        2 => prop_oneof![0..1500u64, Just(20_000)].prop_map(Event::Tick),
+        memory => Just(Event::Snapshot),
+        memory => Just(Event::Revert),
+    ]
+}
+
+fn run(world: &mut World, events: &[Event]) {
+    events.iter().for_each(|event| world.apply(event));
+    world.finish();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn no_hour_sees_more_than_its_limit_whatever_is_lost(
+        limit in 1..8u64, gateways in 1..4usize,
+        events in prop::collection::vec(event(2, 0), 0..150),
+    ) {
+        run(&mut World::new(limit, gateways, Outage::Closed), &events);
+    }
+
+    #[test]
+    fn in_an_outage_a_gateway_alone_grants_no_more_than_the_limit(
+        limit in 1..8u64, gateways in 1..4usize,
+        events in prop::collection::vec(event(4, 0), 0..150),
+    ) {
+        run(&mut World::new(limit, gateways, Outage::Open), &events);
+    }
+
+    #[test]
+    fn one_gateway_makes_up_for_a_redis_that_forgets(
+        limit in 1..8u64, events in prop::collection::vec(event(1, 2), 0..150),
+    ) {
+        run(&mut World::new(limit, 1, Outage::Closed), &events);
+    }
+
+    #[test]
+    fn nobody_is_refused_while_something_is_left(
+        limit in 1..40u64, gateways in 1..4usize,
+        events in prop::collection::vec(prop_oneof![(0..4usize).prop_map(Event::Arrive), (0..4usize).prop_map(Event::Step)], 0..150),
+    ) {
+        let mut world = World::new(limit, gateways, Outage::Closed);
+        run(&mut world, &events);
+        prop_assert_eq!(world.held.len(), world.asked.min(limit as usize));
+    }
+}
+
+/// Asks with every call answered at once.
+fn ask(world: &mut World) -> Verdict {
+    world.apply(&Event::Arrive(0));
+    world.finish();
+    world.verdicts[&world.asked]
+}
+
+fn number(verdict: Verdict) -> Option<u64> {
+    match verdict {
+        Verdict::Counted(charge) => Some(charge.number),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_was_given_back_is_given_out_again() {
+    let mut world = World::new(2, 1, Outage::Closed);
+    assert_eq!(
+        [number(ask(&mut world)), number(ask(&mut world)), number(ask(&mut world))],
+        [Some(1), Some(2), None]
+    );
+    world.apply(&Event::Refund(0));
+    assert_eq!([number(ask(&mut world)), number(ask(&mut world))], [Some(1), None]);
+}
+
+#[test]
+fn a_project_that_is_over_is_refused_from_memory_for_a_while() {
+    let mut world = World::new(1, 1, Outage::Closed);
+    let now_ms = START_MS;
+    assert_eq!(world.gateways[0].remembered(now_ms, 1), None);
+    ask(&mut world);
+    let standing = Standing { limit: 1, remaining: 0, reset: 500_000 * 3600 };
+    let refused = Some(Verdict::Over { standing, retry_after: 30 });
+    assert_eq!(world.gateways[0].remembered(now_ms, 1), refused);
+    assert_eq!(world.gateways[0].remembered(now_ms, 2), None, "a greater plan acts at once");
+    assert_eq!(world.gateways[0].remembered(now_ms + REMEMBER_MS, 1), None, "others may have given back");
+    let earlier = world.gateways[0].remembered(now_ms - REMEMBER_MS, 1);
+    assert_eq!(earlier, None, "a clock that was set back does not prolong it");
+    world.redis.now_ms += 29_500;
+    ask(&mut world);
+    assert_eq!(
+        world.gateways[0].remembered(world.redis.now_ms, 1),
+        None,
+        "the guess at the hour is not exact"
+    );
+}
+
+#[test]
+fn a_smaller_plan_acts_in_the_running_hour_and_a_greater_one_too() {
+    let mut world = World::new(5, 1, Outage::Closed);
+    (0..5).for_each(|_| assert!(number(ask(&mut world)).is_some()));
+    world.limit = 6;
+    assert_eq!(number(ask(&mut world)), Some(6));
+    world.held.clear();
+    world.limit = 2;
+    assert_eq!(number(ask(&mut world)), None);
+    world.redis.now_ms += 30_000;
+    assert_eq!(number(ask(&mut world)), Some(1), "a new hour");
+}
+
+#[test]
+fn a_gateway_alone_counts_on_from_what_it_saw_and_redis_goes_on_from_there() {
+    let mut world = World::new(5, 2, Outage::Open);
+    assert_eq!(number(ask(&mut world)), Some(1));
+    assert_eq!(number(world.gateways[0].alone(START_MS, 5, Outage::Open)), Some(2));
+    assert_eq!(number(ask(&mut world)), Some(3));
+    let closed = world.gateways[0].alone(START_MS, 5, Outage::Closed);
+    let standing = Standing { limit: 5, remaining: 2, reset: 500_000 * 3600 };
+    assert_eq!(closed, Verdict::Unavailable(standing));
+}
+
+#[test]
+fn a_lost_memory_is_noticed() {
+    let mut world = World::new(9, 1, Outage::Closed);
+    ask(&mut world);
+    ask(&mut world);
+    world.apply(&Event::Revert);
+    world.apply(&Event::Arrive(0));
+    world.step(0);
+    let (call, _) = world.calls[0].take().expect("it asks");
+    let reply = world.redis.count(&call, &mut world.epochs);
+    let (verdicts, forgotten) = world.gateways[0].answered(reply);
+    assert!(forgotten);
+    assert_eq!(number(verdicts[0].1), Some(3), "the gateway remembers for it");
+}

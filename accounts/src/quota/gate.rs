@@ -1,0 +1,260 @@
+//! Drives the counters: takes their calls to Redis and hands the verdicts to those who wait.
+
+use super::counter::{Counter, Reply};
+use super::store::Keys;
+use super::{Charge, Notice, Observer, Outage, Verdict};
+use crate::projection::{self, Projection};
+use redis::RedisError;
+use redis::aio::ConnectionManager;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How long Redis may take to answer; then the policy for outages decides.
+const ANSWER: Duration = Duration::from_millis(500);
+/// How long Redis is left alone after it did not answer.
+const PAUSE_MS: u64 = 500;
+/// How many projects are remembered before those whose hour has passed are looked for.
+const SWEEP: usize = 1024;
+
+/// Counts requests. Clones share everything.
+#[derive(Clone)]
+pub struct Quotas(Arc<Inner>);
+
+struct Inner {
+    redis: ConnectionManager,
+    projection: Projection,
+    outage: Outage,
+    observer: Box<dyn Observer>,
+    clock: Clock,
+    reach: Reach,
+    projects: RwLock<HashMap<String, Arc<Project>>>,
+    sweep_at: Mutex<usize>,
+}
+
+struct Project {
+    keys: Keys,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    counter: Counter<oneshot::Sender<Verdict>>,
+    /// Whether a task takes its calls to Redis.
+    driven: bool,
+}
+
+impl Quotas {
+    /// Quotas of the installation `namespace`. Fails only if the address cannot be read. Connects with the first call.
+    pub fn new(
+        redis_url: &str,
+        namespace: &str,
+        outage: Outage,
+        observer: impl Observer,
+    ) -> Result<Self, RedisError> {
+        Ok(Self(Arc::new(Inner {
+            redis: projection::connect(redis_url)?,
+            projection: Projection::new(namespace),
+            outage,
+            observer: Box::new(observer),
+            clock: Clock::new(),
+            reach: Reach::default(),
+            projects: RwLock::default(),
+            sweep_at: Mutex::new(SWEEP),
+        })))
+    }
+
+    /// Counts one request of a project that may make `limit` of them per hour. The request is counted even if nobody
+    /// waits for the verdict any more.
+    pub async fn count(&self, project_id: &str, limit: u64) -> Verdict {
+        let inner = &self.0;
+        let project = inner.project(project_id);
+        let verdict = {
+            let mut state = lock(&project.state);
+            let now_ms = inner.clock.now_ms();
+            if let Some(verdict) = state.counter.remembered(now_ms, limit) {
+                return verdict;
+            }
+            if !inner.reach.may_ask(inner.clock.elapsed_ms()) {
+                inner.observer.notice(Notice::Alone);
+                return state.counter.alone(now_ms, limit, inner.outage);
+            }
+            let (waiter, verdict) = oneshot::channel();
+            state.counter.wait(limit, waiter);
+            self.drive(&project, &mut state);
+            verdict
+        };
+        verdict.await.unwrap_or_else(|_| {
+            // Only a runtime that is being stopped drops the driver.
+            lock(&project.state).counter.alone(inner.clock.now_ms(), limit, inner.outage)
+        })
+    }
+
+    /// Gives back what a request held. Does not wait.
+    pub fn refund(&self, project_id: &str, charge: Charge) {
+        let project = self.0.project(project_id);
+        let mut state = lock(&project.state);
+        state.counter.refund(charge);
+        // While Redis cannot be reached it stays for the next call.
+        if self.0.reach.may_ask(self.0.clock.elapsed_ms()) {
+            self.drive(&project, &mut state);
+        }
+    }
+
+    /// Sees to it that somebody takes the project's calls to Redis. A task of its own: a request's may be dropped at any
+    /// moment, and others wait for the same answer.
+    fn drive(&self, project: &Arc<Project>, state: &mut State) {
+        if !state.driven {
+            state.driven = true;
+            let (inner, project) = (self.0.clone(), project.clone());
+            tokio::spawn(async move { inner.drive(&project).await });
+        }
+    }
+}
+
+impl Inner {
+    async fn drive(&self, project: &Project) {
+        loop {
+            // Everything that is ready to run on this thread may join the call first.
+            tokio::task::yield_now().await;
+            let call = {
+                let mut state = lock(&project.state);
+                let call = state.counter.next_call();
+                state.driven = call.is_some();
+                call
+            };
+            let Some(call) = call else { return };
+            self.observer.notice(Notice::Called(call.asked));
+            let mut redis = self.redis.clone();
+            let verdicts = match tokio::time::timeout(ANSWER, project.keys.call(&mut redis, &call)).await {
+                Ok(Ok(reply)) => self.answered(project, reply),
+                Ok(Err(error)) => self.unanswered(project, &error),
+                Err(late) => self.unanswered(project, &late),
+            };
+            for (waiter, verdict) in verdicts {
+                // Who has gone away meanwhile is counted all the same.
+                let _ = waiter.send(verdict);
+            }
+        }
+    }
+
+    fn answered(&self, project: &Project, reply: Reply) -> Verdicts {
+        self.clock.set(reply.now_ms);
+        if self.reach.answered() {
+            tracing::info!("quotas are counted in Redis again");
+            self.observer.notice(Notice::Reachable(true));
+        }
+        let (verdicts, forgotten) = lock(&project.state).counter.answered(reply);
+        if forgotten {
+            tracing::warn!("Redis has lost a project's count of the running hour");
+            self.observer.notice(Notice::Forgotten);
+        }
+        verdicts
+    }
+
+    fn unanswered(&self, project: &Project, error: &dyn std::fmt::Display) -> Verdicts {
+        self.observer.notice(Notice::Unanswered);
+        if self.reach.failed(self.clock.elapsed_ms()) {
+            tracing::warn!(%error, policy = self.outage.word(), "quotas cannot be counted in Redis");
+            self.observer.notice(Notice::Reachable(false));
+        }
+        let verdicts = lock(&project.state).counter.unanswered(self.clock.now_ms(), self.outage);
+        verdicts.iter().for_each(|_| self.observer.notice(Notice::Alone));
+        verdicts
+    }
+
+    fn project(&self, project_id: &str) -> Arc<Project> {
+        let projects = self.projects.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(project) = projects.get(project_id) {
+            return project.clone();
+        }
+        drop(projects);
+        let mut projects = self.projects.write().unwrap_or_else(PoisonError::into_inner);
+        self.sweep(&mut projects);
+        let fresh =
+            || Arc::new(Project { keys: Keys::new(&self.projection, project_id), state: Mutex::default() });
+        projects.entry(project_id.to_owned()).or_insert_with(fresh).clone()
+    }
+
+    /// Forgets projects that nobody has asked for since their hour ended, once there are many.
+    fn sweep(&self, projects: &mut HashMap<String, Arc<Project>>) {
+        let mut sweep_at = lock(&self.sweep_at);
+        if projects.len() < *sweep_at {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        projects.retain(|_, project| {
+            // One that a request is holding is about to be used.
+            Arc::strong_count(project) > 1 || !lock(&project.state).counter.forgettable(now_ms)
+        });
+        *sweep_at = SWEEP.max(projects.len() * 2);
+    }
+}
+
+type Verdicts = Vec<(oneshot::Sender<Verdict>, Verdict)>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A guess at Redis's clock: what it said last, and the time since by ours. Never ahead, and behind by a round trip at
+/// most. Before Redis was heard it is this machine's.
+struct Clock {
+    started: Instant,
+    /// Redis's clock at `started`, Unix milliseconds.
+    origin_ms: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let now_ms = u64::try_from(crate::now_ms()).unwrap_or_default();
+        Self { started: Instant::now(), origin_ms: AtomicU64::new(now_ms) }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.origin_ms.load(Ordering::Relaxed) + self.elapsed_ms()
+    }
+
+    fn set(&self, now_ms: u64) {
+        self.origin_ms.store(now_ms.saturating_sub(self.elapsed_ms()), Ordering::Relaxed);
+    }
+}
+
+/// Whether Redis answers. After it did not, it is left alone for [`PAUSE_MS`]; then one request at a time tries.
+#[derive(Default)]
+struct Reach {
+    /// When to try again, milliseconds on [`Clock::elapsed_ms`]; 0 while it answers.
+    again_at_ms: AtomicU64,
+}
+
+impl Reach {
+    fn may_ask(&self, now_ms: u64) -> bool {
+        let again_at_ms = self.again_at_ms.load(Ordering::Relaxed);
+        again_at_ms == 0
+            || (now_ms >= again_at_ms
+                && self
+                    .again_at_ms
+                    .compare_exchange(again_at_ms, pause(now_ms), Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok())
+    }
+
+    /// It answered; tells whether it had not.
+    fn answered(&self) -> bool {
+        self.again_at_ms.load(Ordering::Relaxed) != 0 && self.again_at_ms.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// It did not answer; tells whether it had.
+    fn failed(&self, now_ms: u64) -> bool {
+        self.again_at_ms.swap(pause(now_ms), Ordering::Relaxed) == 0
+    }
+}
+
+fn pause(now_ms: u64) -> u64 {
+    now_ms + PAUSE_MS
+}

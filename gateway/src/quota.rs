@@ -1,0 +1,49 @@
+//! The quota check: what it needs, and what answers say about it.
+
+use crate::error::Unavailable;
+use accounts::quota::{Charge, Quotas, Standing, Verdict};
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
+/// The header with the requests per hour.
+pub const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// The header with the requests that are left in the hour.
+pub const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// The header with the Unix second at which the next hour begins.
+pub const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Where requests are counted.
+pub trait Quota: Send + Sync + 'static {
+    /// Counts one request of a project that may make `limit` of them per hour.
+    fn count(&self, project_id: &str, limit: u64) -> impl Future<Output = Verdict> + Send;
+    /// Gives back what a request held. Does not wait.
+    fn refund(&self, project_id: &str, charge: Charge);
+}
+
+impl Quota for Quotas {
+    fn count(&self, project_id: &str, limit: u64) -> impl Future<Output = Verdict> + Send {
+        self.count(project_id, limit)
+    }
+
+    fn refund(&self, project_id: &str, charge: Charge) {
+        self.refund(project_id, charge);
+    }
+}
+
+impl Unavailable {
+    /// Whether the count is given back. Not where the record may still arrive: then the request may have been served,
+    /// and a project that times out on purpose would send more than its plan allows.
+    pub fn gives_back(self) -> bool {
+        match self {
+            Self::Keys | Self::Quota | Self::NotSent => true,
+            Self::NotAcknowledged => false,
+        }
+    }
+}
+
+/// Says in an answer where its project stands.
+pub fn write(standing: Standing, headers: &mut HeaderMap) {
+    headers.insert(LIMIT, HeaderValue::from(standing.limit));
+    headers.insert(REMAINING, HeaderValue::from(standing.remaining));
+    headers.insert(RESET, HeaderValue::from(standing.reset));
+}
