@@ -14,7 +14,6 @@ use std::time::Duration;
 pub struct Process {
     name: String,
     environment: HashMap<String, String>,
-    arguments: Vec<String>,
     child: Child,
     log: PathBuf,
     ops_url: String,
@@ -30,16 +29,8 @@ impl Process {
     ) -> Result<Self> {
         let ops = environment.get("OPS_LISTEN").cloned().unwrap_or_default();
         let log = directory.join(format!("{label}.log"));
-        let arguments = Vec::new();
-        let child = spawn(name, &arguments, &environment, &log)?;
-        Ok(Self {
-            name: name.to_owned(),
-            environment,
-            arguments,
-            child,
-            log,
-            ops_url: format!("http://{ops}"),
-        })
+        let child = spawn(name, &environment, &log)?;
+        Ok(Self { name: name.to_owned(), environment, child, log, ops_url: format!("http://{ops}") })
     }
 
     /// Where its health and metrics are.
@@ -87,7 +78,7 @@ impl Process {
 
     /// Starts it again with the same settings.
     pub fn restart(&mut self) -> Result<()> {
-        self.child = spawn(&self.name, &self.arguments, &self.environment, &self.log)?;
+        self.child = spawn(&self.name, &self.environment, &self.log)?;
         Ok(())
     }
 
@@ -118,16 +109,10 @@ impl Drop for Process {
     }
 }
 
-fn spawn(
-    name: &str,
-    arguments: &[String],
-    environment: &HashMap<String, String>,
-    log: &Path,
-) -> Result<Child> {
+fn spawn(name: &str, environment: &HashMap<String, String>, log: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     let program = binary(name)?;
     Ok(Command::new(&program)
-        .args(arguments)
         .envs(environment)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

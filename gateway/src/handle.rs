@@ -145,7 +145,7 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
             AuthError::Revoked => Reject::RevokedKey,
             AuthError::Unavailable => Reject::Unavailable(Unavailable::Keys),
         })?;
-        if key.scopes.allows(Scope::Ingest) { Ok(key) } else { Err(Reject::InsufficientScope) }
+        if key.allows(Scope::Ingest) { Ok(key) } else { Err(Reject::InsufficientScope) }
     }
 }
 

@@ -163,15 +163,11 @@ impl Store {
 fn is_permanent(error: &Error) -> bool {
     match error {
         Error::SchemaMismatch(_) => true,
-        Error::BadResponse(text) => code(text).is_some_and(|code| PERMANENT.contains(&code)),
+        Error::BadResponse(text) => {
+            service::clickhouse::error_code(text).is_some_and(|code| PERMANENT.contains(&code))
+        }
         _ => false,
     }
-}
-
-/// The number in `Code: N. DB::Exception: …`.
-fn code(text: &str) -> Option<u32> {
-    let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -237,8 +237,7 @@ impl Store {
 /// The number of a server's error.
 fn server_code(error: &clickhouse::error::Error) -> Option<u32> {
     let clickhouse::error::Error::BadResponse(text) = error else { return None };
-    let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    service::clickhouse::error_code(text)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A `main` reads the same everywhere: [`settings`] (all faults at once), [`logs::init`], [`stop::on_signal`],
 //! the service's own work, and [`ops::serve`] beside it.
 
+pub mod clickhouse;
 pub mod health;
 pub mod http;
 pub mod kafka;
