@@ -51,6 +51,24 @@ kinds! {
     Revocation = "revocation",
     /// The generations of the store; there is one such entity, [`GENERATIONS_ID`].
     Generations = "generations",
+    /// The end of a replaced key, by the key's public id.
+    Expiry = "expiry",
+    /// The removal of a project or connection, by its id.
+    Removal = "removal",
+    /// A deletion of samples, by [`deletion_id`].
+    Deletion = "deletion",
+    /// That a generation has applied a deletion, by [`applied_id`].
+    DeletionApplied = "deletion-applied",
+}
+
+/// The id of the deletion of a metric; of all of the project where `metric_id` is empty.
+pub fn deletion_id(project_id: &str, metric_id: &str) -> String {
+    format!("{project_id}/{metric_id}")
+}
+
+/// The id of the note that `generation` has applied the deletion.
+pub fn applied_id(generation: u32, project_id: &str, metric_id: &str) -> String {
+    format!("{generation}/{}", deletion_id(project_id, metric_id))
 }
 
 impl EntityKey {
@@ -65,6 +83,15 @@ impl EntityKey {
             Kind::ApiKey(key) => (EntityKind::ApiKey, key.key_id.clone()),
             Kind::Revocation(revocation) => (EntityKind::Revocation, revocation.key_id.clone()),
             Kind::Generations(_) => (EntityKind::Generations, GENERATIONS_ID.to_owned()),
+            Kind::Expiry(expiry) => (EntityKind::Expiry, expiry.key_id.clone()),
+            Kind::Removal(removal) => (EntityKind::Removal, removal.removed_id.clone()),
+            Kind::Deletion(deletion) => {
+                (EntityKind::Deletion, deletion_id(&deletion.project_id, &deletion.metric_id))
+            }
+            Kind::DeletionApplied(applied) => (
+                EntityKind::DeletionApplied,
+                applied_id(applied.generation, &applied.project_id, &applied.metric_id),
+            ),
         };
         Some(Self { kind, id })
     }

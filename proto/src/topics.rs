@@ -9,6 +9,8 @@ pub struct Topics {
     pub control: String,
     /// Records of `metrics` that cannot be stored, as they were, with the reason in headers.
     pub dead: String,
+    /// `OutcomeCounts` records: how requests ended, by minute. Kept for 30 days.
+    pub outcomes: String,
 }
 
 impl Topics {
@@ -19,6 +21,7 @@ impl Topics {
             metrics: format!("{prefix}metrics.v1"),
             control: format!("{prefix}control.v1"),
             dead: format!("{prefix}metrics.v1.dead"),
+            outcomes: format!("{prefix}outcomes.v1"),
         }
     }
 }
@@ -36,14 +39,20 @@ pub struct TopicSpec {
 
 impl Topics {
     /// What each topic is made with.
-    pub fn specs(&self) -> [TopicSpec; 3] {
+    pub fn specs(&self) -> [TopicSpec; 4] {
         /// Nothing expires unless an operator decides so.
         const KEPT: &[(&str, &str)] =
             &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+        const MONTH: &[(&str, &str)] = &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")];
         /// The last state of each entity is kept.
         const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
         let spec = |name: &str, partitions, config| TopicSpec { name: name.to_owned(), partitions, config };
-        [spec(&self.metrics, 4, KEPT), spec(&self.control, 1, COMPACTED), spec(&self.dead, 1, KEPT)]
+        [
+            spec(&self.metrics, 4, KEPT),
+            spec(&self.control, 1, COMPACTED),
+            spec(&self.dead, 1, KEPT),
+            spec(&self.outcomes, 1, MONTH),
+        ]
     }
 }
 
