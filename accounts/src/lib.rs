@@ -4,8 +4,9 @@
 //! state to the log and applies it to Redis by the very function ([`projection`]) that the projector ([`projector`])
 //! uses; the offset decides, so that an older event never overwrites a newer one. The gateway reads keys through
 //! [`keys::KeyCache`], which knows within a second when a key was revoked or when Redis cannot be believed, and counts
-//! requests by [`quota::Quotas`].
+//! requests by [`quota::Quotas`]; what it has answered under an idempotency key is in [`claims`].
 
+pub mod claims;
 pub mod commands;
 pub mod control_log;
 pub mod keys;
@@ -13,6 +14,7 @@ pub mod plans;
 pub mod projection;
 pub mod projector;
 pub mod quota;
+mod reach;
 pub mod token;
 
 pub use proto::v1::Scope;
