@@ -10,6 +10,7 @@ pub mod claims;
 pub mod commands;
 pub mod control_log;
 pub mod keys;
+pub mod layout;
 pub mod plans;
 pub mod projection;
 pub mod projector;

@@ -6,7 +6,7 @@ use accounts::quota::Quotas;
 use clap::Parser;
 use gateway::Gateway;
 use gateway::idempotency::{self, Idempotency};
-use gateway::kafka::{self, Preparation};
+use gateway::kafka::{self, Preparation, Unfit};
 use gateway::metrics::Metrics;
 use gateway::publish::{self, KafkaPublisher};
 use gateway::settings::{Arguments, Settings};
@@ -14,7 +14,6 @@ use hyper::service::service_fn;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use service::health::{Condition, Health, Watch};
-use service::kafka::TopicError;
 use service::{http, logs, ops, settings, stop};
 use std::convert::Infallible;
 use std::error::Error;
@@ -126,7 +125,7 @@ async fn keep_kafka(
     publisher: Arc<KafkaPublisher>,
     reachable: Condition,
     deliveries: Watch,
-) -> TopicError {
+) -> Unfit {
     if let Err(error) = kafka::open(preparation, &publisher).await {
         return error;
     }

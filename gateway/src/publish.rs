@@ -1,8 +1,8 @@
 //! Records into Kafka, each of them acknowledged by all in-sync replicas or reported as not.
 //!
 //! A keyed record goes to a partition that is chosen here: the first eight bytes of the SHA-256 of its key, modulo a
-//! number of partitions that is fixed when the publisher is opened. Partitions that are added later move no key while
-//! the process runs. A record without a key goes where the producer fills a batch.
+//! number of partitions that is fixed when the publisher is opened, and was declared when the topic was made: partitions
+//! that are added later move no key. A record without a key goes where the producer fills a batch.
 //!
 //! A record is handed to the producer once. What the producer does with it, it does idempotently: a record that was
 //! acknowledged is in the topic once.
