@@ -1,9 +1,11 @@
 //! The way of a request, from top to bottom: head, key, quota, body, batch, Kafka, answer. The first that fails answers.
 //!
-//! Every request has exactly one outcome, which is counted: accepted, one of the errors, or abandoned by its client.
+//! Every request has exactly one outcome, which is counted: accepted, one of the errors, or abandoned by its client. Those
+//! that are answered are counted by project as well ([`crate::outcomes`]).
 
 use crate::error::{Reject, Unavailable};
 use crate::metrics::Metrics;
+use crate::outcomes::Outcomes;
 use crate::parse;
 use crate::publish::{NotPublished, Publish, Record};
 use crate::quota::{self, Quota};
@@ -19,7 +21,9 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFT
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use proto::encode::BatchRef;
+use service::client::{Client, Clients};
 use service::request_id::RequestId;
+use service::slowdown::Slowdown;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::sync::Arc;
@@ -31,11 +35,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub trait Keys: Send + Sync + 'static {
     /// The key that `token` is.
     fn authenticate(&self, token: &str) -> impl Future<Output = Result<Arc<Key>, AuthError>> + Send;
+    /// The key that `token` names, whether or not it is good, if it was looked up lately.
+    fn named(&self, token: &str) -> Option<Arc<Key>>;
 }
 
 impl Keys for KeyCache {
     fn authenticate(&self, token: &str) -> impl Future<Output = Result<Arc<Key>, AuthError>> + Send {
         self.authenticate(token)
+    }
+
+    fn named(&self, token: &str) -> Option<Arc<Key>> {
+        self.named(token)
     }
 }
 
@@ -49,6 +59,12 @@ pub struct Gateway<K, Q, P> {
     pub publisher: P,
     /// How long a body may take.
     pub body_times: BodyTimes,
+    /// Who the clients are.
+    pub clients: Clients,
+    /// What holds up those who try keys.
+    pub slowdown: Slowdown,
+    /// How requests ended, by project.
+    pub outcomes: Outcomes,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -61,14 +77,27 @@ struct Accepted {
 }
 
 impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
-    /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers one request that came over the connection of `peer`.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Client) -> Response<Full<Bytes>> {
         let request_id = RequestId::next();
         let outcome = self.metrics.begin();
         let (parts, incoming) = request.into_parts();
         let mut body = RequestBody::new(&parts.headers, incoming);
-        let mut standing = None;
-        let result = self.ingest(&parts, &mut body, &mut standing).await;
+        let (mut owner, mut standing) = (None, None);
+        let result = self.ingest(&parts, &mut body, &mut owner, &mut standing).await;
+        let client = self.clients.of(peer, &parts.headers);
+        let (word, metrics) = match &result {
+            Ok(accepted) => ("accepted", accepted.metrics),
+            Err(reject) => (reject.code(), 0),
+        };
+        if owner.is_none() {
+            owner = self.owner(&parts).await;
+        }
+        // Before a wrong key's answer waits: who tries keys need not stay for the answers.
+        self.outcomes.count(owner, word, metrics, client.hash);
+        if matches!(result, Err(Reject::InvalidKey)) {
+            self.slowdown.wrong_key(client.address).await;
+        }
         let close = body.dismiss();
         match &result {
             Ok(accepted) => outcome.accepted(accepted.metrics),
@@ -80,15 +109,27 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
         answer(&result, request_id, standing, close)
     }
 
-    /// `standing` is set as soon as it is known, for the answer, whatever that will be.
+    /// Whose key was given with a request that was refused before its key was good: so that people see also what comes
+    /// with the wrong headers, with a wrong secret, or with a key that was revoked.
+    async fn owner(&self, parts: &Parts) -> Option<Arc<Key>> {
+        let token = head::bearer(&parts.headers).ok()?;
+        match self.keys.authenticate(token).await {
+            Ok(key) => Some(key),
+            Err(_) => self.keys.named(token),
+        }
+    }
+
+    /// `owner` and `standing` are set as soon as they are known, whatever the answer will be.
     async fn ingest(
         &self,
         parts: &Parts,
         body: &mut RequestBody,
+        owner: &mut Option<Arc<Key>>,
         standing: &mut Option<Standing>,
     ) -> Result<Accepted, Reject> {
         let head = head::check(parts)?;
         let key = self.key(parts).await?;
+        *owner = Some(key.clone());
         let charge = self.count(&key, standing).await?;
         let result = self.store(&head, &key, body).await;
         if let (Err(Reject::Unavailable(cause)), Some(charge)) = (&result, charge)

@@ -10,6 +10,7 @@ pub mod handle;
 pub mod kafka;
 pub mod metrics;
 pub mod openapi;
+pub mod outcomes;
 pub mod parse;
 pub mod publish;
 pub mod quota;

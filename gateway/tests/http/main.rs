@@ -8,4 +8,5 @@ mod encodings;
 mod head;
 mod openapi;
 mod quota;
+mod slowdown;
 mod support;

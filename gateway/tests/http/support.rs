@@ -6,6 +6,7 @@ use accounts::{Scope, Scopes};
 use gateway::Gateway;
 use gateway::handle::Keys;
 use gateway::metrics::Metrics;
+use gateway::outcomes::Outcomes;
 use gateway::publish::{NotPublished, Publish, Record};
 use gateway::quota::Quota;
 use gateway::request::body::BodyTimes;
@@ -13,7 +14,9 @@ use hyper::service::service_fn;
 use proto::Message;
 use proto::v1::MetricBatch;
 use serde_json::Value;
+use service::client::Clients;
 use service::http::HalfClosed;
+use service::slowdown::Slowdown;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -47,6 +50,10 @@ impl Keys for FakeKeys {
             "away" => Err(AuthError::Unavailable),
             _ => Err(AuthError::Unknown),
         }
+    }
+
+    fn named(&self, _: &str) -> Option<Arc<Key>> {
+        None
     }
 }
 
@@ -112,6 +119,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub kafka: FakeKafka,
     pub quota: FakeQuota,
+    pub slowdown: Slowdown,
     _stop: DropGuard,
 }
 
@@ -124,19 +132,22 @@ pub async fn server_with(body_times: BodyTimes) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
     let (kafka, quota) = (FakeKafka::default(), FakeQuota::default());
-    let stop = CancellationToken::new();
+    let (stop, slowdown) = (CancellationToken::new(), Slowdown::default());
     let gateway = Arc::new(Gateway {
         keys: FakeKeys,
         quota: quota.clone(),
         publisher: kafka.clone(),
         body_times,
+        clients: Clients::new("127.0.0.2".parse().expect("an address"), None),
+        slowdown: slowdown.clone(),
+        outcomes: Outcomes::default(),
         metrics: Metrics::default(),
     });
-    let service = move |_| {
-        let gateway = gateway.clone();
+    let service = move |peer: SocketAddr| {
+        let (gateway, peer) = (gateway.clone(), gateway.clients.peer(peer.ip()));
         service_fn(move |request| {
             let gateway = gateway.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
         })
     };
     tokio::spawn(service::http::serve(
@@ -146,7 +157,7 @@ pub async fn server_with(body_times: BodyTimes) -> Server {
         stop.clone(),
         Duration::from_secs(1),
     ));
-    Server { address, kafka, quota, _stop: stop.drop_guard() }
+    Server { address, kafka, quota, slowdown, _stop: stop.drop_guard() }
 }
 
 #[derive(Debug)]
