@@ -91,7 +91,7 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
             Err(reject) => (reject.code(), 0),
         };
         if owner.is_none() {
-            owner = self.owner(&parts).await;
+            owner = self.owner(&parts, &result).await;
         }
         // Before a wrong key's answer waits: who tries keys need not stay for the answers.
         self.outcomes.count(owner, word, metrics, client.hash);
@@ -109,13 +109,15 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
         answer(&result, request_id, standing, close)
     }
 
-    /// Whose key was given with a request that was refused before its key was good: so that people see also what comes
-    /// with the wrong headers, with a wrong secret, or with a key that was revoked.
-    async fn owner(&self, parts: &Parts) -> Option<Arc<Key>> {
+    /// Whose key was given with a request that was refused before its key was found good: people see also what came with
+    /// a wrong secret, with a revoked key, or with the wrong headers. Anything but the first two needs a good key, so
+    /// that nobody else is counted as its user.
+    async fn owner(&self, parts: &Parts, result: &Result<Accepted, Reject>) -> Option<Arc<Key>> {
         let token = head::bearer(&parts.headers).ok()?;
-        match self.keys.authenticate(token).await {
-            Ok(key) => Some(key),
-            Err(_) => self.keys.named(token),
+        match result {
+            Err(Reject::InvalidKey | Reject::RevokedKey) => self.keys.named(token),
+            Err(Reject::Unavailable(_)) => None,
+            _ => self.keys.authenticate(token).await.ok(),
         }
     }
 

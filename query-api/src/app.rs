@@ -5,12 +5,15 @@ use crate::error::Error;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::usage::Usage;
 use crate::watermark::Watermarks;
 use crate::{answer, routes};
 use accounts::commands::{CommandError, Commands};
 use accounts::keys::KeyCache;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use service::client::Clients;
+use service::slowdown::Slowdown;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +37,12 @@ pub struct App {
     pub watermarks: Watermarks,
     /// Where clients send metrics to.
     pub webhook_url: String,
+    /// What projects are used for.
+    pub usage: Usage,
+    /// Who the clients are.
+    pub clients: Clients,
+    /// What holds up those who try keys.
+    pub slowdown: Slowdown,
     /// What is counted.
     pub metrics: Metrics,
 }

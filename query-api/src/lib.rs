@@ -19,5 +19,6 @@ pub mod series;
 pub mod settings;
 pub mod store;
 pub mod title;
+pub mod usage;
 pub mod watermark;
 pub mod words;

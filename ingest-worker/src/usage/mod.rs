@@ -19,6 +19,7 @@ use proto::topics::Topics;
 use rdkafka::error::KafkaError;
 use service::settings::Common;
 use std::fmt::Display;
+use std::future::ready;
 use std::time::Duration;
 use table::Table;
 use tokio_util::sync::CancellationToken;
@@ -64,16 +65,11 @@ impl Usage {
     }
 
     async fn store_for_ever(&self) {
-        self.until_ok("the table of usage cannot be made", async || {
-            migrations::apply_usage(&self.client, &self.database).await
-        })
-        .await;
+        let made = || migrations::apply_usage(&self.client, &self.database);
+        self.until_ok("the table of usage cannot be made", made).await;
         let group = format!("tidemark-usage-{}", self.database);
-        let consumer = self
-            .until_ok("the topic of outcomes cannot be read", async || {
-                Consumer::join(&self.brokers, &self.topic, &group)
-            })
-            .await;
+        let joined = || ready(Consumer::join(&self.brokers, &self.topic, &group));
+        let consumer = self.until_ok("the topic of outcomes cannot be read", joined).await;
         let table = Table::new(&self.client, &self.database);
         loop {
             let batch = consumer.batch().await;
@@ -85,17 +81,19 @@ impl Usage {
     async fn store(&self, table: &Table, batch: &Batch) {
         for (partition, offset, payload, poison) in &batch.poison {
             tracing::warn!(partition, offset, %poison, "a record of outcomes cannot be stored");
-            self.until_ok("a record that cannot be stored cannot be kept aside", async || {
-                self.dead.keep(*partition, *offset, payload, poison).await
-            })
-            .await;
+            let kept = || self.dead.keep(*partition, *offset, payload, poison);
+            self.until_ok("a record that cannot be stored cannot be kept aside", kept).await;
             self.metrics.dead_letters.inc();
         }
-        self.until_ok("usage cannot be stored", async || table.insert(&batch.rows).await).await;
+        self.until_ok("usage cannot be stored", || table.insert(&batch.rows)).await;
         self.metrics.rows.inc_by(batch.rows.len() as u64);
     }
 
-    async fn until_ok<T, E: Display>(&self, trouble: &str, attempt: impl AsyncFn() -> Result<T, E>) -> T {
+    async fn until_ok<T, E, F>(&self, trouble: &str, attempt: impl Fn() -> F) -> T
+    where
+        E: Display,
+        F: Future<Output = Result<T, E>>,
+    {
         loop {
             match attempt().await {
                 Ok(done) => return done,

@@ -64,7 +64,8 @@ impl Usage {
     /// last 90 days are left out.
     pub async fn last_used(&self, project: &str) -> Result<HashMap<String, i64>, Error> {
         let now = accounts::now_ms();
-        let rows = self.table.connections(project, crate::series::buckets::Range { start: now, end: now }).await?;
+        let rows =
+            self.table.connections(project, crate::series::buckets::Range { start: now, end: now }).await?;
         Ok(rows.into_iter().map(|row| (row.connection_id, row.last_at)).collect())
     }
 }

@@ -132,7 +132,8 @@ impl UsageTable {
             bucket(60_000),
             states(range, &format!(" AND outcome IN {REFUSED}"))
         );
-        let sql = format!("SELECT connection_id, minute_ms AS minute, invalid, revoked, addresses FROM ({sql})");
+        let sql =
+            format!("SELECT connection_id, minute_ms AS minute, invalid, revoked, addresses FROM ({sql})");
         self.ask("usage_refused", &sql, project).await
     }
 
@@ -188,7 +189,10 @@ fn bucket(width_ms: i64) -> String {
 /// The whole minutes that a range touches, Unix seconds within what the column holds.
 fn seconds(range: Range) -> (i64, i64) {
     let held = |seconds: i64| seconds.clamp(0, i64::from(u32::MAX));
-    (held(range.start.div_euclid(60_000) * 60), held(range.end.div_euclid(1000) + i64::from(range.end % 1000 != 0)))
+    (
+        held(range.start.div_euclid(60_000) * 60),
+        held(range.end.div_euclid(1000) + i64::from(range.end % 1000 != 0)),
+    )
 }
 
 #[cfg(test)]

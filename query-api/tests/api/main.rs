@@ -12,4 +12,5 @@ mod outage;
 mod points;
 mod series;
 mod support;
+mod usage;
 mod watermark;

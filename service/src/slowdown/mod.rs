@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tries::Tries;
 
@@ -58,9 +58,7 @@ impl Slowdown {
 
     /// `client` tried a wrong key: returns when it may be told so.
     pub async fn wrong_key(&self, client: IpAddr) {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let delay = tries.wrong(neighbourhood(client), self.began.elapsed());
-        drop(tries);
+        let delay = self.note(client);
         if delay.is_zero() {
             return;
         }
@@ -70,6 +68,11 @@ impl Slowdown {
         };
         self.delayed.inc();
         tokio::time::sleep(delay).await;
+    }
+
+    fn note(&self, client: IpAddr) -> Duration {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.wrong(neighbourhood(client), self.began.elapsed())
     }
 
     /// How many answers were held back so far.

@@ -22,9 +22,14 @@ struct Burst {
 pub fn notices(range: Range, rows: &[RefusedRow], thresholds: &Thresholds) -> Vec<Notice> {
     let connections = rows.chunk_by(|one, other| one.connection_id == other.connection_id);
     let bursts = connections.flat_map(|rows| {
-        bursts(rows, thresholds.refused_keys).into_iter().map(|burst| (&rows[burst.first..=burst.last], burst.at))
+        bursts(rows, thresholds.refused_keys)
+            .into_iter()
+            .map(|burst| (&rows[burst.first..=burst.last], burst.at))
     });
-    bursts.filter(|(_, at)| *at >= range.start - MINUTE_MS).filter_map(|(rows, at)| notice(rows, at)).collect()
+    bursts
+        .filter(|(_, at)| *at >= range.start - MINUTE_MS)
+        .filter_map(|(rows, at)| notice(rows, at))
+        .collect()
 }
 
 fn bursts(rows: &[RefusedRow], enough: u64) -> Vec<Burst> {

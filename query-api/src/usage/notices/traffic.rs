@@ -85,7 +85,11 @@ mod tests {
     fn judged(hours: &[(i64, u64)], from: i64) -> Vec<(i64, Option<f64>)> {
         let rows: Vec<HourRow> = hours
             .iter()
-            .map(|&(hour, requests)| HourRow { connection_id: "con".into(), hour: START + hour * HOUR_MS, requests })
+            .map(|&(hour, requests)| HourRow {
+                connection_id: "con".into(),
+                hour: START + hour * HOUR_MS,
+                requests,
+            })
             .collect();
         let connection = ConnectionRow {
             connection_id: "con".into(),
