@@ -128,12 +128,14 @@ impl UsageTable {
         let sql = format!(
             "SELECT connection_id, {} AS minute_ms, sumIf(n, outcome = 'invalid_key') AS invalid, \
              sumIf(n, outcome = 'revoked_key') AS revoked, groupUniqArrayArray(a) AS addresses FROM ({}) \
-             GROUP BY connection_id, minute_ms ORDER BY connection_id, minute_ms",
+             GROUP BY connection_id, minute_ms",
             bucket(60_000),
             states(range, &format!(" AND outcome IN {REFUSED}"))
         );
-        let sql =
-            format!("SELECT connection_id, minute_ms AS minute, invalid, revoked, addresses FROM ({sql})");
+        let sql = format!(
+            "SELECT connection_id, minute_ms AS minute, invalid, revoked, addresses FROM ({sql}) \
+             ORDER BY connection_id, minute"
+        );
         self.ask("usage_refused", &sql, project).await
     }
 
