@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// The token that may create projects in every test installation.
 pub const OPERATOR_TOKEN: &str = "operator-token-of-a-test";
 
+/// The secret under which all gateways of a test installation hash addresses.
+const ADDRESS_HASH_KEY: &str = "address-hash-key-of-a-test";
+
 /// An installation. Its services end with it.
 pub struct Installation {
     /// Its namespace in Kafka, Redis and ClickHouse.
@@ -34,7 +37,8 @@ impl Installation {
         let mut started = Vec::new();
         for index in 0..gateways {
             let listen = format!("127.0.0.1:{}", free_port()?);
-            let settings = settings(&namespace, &[("LISTEN", &listen)])?;
+            let more = [("LISTEN", listen.as_str()), ("ADDRESS_HASH_KEY", ADDRESS_HASH_KEY)];
+            let settings = settings(&namespace, &more)?;
             started.push(Process::start("gateway", &format!("gateway-{index}"), &directory, settings)?);
             gateway_urls.push(format!("http://{listen}"));
         }

@@ -1,5 +1,6 @@
 //! The ingest worker: from Kafka into ClickHouse, each metric exactly once. [`pipeline`] shows the way of the data,
-//! [`chain`] the protocol. Beside it, every worker follows the control log into Redis.
+//! [`chain`] the protocol. Beside it, every worker follows the control log into Redis, and stores how requests ended
+//! ([`usage`]).
 
 mod block;
 mod chain;
@@ -17,6 +18,7 @@ mod record;
 mod rows;
 mod settings;
 mod store;
+mod usage;
 
 use accounts::commands::PUBLISH_TIMEOUT;
 use accounts::control_log::ControlWriter;
@@ -31,6 +33,7 @@ use settings::Settings;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use usage::Usage;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -55,19 +58,21 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let health = Health::default();
     let mut registry = Registry::with_prefix("tidemark");
     let metrics = Arc::new(Metrics::new(&mut registry, health.condition("clickhouse")));
+    let common = settings.common.clone();
+    let topics = Topics::new(&common.namespace);
+    let usage = Usage::new(&common, &topics, &settings.clickhouse, &mut registry)?;
     let listener = service::http::bind(settings.ops_listen, "--ops-listen").await?;
     let ops_stop = CancellationToken::new();
     let ops =
         tokio::spawn(service::ops::serve(listener, health.clone(), Arc::new(registry), ops_stop.clone()));
 
-    let common = settings.common.clone();
-    let topics = Topics::new(&common.namespace);
     let ready = health.condition("generation");
     let following = health.condition("redis");
     service::kafka::make_topics(&common.kafka_brokers, &topics, &stop).await;
     let writer = ControlWriter::new(&common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
     let projector = Projector::new(&common, writer.clone())?;
     let projecting = tokio::spawn(projector.run(stop.clone(), move |up_to_date| following.set(up_to_date)));
+    let storing_usage = tokio::spawn(usage.run(stop.clone()));
     let stopping = health.clone();
     let stopped = stop.clone();
     tokio::spawn(async move {
@@ -79,6 +84,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     pipeline.run(stop.clone()).await?;
     // The pipeline ends only when it was told to.
     let _ = projecting.await;
+    let _ = storing_usage.await;
     ops_stop.cancel();
     let _ = ops.await;
     tracing::info!("stopped");

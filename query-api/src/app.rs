@@ -7,6 +7,7 @@ use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::usage::Usage;
 use crate::watermark::Watermarks;
 use crate::{answer, routes};
 use accounts::commands::{CommandError, Commands};
@@ -15,6 +16,8 @@ use accounts::keys::KeyCache;
 use accounts::projection::ReadError;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use service::client::Clients;
+use service::slowdown::Slowdown;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +45,12 @@ pub struct App {
     pub watermarks: Watermarks,
     /// Where clients send metrics to.
     pub webhook_url: String,
+    /// What projects are used for.
+    pub usage: Usage,
+    /// Who the clients are.
+    pub clients: Clients,
+    /// What holds up those who try keys.
+    pub slowdown: Slowdown,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -98,6 +98,8 @@ pub enum Unavailable {
     Store,
     /// ClickHouse did not answer.
     Query,
+    /// Redis did not say how a project stands.
+    Usage,
     /// A change was not, or may not have been, carried out.
     Command,
 }
@@ -214,6 +216,7 @@ impl Error {
             Self::Unavailable(Unavailable::Store | Unavailable::Query) => {
                 "The metrics cannot be read at the moment: try again."
             }
+            Self::Unavailable(Unavailable::Usage) => "The usage cannot be read at the moment: try again.",
             Self::Unavailable(Unavailable::Command) => {
                 "The change may or may not have been made: look, and try again."
             }
@@ -237,7 +240,8 @@ impl Error {
                 | Unavailable::Plans
                 | Unavailable::Directory
                 | Unavailable::Store
-                | Unavailable::Query,
+                | Unavailable::Query
+                | Unavailable::Usage,
             ) => Some(1),
             Self::Unavailable(Unavailable::Command) => Some(2),
             _ => None,

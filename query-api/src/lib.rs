@@ -20,6 +20,7 @@ pub mod session;
 pub mod settings;
 pub mod store;
 pub mod title;
+pub mod usage;
 pub mod versions;
 pub mod watermark;
 pub mod words;

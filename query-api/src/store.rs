@@ -23,6 +23,8 @@ const MAX_QUERY_SIZE: &str = "2097152";
 
 /// ClickHouse's "timeout exceeded".
 const TIMEOUT_EXCEEDED: u32 = 159;
+/// ClickHouse's "unknown table" and "unknown database".
+const NOT_THERE: [u32; 2] = [60, 81];
 
 /// Asks ClickHouse. Clones share its connections.
 #[derive(Clone)]
@@ -210,12 +212,34 @@ impl Store {
         self.all("heads", self.query(database, SQL)).await
     }
 
+    /// The rows of a statement with the parameter `project`, of tables that are made when they are first needed: none if
+    /// they are not there.
+    pub async fn rows_if_there<T: RowOwned + RowRead>(
+        &self,
+        name: &'static str,
+        database: &str,
+        sql: &str,
+        project: &str,
+    ) -> Result<Vec<T>, Error> {
+        self.rows(name, self.query(database, sql).param("project", project), &NOT_THERE).await
+    }
+
     /// `?` marks nothing in our texts.
     fn query(&self, database: &str, sql: &str) -> Query {
         self.client.clone().with_database(database).query_raw(sql)
     }
 
     async fn all<T: RowOwned + RowRead>(&self, name: &'static str, query: Query) -> Result<Vec<T>, Error> {
+        self.rows(name, query, &[]).await
+    }
+
+    /// The rows; none where the server's error is one of `as_none`.
+    async fn rows<T: RowOwned + RowRead>(
+        &self,
+        name: &'static str,
+        query: Query,
+        as_none: &[u32],
+    ) -> Result<Vec<T>, Error> {
         let begun = Instant::now();
         let result = tokio::time::timeout(self.timeout + PATIENCE, query.fetch_all::<T>()).await;
         let (outcome, result) = match result {
@@ -223,6 +247,9 @@ impl Store {
             Err(_) => ("timeout", Err(Error::QueryTimeout)),
             Ok(Err(error)) if server_code(&error) == Some(TIMEOUT_EXCEEDED) => {
                 ("timeout", Err(Error::QueryTimeout))
+            }
+            Ok(Err(error)) if server_code(&error).is_some_and(|code| as_none.contains(&code)) => {
+                ("none", Ok(Vec::new()))
             }
             Ok(Err(error)) => {
                 tracing::warn!(query = name, %error, "a query failed");

@@ -10,6 +10,7 @@ pub mod points;
 pub mod projects;
 pub mod session;
 pub mod timeseries;
+pub mod usage;
 
 use crate::app::App;
 use crate::error::Error;
@@ -36,7 +37,8 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::list))
         .routes(routes!(metrics::get))
         .routes(routes!(points::list))
-        .routes(routes!(timeseries::get));
+        .routes(routes!(timeseries::get))
+        .routes(routes!(usage::get));
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
 }
 

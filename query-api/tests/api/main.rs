@@ -19,4 +19,5 @@ mod projects;
 mod series;
 mod session;
 mod support;
+mod usage;
 mod watermark;

@@ -53,6 +53,7 @@ async fn every_answer_is_as_the_document_says() {
         ("/api/v1/metrics/{metricId}/points", ""),
         ("/api/v1/metrics/{metricId}/timeseries", "?fill=null&interval=minute"),
         ("/api/v1/metrics/{metricId}/timeseries", "?aggregation=p99&timezone=Asia/Tokyo"),
+        ("/api/v1/usage", "?interval=day"),
     ];
     for (path, query) in calls {
         for metric in ["a", "b"] {
