@@ -123,7 +123,9 @@ impl Stack {
         };
         let topics = Topics::new(&namespace);
         let writer = ControlWriter::new(&brokers, &topics, Duration::from_secs(10)).expect("a writer");
-        let redis = accounts::projection::connect(&redis_url).expect("an address");
+        let mut redis = accounts::projection::connect(&redis_url).expect("an address");
+        // It connects here, in the runtime that outlives the tests.
+        redis::cmd("PING").query_async::<()>(&mut redis).await.expect("Redis runs");
         let projection = Projection::new(&namespace);
         until("the topics", || async { accounts::control_log::end(&brokers, &topics).await.is_ok() }).await;
         let generation = Generation { number: 1, database: namespace.clone(), ..Generation::default() };
