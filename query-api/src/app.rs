@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::stream::tail::Streams;
 use crate::watermark::Watermarks;
 use crate::{answer, routes};
 use accounts::commands::{CommandError, Commands};
@@ -32,6 +33,8 @@ pub struct App {
     pub store: Store,
     /// Up to when answers are complete.
     pub watermarks: Watermarks,
+    /// Points as they come.
+    pub streams: Streams,
     /// Where clients send metrics to.
     pub webhook_url: String,
     /// What is counted.

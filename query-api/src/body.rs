@@ -13,6 +13,7 @@ use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest body.
@@ -87,6 +88,20 @@ impl Fields {
             Some(Value::String(text)) => return Some(text),
             None | Some(Value::Null) => self.faults.add(field, Code::Required, "is required"),
             Some(_) => self.faults.add(field, Code::NotAString, "must be a string"),
+        }
+        None
+    }
+
+    /// A required array of `length` items.
+    pub fn array(&mut self, field: &'static str, length: RangeInclusive<usize>) -> Option<Vec<Value>> {
+        match self.fields.remove(field) {
+            Some(Value::Array(items)) if length.contains(&items.len()) => return Some(items),
+            Some(Value::Array(_)) => {
+                let message = format!("must have {} to {} items", length.start(), length.end());
+                self.faults.add(field, Code::BadLength, message);
+            }
+            None | Some(Value::Null) => self.faults.add(field, Code::Required, "is required"),
+            Some(_) => self.faults.add(field, Code::NotAnArray, "must be an array"),
         }
         None
     }

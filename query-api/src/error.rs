@@ -49,6 +49,10 @@ pub enum Error {
     Unavailable(Unavailable),
     /// A query ran into its deadline.
     QueryTimeout,
+    /// The project's queries wait in a line that is too long, or waited too long.
+    TooManyQueries,
+    /// The project has as many streams as it may have.
+    TooManyStreams,
 }
 
 /// What a call asks of a key.
@@ -106,6 +110,7 @@ impl Error {
             Self::InvalidParameter(_) => "invalid_parameter",
             Self::Unavailable(_) => "unavailable",
             Self::QueryTimeout => "query_timeout",
+            Self::TooManyQueries | Self::TooManyStreams => "too_many_queries",
         }
     }
 
@@ -126,6 +131,7 @@ impl Error {
             }
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooManyQueries | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -164,6 +170,10 @@ impl Error {
                 "The change may or may not have been made: look, and try again."
             }
             Self::QueryTimeout => "The query took too long: ask for a shorter range or for longer intervals.",
+            Self::TooManyQueries => {
+                "Too many queries of this project wait already: ask for several series at once by POST /api/v1/query."
+            }
+            Self::TooManyStreams => "This project has as many streams as it may have: close one first.",
         })
     }
 
@@ -181,7 +191,8 @@ impl Error {
             Self::Unavailable(
                 Unavailable::Keys | Unavailable::Plans | Unavailable::Store | Unavailable::Query,
             ) => Some(1),
-            Self::Unavailable(Unavailable::Command) => Some(2),
+            Self::Unavailable(Unavailable::Command) | Self::TooManyQueries => Some(2),
+            Self::TooManyStreams => Some(10),
             _ => None,
         }
     }
@@ -218,7 +229,7 @@ pub struct ErrorBody {
     message: Cow<'static, str>,
     /// The id that `X-Request-Id` has too.
     request_id: String,
-    /// With 503: after how many whole seconds it may work.
+    /// With 429 and 503: after how many whole seconds it may work.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     /// With `invalid_parameter`: every broken rule.

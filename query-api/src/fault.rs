@@ -15,6 +15,10 @@ pub enum Code {
     NotAnObject,
     /// Not a string.
     NotAString,
+    /// Not an array.
+    NotAnArray,
+    /// Fewer or more items than are allowed.
+    BadLength,
     /// Not what a name may look like.
     BadName,
     /// There is no such plan.

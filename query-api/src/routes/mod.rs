@@ -6,6 +6,8 @@ pub mod metrics;
 pub mod openapi;
 pub mod points;
 pub mod projects;
+pub mod query;
+pub mod stream;
 pub mod timeseries;
 
 use crate::app::App;
@@ -24,7 +26,9 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::list))
         .routes(routes!(metrics::get))
         .routes(routes!(points::list))
-        .routes(routes!(timeseries::get));
+        .routes(routes!(timeseries::get))
+        .routes(routes!(query::post))
+        .routes(routes!(stream::get));
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
 }
 

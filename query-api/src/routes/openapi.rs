@@ -1,9 +1,9 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use crate::app::App;
-use crate::routes::timeseries::WantedInterval;
 use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
+use crate::series::question::WantedInterval;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
