@@ -47,6 +47,7 @@ impl App {
         let (router, _) = routes::all().split_for_parts();
         router
             .merge(routes::openapi::serve(&routes::openapi::complete()))
+            .merge(routes::docs::serve())
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)

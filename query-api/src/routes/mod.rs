@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod csv;
+pub mod docs;
 pub mod metrics;
 pub mod openapi;
 pub mod points;

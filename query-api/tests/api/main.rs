@@ -5,6 +5,7 @@
 mod auth;
 mod batch;
 mod catalogue;
+mod docs;
 mod engine;
 mod errors;
 mod limits;
