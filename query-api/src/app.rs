@@ -7,6 +7,7 @@ use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::stream::tail::Streams;
 use crate::usage::Usage;
 use crate::watermark::Watermarks;
 use crate::{answer, routes};
@@ -43,6 +44,8 @@ pub struct App {
     pub store: Store,
     /// Up to when answers are complete.
     pub watermarks: Watermarks,
+    /// Points as they come.
+    pub streams: Streams,
     /// Where clients send metrics to.
     pub webhook_url: String,
     /// What projects are used for.
@@ -61,6 +64,7 @@ impl App {
         let (router, _) = routes::all().split_for_parts();
         router
             .merge(routes::openapi::serve(&routes::openapi::complete()))
+            .merge(routes::docs::serve())
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)

@@ -63,6 +63,10 @@ pub enum Error {
     Unavailable(Unavailable),
     /// A query ran into its deadline.
     QueryTimeout,
+    /// The project's queries wait in a line that is too long, or waited too long.
+    TooManyQueries,
+    /// The project has as many streams as it may have.
+    TooManyStreams,
 }
 
 /// What a call asks of a key.
@@ -138,6 +142,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::QueryTimeout => "query_timeout",
+            Self::TooManyQueries | Self::TooManyStreams => "too_many_queries",
         }
     }
 
@@ -165,6 +170,7 @@ impl Error {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooManyQueries | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -221,6 +227,10 @@ impl Error {
                 "The change may or may not have been made: look, and try again."
             }
             Self::QueryTimeout => "The query took too long: ask for a shorter range or for longer intervals.",
+            Self::TooManyQueries => {
+                "Too many queries of this project wait already: ask for several series at once by POST /api/v1/query."
+            }
+            Self::TooManyStreams => "This project has as many streams as it may have: close one first.",
         })
     }
 
@@ -243,7 +253,8 @@ impl Error {
                 | Unavailable::Query
                 | Unavailable::Usage,
             ) => Some(1),
-            Self::Unavailable(Unavailable::Command) => Some(2),
+            Self::Unavailable(Unavailable::Command) | Self::TooManyQueries => Some(2),
+            Self::TooManyStreams => Some(10),
             _ => None,
         }
     }
@@ -282,7 +293,7 @@ pub struct ErrorBody {
     message: Cow<'static, str>,
     /// The id that `X-Request-Id` has too.
     request_id: String,
-    /// With 503: after how many whole seconds it may work.
+    /// With 429 and 503: after how many whole seconds it may work.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     /// With `invalid_parameter`: every broken rule.

@@ -17,10 +17,12 @@ pub enum Code {
     NotAString,
     /// Not true or false.
     NotABoolean,
-    /// Not a list.
-    NotAList,
+    /// Not an array.
+    NotAnArray,
     /// A list without items.
     Empty,
+    /// Fewer or more items than are allowed.
+    BadLength,
     /// Not what a name may look like.
     BadName,
     /// There is no such plan.

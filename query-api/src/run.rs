@@ -7,9 +7,11 @@ use crate::app::App;
 use crate::auth::OperatorToken;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
+use crate::scheduler::Limits;
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::stream::tail::Streams;
 use crate::usage::Usage;
 use crate::watermark::Watermarks;
 use accounts::commands::Commands;
@@ -64,7 +66,7 @@ pub async fn run(
     let last = CancellationToken::new();
     let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
 
-    let app = Arc::new(build(&settings, metrics, slowdown, &last)?);
+    let app = Arc::new(build(&settings, metrics, slowdown, &last, &stop)?);
     tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
     tokio::spawn(watch_redis(app.keys.clone(), health, redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
@@ -84,18 +86,21 @@ pub async fn run(
     Ok(())
 }
 
+/// `last` is cancelled when the last request is answered, `stop` when no more are taken.
 fn build(
     settings: &Settings,
     metrics: Metrics,
     slowdown: Slowdown,
+    last: &CancellationToken,
     stop: &CancellationToken,
 ) -> Result<App, Box<dyn Error>> {
     let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
     let redis = accounts::projection::connect(redis_url)?;
     let topics = Topics::new(namespace);
-    let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone());
+    let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())
+        .with_limits(Limits::of(settings.concurrent_queries));
     Ok(App {
-        keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), stop.clone())?,
+        keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), last.clone())?,
         directory: Directory::new(namespace, redis.clone()),
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
@@ -110,8 +115,9 @@ fn build(
             &topics.metrics,
             settings.max_publish_time,
             metrics.clone(),
-            stop.clone(),
+            last.clone(),
         )?,
+        streams: Streams::start(kafka_brokers, &topics.metrics, settings.streams.clone(), stop.clone())?,
         webhook_url: settings.webhook_url.clone(),
         metrics,
     })

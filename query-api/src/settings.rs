@@ -2,6 +2,7 @@
 
 use crate::usage::notices::Thresholds;
 use service::client::TrustedProxies;
+use crate::stream::tail::StreamSettings;
 use service::settings::{Common, Faults, SettingsError};
 use std::fmt;
 use std::net::SocketAddr;
@@ -42,6 +43,10 @@ pub struct Arguments {
     /// How long a query may take, 100ms to 5m; then the answer is 504.
     #[arg(long, env = "QUERY_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub query_timeout: String,
+    /// How many queries ClickHouse works on for this process at once, 2 to 1024; one project has half of them at most.
+    /// Twice the number of this machine's cores if left out.
+    #[arg(long, env = "CONCURRENT_QUERIES", value_name = "NUMBER")]
+    pub concurrent_queries: Option<usize>,
     /// How long after it was stamped a batch may still be written to Kafka, 0s to 5m. More than the delivery timeout of
     /// every gateway, and what their clocks may differ by on top: watermarks are only true if it is.
     #[arg(long, env = "MAX_PUBLISH_TIME", default_value = "6s", value_name = "DURATION")]
@@ -89,6 +94,10 @@ pub struct Settings {
     pub webhook_url: String,
     /// How long a query may take.
     pub query_timeout: Duration,
+    /// How many queries ClickHouse works on at once.
+    pub concurrent_queries: usize,
+    /// How streams behave; it has no arguments.
+    pub streams: StreamSettings,
     /// How long after it was stamped a batch may still be written.
     pub max_publish_time: Duration,
     /// Whose word about their clients is believed.
@@ -146,6 +155,9 @@ impl Arguments {
             let scheme = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
             faults.check(scheme, setting, "must begin with `http://` or `https://`");
         }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
+        let concurrent = self.concurrent_queries.unwrap_or(2 * cores);
+        faults.check((2..=1024).contains(&concurrent), "--concurrent-queries", "must be 2 to 1024");
         let long = Duration::from_secs(300);
         let settings = Settings {
             listen: faults.address("--listen", &self.listen),
@@ -162,6 +174,8 @@ impl Arguments {
                 &self.query_timeout,
                 Duration::from_millis(100)..=long,
             ),
+            concurrent_queries: concurrent,
+            streams: StreamSettings::default(),
             max_publish_time: faults.duration(
                 "--max-publish-time",
                 &self.max_publish_time,
@@ -232,6 +246,7 @@ mod tests {
             ("--operator-token", "short-secret"),
             ("--webhook-url", "example.org"),
             ("--query-timeout", "0s"),
+            ("--concurrent-queries", "1"),
             ("--max-publish-time", "soon"),
             ("--trusted-proxies", "proxy"),
             ("--notice-refused-keys", "0"),

@@ -1,21 +1,26 @@
 //! ClickHouse: every query that the API asks, with its rows as types.
 //!
-//! What clients send is bound as a parameter, never put into the text. Each query has a deadline on both sides: the
+//! A query of a project waits for its turn ([`crate::scheduler`]). What clients send is bound as a parameter, never put into the text. Each query has a deadline on both sides: the
 //! server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at all. Dropping a
 //! query's future closes its connection, on which the server ends it too.
 
 use crate::error::{Error, Unavailable};
 use crate::metrics::Metrics;
+use crate::scheduler::{Limits, Scheduler};
 use crate::series::buckets::Range;
 use crate::series::merge::{Partial, Place};
 use crate::series::query::{FIRST_TIME, LAST_TIME};
 use crate::settings::ClickHouse;
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// How much later than the server we give up.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long heads are used that were read.
+const HEADS_AGE: Duration = Duration::from_millis(100);
 /// How long the server may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time series of many buckets are long texts; the server's default is 256 KiB.
@@ -32,7 +37,13 @@ pub struct Store {
     client: Client,
     timeout: Duration,
     metrics: Metrics,
+    scheduler: Scheduler,
+    /// The heads that were read last. The lock is held while they are read.
+    heads: Arc<Mutex<Option<KnownHeads>>>,
 }
+
+/// When heads were read, of which database, and what they were.
+type KnownHeads = (Instant, String, Vec<Head>);
 
 /// What the catalogue knows of a metric.
 #[derive(Debug, Clone, PartialEq, Row, Deserialize)]
@@ -99,7 +110,15 @@ impl Store {
         if let Some(password) = &server.password {
             client = client.with_password(password.reveal());
         }
-        Self { client, timeout, metrics }
+        let scheduler = Scheduler::new(Limits::of(4));
+        Self { client, timeout, metrics, scheduler, heads: Arc::default() }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.scheduler = Scheduler::new(limits);
+        self
     }
 
     /// The same with another setting of the server.
@@ -137,25 +156,26 @@ impl Store {
             }
             None => "",
         };
-        let sql = format!(
-            "SELECT metric_id, \
-             argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
-             argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
-             toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
-             toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
-             argMax(value, (time, received_at, partition, offset, index)) AS last_value, \
-             count() AS points \
-             FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
-             GROUP BY kind, project_id, metric_id {having} ORDER BY metric_id LIMIT {}",
-            page.limit
-        );
+        let sql = catalogue(&filter, &format!("{having} ORDER BY metric_id LIMIT {}", page.limit));
         let mut query = self.query(database, &sql).param("project", project);
         for (name, value) in [("metric", page.id), ("after", page.after), ("search", page.search)] {
             if let Some(value) = value {
                 query = query.param(name, value);
             }
         }
-        self.all("catalogue", query).await
+        self.all_of(project, "catalogue", query).await
+    }
+
+    /// Those of `ids` that the project has.
+    pub async fn metrics_named(
+        &self,
+        database: &str,
+        project: &str,
+        ids: &[&str],
+    ) -> Result<Vec<MetricRow>, Error> {
+        let sql = catalogue(" AND metric_id IN {metrics:Array(String)}", "");
+        let query = self.query(database, &sql).param("project", project).param("metrics", ids);
+        self.all_of(project, "catalogue", query).await
     }
 
     /// The metric `id`.
@@ -192,24 +212,36 @@ impl Store {
              ORDER BY time DESC, received_at DESC, partition DESC, offset DESC, index DESC LIMIT {limit}"
         );
         let query = self.query(database, &sql).param("project", project).param("metric", metric);
-        self.all("points", query).await
+        self.all_of(project, "points", query).await
     }
 
     /// The rows of a [`crate::series::query::Plan`].
     pub async fn series(
         &self,
         database: &str,
-        (project, metric): (&str, &str),
+        project: &str,
+        metrics: &[String],
         sql: &str,
     ) -> Result<Vec<Partial>, Error> {
-        let query = self.query(database, sql).param("project", project).param("metric", metric);
-        self.all("series", query).await
+        let query = self.query(database, sql).param("project", project).param("metrics", metrics);
+        self.all_of(project, "series", query).await
     }
 
-    /// The ends of all chains.
+    /// The ends of all chains, as they were a moment ago at the earliest: one question for all who ask together.
+    /// What is read after it holds at least what they cover.
     pub async fn heads(&self, database: &str) -> Result<Vec<Head>, Error> {
         const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
-        self.all("heads", self.query(database, SQL)).await
+        let mut known = self.heads.lock().await;
+        if let Some((at, of, heads)) = &*known
+            && at.elapsed() < HEADS_AGE
+            && of == database
+        {
+            return Ok(heads.clone());
+        }
+        let asked = Instant::now();
+        let heads: Vec<Head> = self.all("heads", self.query(database, SQL)).await?;
+        *known = Some((asked, database.to_owned(), heads.clone()));
+        Ok(heads)
     }
 
     /// The rows of a statement with the parameter `project`, of tables that are made when they are first needed: none if
@@ -227,6 +259,17 @@ impl Store {
     /// `?` marks nothing in our texts.
     fn query(&self, database: &str, sql: &str) -> Query {
         self.client.clone().with_database(database).query_raw(sql)
+    }
+
+    /// The rows of a query of `project`, as soon as it is its turn.
+    async fn all_of<T: RowOwned + RowRead>(
+        &self,
+        project: &str,
+        name: &'static str,
+        query: Query,
+    ) -> Result<Vec<T>, Error> {
+        let _place = self.scheduler.enter(project).await?;
+        self.all(name, query).await
     }
 
     async fn all<T: RowOwned + RowRead>(&self, name: &'static str, query: Query) -> Result<Vec<T>, Error> {
@@ -259,6 +302,21 @@ impl Store {
         self.metrics.query(name, outcome, begun);
         result
     }
+}
+
+/// What the catalogue knows of the metrics of the parameter `project` that `filter` lets pass.
+fn catalogue(filter: &str, rest: &str) -> String {
+    format!(
+        "SELECT metric_id, \
+         argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+         argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
+         toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
+         toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
+         argMax(value, (time, received_at, partition, offset, index)) AS last_value, \
+         count() AS points \
+         FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
+         GROUP BY kind, project_id, metric_id {rest}"
+    )
 }
 
 /// The number of a server's error.

@@ -2,13 +2,16 @@
 
 pub mod connections;
 pub mod csv;
+pub mod docs;
 pub mod keys;
 pub mod metrics;
 pub mod openapi;
 pub mod plans;
 pub mod points;
 pub mod projects;
+pub mod query;
 pub mod session;
+pub mod stream;
 pub mod timeseries;
 pub mod usage;
 
@@ -38,7 +41,9 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::get))
         .routes(routes!(points::list))
         .routes(routes!(timeseries::get))
-        .routes(routes!(usage::get));
+        .routes(routes!(usage::get))
+        .routes(routes!(query::post))
+        .routes(routes!(stream::get));
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
 }
 

@@ -1,10 +1,10 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use crate::app::App;
-use crate::routes::timeseries::WantedInterval;
 use crate::routes::usage::UsageInterval;
 use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
+use crate::series::question::WantedInterval;
 use crate::session;
 use axum::Router;
 use axum::response::IntoResponse;

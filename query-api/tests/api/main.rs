@@ -3,13 +3,16 @@
 //! One service is shared; each test has a project of its own. Who needs Kafka's offsets for itself starts another one.
 
 mod auth;
+mod batch;
 mod catalogue;
 mod commands;
 mod connections;
+mod docs;
 mod engine;
 mod errors;
 mod isolation;
 mod keys;
+mod limits;
 mod management;
 mod openapi;
 mod outage;
@@ -18,6 +21,7 @@ mod points;
 mod projects;
 mod series;
 mod session;
+mod stream;
 mod support;
 mod usage;
 mod watermark;

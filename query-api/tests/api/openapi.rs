@@ -63,6 +63,11 @@ async fn every_answer_is_as_the_document_says() {
         let (_, refused) = nobody.get(path).await;
         check(&document, ("get", path, "4XX"), &refused);
     }
+    let queries = json!({"queries": [{"metricId": "a", "fill": "null"}, {"metricId": "nothing"}, 5]});
+    let (_, results) = manager.post("/api/v1/query", &queries).await;
+    check(&document, ("post", "/api/v1/query", "200"), &results);
+    let (_, refused) = manager.post("/api/v1/query", &json!({})).await;
+    check(&document, ("post", "/api/v1/query", "4XX"), &refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

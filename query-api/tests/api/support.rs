@@ -65,22 +65,40 @@ pub async fn own() -> Stack {
 
 /// Starts a service with these settings; returns its addresses, for clients and for operators.
 pub async fn serve(settings: &[String]) -> (String, String) {
+    serve_until(settings, CancellationToken::new()).await
+}
+
+/// The same, until `stop`.
+pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (String, String) {
     let settings = settings.to_vec();
     let start = async move {
         let arguments =
             ["query-api", "--operator-token", OPERATOR].map(str::to_owned).into_iter().chain(settings);
-        let settings = Arguments::parse_from(arguments).check().unwrap_or_else(|error| panic!("{error}"));
+        let mut settings = Arguments::parse_from(arguments).check().unwrap_or_else(|error| panic!("{error}"));
+        settings.streams.beat = Duration::from_millis(300);
         let clients = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let operators = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
         let urls = (url(&clients), url(&operators));
         let listeners = Listeners { clients, operators };
         tokio::spawn(async move {
-            run(settings, listeners, CancellationToken::new()).await.expect("it runs");
+            run(settings, listeners, stop).await.expect("it runs");
         });
         urls
     };
     RUNTIME.spawn(start).await.expect("it starts")
+}
+
+/// The settings of a service of the installation `namespace`.
+pub fn settings(namespace: &str) -> [String; 5] {
+    let part = |setting: &str, name: &str| format!("--{setting}={}", store_address(name));
+    [
+        part("kafka-brokers", "KAFKA_BROKERS"),
+        part("redis-url", "REDIS_URL"),
+        part("clickhouse-url", "CLICKHOUSE_URL"),
+        format!("--namespace={namespace}"),
+        "--max-publish-time=1s".to_owned(),
+    ]
 }
 
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
@@ -96,14 +114,7 @@ impl Stack {
         let (brokers, redis_url, clickhouse_url) =
             (store_address("KAFKA_BROKERS"), store_address("REDIS_URL"), store_address("CLICKHOUSE_URL"));
         let namespace = format!("q{:016x}", rand::random::<u64>());
-        let settings = [
-            format!("--kafka-brokers={brokers}"),
-            format!("--redis-url={redis_url}"),
-            format!("--clickhouse-url={clickhouse_url}"),
-            format!("--namespace={namespace}"),
-            "--max-publish-time=1s".to_owned(),
-        ];
-        let (url, ops_url) = serve(&settings).await;
+        let (url, ops_url) = serve(&settings(&namespace)).await;
 
         let clickhouse = Client::default().with_url(&clickhouse_url);
         let migration = include_str!("../../../ingest-worker/migrations/0001_samples.sql");
@@ -289,7 +300,7 @@ pub async fn read(request: RequestBuilder) -> (u16, Value) {
         assert_eq!(text(&body, "requestId"), request_id);
         assert!(!text(&body, "message").is_empty() && !text(&body, "error").is_empty());
         assert_eq!(retry_after, body.get("retryAfter").map(Value::to_string));
-        assert_eq!(status == 503, retry_after.is_some());
+        assert_eq!(status == 503 || status == 429, retry_after.is_some());
         assert_eq!(challenge.as_deref(), (status == 401).then_some("Bearer"));
     }
     (status, body)
