@@ -6,7 +6,7 @@ use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::watermark::Watermarks;
-use crate::{answer, routes};
+use crate::{answer, prometheus, routes};
 use accounts::commands::{CommandError, Commands};
 use accounts::keys::KeyCache;
 use axum::Router;
@@ -44,6 +44,7 @@ impl App {
         let (router, _) = routes::all().split_for_parts();
         router
             .merge(routes::openapi::serve(&routes::openapi::complete()))
+            .nest("/prometheus/api/v1", prometheus::routes())
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)

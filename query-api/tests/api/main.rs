@@ -10,6 +10,7 @@ mod management;
 mod openapi;
 mod outage;
 mod points;
+mod prometheus;
 mod series;
 mod support;
 mod watermark;
