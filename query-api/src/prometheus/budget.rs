@@ -11,7 +11,7 @@ pub const MOST_SAMPLES: usize = 5_000_000;
 /// So many series a selector may have.
 pub const MOST_SERIES: usize = 5000;
 /// So many values a query may make on its way, one for each series and moment: 16 bytes each.
-const MOST_VALUES: usize = 20_000_000;
+const MOST_VALUES: usize = 10_000_000;
 /// So many points a series of the answer may have.
 pub const MOST_POINTS: i64 = 11_000;
 

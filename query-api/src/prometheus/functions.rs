@@ -9,7 +9,6 @@ use regex::Regex;
 
 /// Functions of the samples in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Over {
     Avg,
     Sum,

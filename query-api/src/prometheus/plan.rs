@@ -96,7 +96,6 @@ pub enum Matrix {
 
 /// Aggregations over series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Aggregator {
     Sum,
     Avg,

@@ -125,8 +125,8 @@ pub struct Moments {
 impl Moments {
     /// Of one pair.
     pub fn of(x: f64, y: f64) -> Self {
-        // A number that is not finite has no distance from itself: so the variance is NaN.
-        let nothing = y - y;
+        // Zero, but NaN for a number that is not finite: so the variance is NaN too.
+        let nothing = y * 0.0;
         Self { count: 1.0, mean_x: x, mean_y: y, xx: 0.0, xy: nothing, yy: nothing }
     }
 }
