@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use service::client::Client;
 use service::request_id::RequestId;
 use std::sync::Arc;
@@ -55,7 +55,12 @@ fn written(mut response: Response, request_id: RequestId) -> Response {
     let allow = response.headers().get(ALLOW).cloned();
     let error = match response.extensions_mut().remove::<Error>() {
         Some(error) => error,
-        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Error::MethodNotAllowed,
+        // The Prometheus API has written its own.
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && !response.headers().contains_key(CONTENT_TYPE) =>
+        {
+            Error::MethodNotAllowed
+        }
         None => return response,
     };
     let mut response = (error.status(), Json(error.body(request_id))).into_response();

@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::stream::tail::Streams;
 use crate::usage::Usage;
 use crate::watermark::Watermarks;
-use crate::{answer, routes};
+use crate::{answer, prometheus, routes};
 use accounts::commands::{CommandError, Commands};
 use accounts::directory::Directory;
 use accounts::keys::KeyCache;
@@ -65,6 +65,7 @@ impl App {
         router
             .merge(routes::openapi::serve(&routes::openapi::complete()))
             .merge(routes::docs::serve())
+            .nest("/prometheus/api/v1", prometheus::routes())
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)

@@ -33,6 +33,11 @@ impl Collected {
     pub async fn read(body: Body) -> Self {
         Self(tokio::time::timeout(TIME, collect(body)).await.unwrap_or(Err(Error::RequestTimeout)))
     }
+
+    /// The body.
+    pub fn bytes(self) -> Result<Bytes, Error> {
+        self.0
+    }
 }
 
 async fn collect(mut body: Body) -> Result<Bytes, Error> {

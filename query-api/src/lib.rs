@@ -13,6 +13,7 @@ pub mod fault;
 pub mod generations;
 pub mod metrics;
 pub mod params;
+pub mod prometheus;
 pub mod routes;
 pub mod run;
 pub mod scheduler;

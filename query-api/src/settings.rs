@@ -1,8 +1,8 @@
 //! The settings of the query API. `--help` is their reference.
 
+use crate::stream::tail::StreamSettings;
 use crate::usage::notices::Thresholds;
 use service::client::TrustedProxies;
-use crate::stream::tail::StreamSettings;
 use service::settings::{Common, Faults, SettingsError};
 use std::fmt;
 use std::net::SocketAddr;

@@ -73,6 +73,17 @@ pub struct PointRow {
     pub place: Place,
 }
 
+/// A sample of one of several metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Row, Deserialize)]
+pub struct SampleRow {
+    /// Which of the metrics.
+    pub place: u32,
+    /// Event time, Unix milliseconds.
+    pub at: i64,
+    /// The value.
+    pub value: f64,
+}
+
 /// A page of the catalogue.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MetricsPage<'a> {
@@ -126,6 +137,11 @@ impl Store {
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {
         self.client = self.client.with_setting(name, value);
         self
+    }
+
+    /// How long a query may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether the server answers.
@@ -227,6 +243,66 @@ impl Store {
         self.all_of(project, "series", query).await
     }
 
+    /// Ids of the project's metrics, ascending; with `hours` only of those with points in the hours that it touches.
+    pub async fn metric_ids(
+        &self,
+        database: &str,
+        project: &str,
+        hours: Option<Range>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        const HOUR_MS: i64 = 3_600_000;
+        let filter = match hours.map(|range| (range.start.max(FIRST_TIME), range.end.min(LAST_TIME))) {
+            None => String::new(),
+            Some((start, end)) if start >= end => return Ok(Vec::new()),
+            Some((start, end)) => format!(
+                " AND toStartOfHour(time) >= toDateTime({}, 'UTC') AND toStartOfHour(time) < toDateTime({}, 'UTC')",
+                start.div_euclid(HOUR_MS) * 3600,
+                (end + HOUR_MS - 1).div_euclid(HOUR_MS) * 3600,
+            ),
+        };
+        let sql = format!(
+            "SELECT metric_id FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
+             GROUP BY kind, project_id, metric_id ORDER BY metric_id LIMIT {limit}"
+        );
+        self.all_of(project, "metric_ids", self.query(database, &sql).param("project", project)).await
+    }
+
+    /// The samples of metrics `after < time <= until` (Unix milliseconds), each with its metric's place in `ids`: by
+    /// place and time, those of one moment in the order in which they count. Gives `limit` of them at most.
+    pub async fn samples(
+        &self,
+        database: &str,
+        (project, ids): (&str, &[&str]),
+        (after, until): (i64, i64),
+        limit: usize,
+        mut take: impl FnMut(SampleRow),
+    ) -> Result<(), Error> {
+        let (after, until) = (after.max(FIRST_TIME - 1), until.min(LAST_TIME - 1));
+        if after >= until || ids.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT toUInt32(transform(metric_id, {{ids:Array(String)}}, range({}), 0)) AS place, \
+             toUnixTimestamp64Milli(samples.time) AS at, value FROM samples \
+             WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{ids:Array(String)}} \
+             AND idempotency_key = '' AND time > fromUnixTimestamp64Milli({after}, 'UTC') \
+             AND time <= fromUnixTimestamp64Milli({until}, 'UTC') \
+             ORDER BY metric_id, time, received_at, partition, offset, index LIMIT {limit}",
+            ids.len()
+        );
+        let query = self.query(database, &sql).param("project", project).param("ids", ids);
+        let read = async {
+            let mut rows = query.fetch::<SampleRow>()?;
+            while let Some(row) = rows.next().await? {
+                take(row);
+            }
+            Ok(())
+        };
+        let _place = self.scheduler.enter(project).await?;
+        self.timed("samples", &[], read).await
+    }
+
     /// The ends of all chains, as they were a moment ago at the earliest: one question for all who ask together.
     /// What is read after it holds at least what they cover.
     pub async fn heads(&self, database: &str) -> Result<Vec<Head>, Error> {
@@ -253,7 +329,8 @@ impl Store {
         sql: &str,
         project: &str,
     ) -> Result<Vec<T>, Error> {
-        self.rows(name, self.query(database, sql).param("project", project), &NOT_THERE).await
+        let query = self.query(database, sql).param("project", project);
+        self.timed(name, &NOT_THERE, query.fetch_all::<T>()).await
     }
 
     /// `?` marks nothing in our texts.
@@ -273,26 +350,26 @@ impl Store {
     }
 
     async fn all<T: RowOwned + RowRead>(&self, name: &'static str, query: Query) -> Result<Vec<T>, Error> {
-        self.rows(name, query, &[]).await
+        self.timed(name, &[], query.fetch_all::<T>()).await
     }
 
-    /// The rows; none where the server's error is one of `as_none`.
-    async fn rows<T: RowOwned + RowRead>(
+    /// What `read` gives; nothing where the server's error is one of `as_nothing`.
+    async fn timed<T: Default>(
         &self,
         name: &'static str,
-        query: Query,
-        as_none: &[u32],
-    ) -> Result<Vec<T>, Error> {
+        as_nothing: &[u32],
+        read: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, Error> {
         let begun = Instant::now();
-        let result = tokio::time::timeout(self.timeout + PATIENCE, query.fetch_all::<T>()).await;
+        let result = tokio::time::timeout(self.timeout + PATIENCE, read).await;
         let (outcome, result) = match result {
             Ok(Ok(rows)) => ("ok", Ok(rows)),
             Err(_) => ("timeout", Err(Error::QueryTimeout)),
             Ok(Err(error)) if server_code(&error) == Some(TIMEOUT_EXCEEDED) => {
                 ("timeout", Err(Error::QueryTimeout))
             }
-            Ok(Err(error)) if server_code(&error).is_some_and(|code| as_none.contains(&code)) => {
-                ("none", Ok(Vec::new()))
+            Ok(Err(error)) if server_code(&error).is_some_and(|code| as_nothing.contains(&code)) => {
+                ("none", Ok(T::default()))
             }
             Ok(Err(error)) => {
                 tracing::warn!(query = name, %error, "a query failed");

@@ -19,6 +19,7 @@ mod outage;
 mod plans;
 mod points;
 mod projects;
+mod prometheus;
 mod series;
 mod session;
 mod stream;

@@ -199,7 +199,7 @@ impl Stack {
              metric_name, unit) VALUES {}",
             rows.join(", ")
         );
-        self.clickhouse.query_raw(&sql).execute().await.expect("the samples are stored");
+        self.insert(&sql).await;
     }
 
     /// Stores a marker: `partition` is stored up to `last`.
@@ -207,7 +207,13 @@ impl Stack {
         let sql = format!(
             "INSERT INTO samples (kind, partition, first_offset, last_offset) VALUES ('marker', {partition}, 0, {last})"
         );
-        self.clickhouse.query_raw(&sql).execute().await.expect("the marker is stored");
+        self.insert(&sql).await;
+    }
+
+    /// On the runtime that outlives the tests: its connections are shared, and end with the runtime that made them.
+    async fn insert(&self, sql: &str) {
+        let query = self.clickhouse.query_raw(sql);
+        RUNTIME.spawn(query.execute()).await.expect("it is carried out").expect("it is stored");
     }
 }
 
