@@ -115,7 +115,7 @@ async fn answered_at_last(client: &Client, project: &Project, value: usize) -> R
     let mut attempt = value;
     while begun.elapsed() < Duration::from_secs(120) {
         attempt += 1;
-        let gateway = usize::from(attempt % 3 == 0);
+        let gateway = usize::from(attempt.is_multiple_of(3));
         let sent =
             client.send_once(gateway, &project.api_key, &value.to_string(), body(project, value)).await;
         match sent {
