@@ -79,7 +79,8 @@ function fields(root, given, path = "", depth = 0) {
   for (const [name, part] of Object.entries(schema.properties || {})) {
     const whole = path ? `${path}.${name}` : name;
     const needed = (schema.required || []).includes(name) ? "required" : "";
-    rows.push([code(whole), code(typeOf(root, part)), needed, part.description || resolve(root, part).description || ""]);
+    const described = [part, ...alternatives(part), resolve(root, part)].find((place) => place.description);
+    rows.push([code(whole), code(typeOf(root, part)), needed, described ? described.description : ""]);
     rows.push(...fields(root, part, whole, depth + 1));
   }
   return rows;

@@ -47,6 +47,7 @@ pub struct Query {
     #[schema(example = "2026-04-01")]
     end_date: Option<String>,
     /// How long buckets are; `auto` if left out.
+    #[schema(example = "day")]
     interval: Option<WantedInterval>,
     /// How the points of a bucket become one number; `avg` if left out.
     aggregation: Option<Aggregation>,
