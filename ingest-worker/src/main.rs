@@ -6,6 +6,7 @@ mod chain;
 mod dead_letter;
 mod fetch;
 mod generation;
+mod idempotency;
 mod log;
 mod membership;
 mod metrics;

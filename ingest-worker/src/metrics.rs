@@ -38,6 +38,8 @@ pub struct Metrics {
     pub unclear_inserts: Counter,
     /// Attempts to reach ClickHouse or Kafka that failed and were repeated.
     pub retries: Counter,
+    /// Records that were dropped because they are stored already.
+    pub repeats: Counter,
     /// Records that could not be stored.
     pub dead_letters: Family<PartitionLabel, Counter>,
     lag: Family<PartitionLabel, Gauge>,
@@ -60,6 +62,7 @@ impl Metrics {
             newest_age_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 16)),
             unclear_inserts: Counter::default(),
             retries: Counter::default(),
+            repeats: Counter::default(),
             dead_letters: Family::default(),
             lag: Family::default(),
             refused: Family::default(),
@@ -89,6 +92,11 @@ impl Metrics {
             metrics.unclear_inserts.clone(),
         );
         registry.register("retries", "Failed attempts that were repeated", metrics.retries.clone());
+        registry.register(
+            "repeats",
+            "Records that were dropped because they are stored already: repeated idempotency keys, retried dead letters",
+            metrics.repeats.clone(),
+        );
         registry.register(
             "dead_letters",
             "Records that could not be stored and were kept aside",

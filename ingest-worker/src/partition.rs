@@ -173,10 +173,26 @@ impl Driver {
             let poison = block.push(record);
             self.bury(poison).await;
         }
+        self.drop_repeats(&mut block).await;
         let covers = block.covers;
         self.block = Some(block);
         // Whoever waited long reads the chain again; what was gathered stays good if the chain has not moved.
         if self.read_at.is_aged() { Event::Aged } else { Event::Ready(covers) }
+    }
+
+    /// Lets go of what is stored already. The blocks before this one are stored for good, so the answer stays true
+    /// however often the block is offered.
+    async fn drop_repeats(&mut self, block: &mut Block) {
+        let wanted = block.wanted();
+        if wanted.is_empty() {
+            return;
+        }
+        let (store, partition, first) = (self.shared.store.clone(), self.partition, block.covers.first);
+        let ask = || store.receipts(partition, first, &wanted);
+        let receipts = self.persist("the receipts could not be read", ask).await;
+        let dropped = block.drop_repeats(receipts);
+        self.shared.metrics.repeats.inc_by(dropped as u64);
+        tracing::debug!(partition, first, dropped, "dropped repeats");
     }
 
     async fn receive(&mut self) -> Option<Record> {
@@ -233,7 +249,7 @@ impl Driver {
     async fn bury(&mut self, poison: Option<(Record, Poison)>) {
         let Some((record, poison)) = poison else { return };
         let (dead, partition) = (self.shared.dead.clone(), self.partition);
-        let keep = || dead.keep(partition, record.offset, &record.payload, &poison);
+        let keep = || dead.keep(partition, &record, &poison);
         self.persist("a dead letter could not be written", keep).await;
         self.shared.metrics.dead_letters.get_or_create(&PartitionLabel::of(self.partition)).inc();
         tracing::error!(partition, offset = record.offset, reason = %poison, "kept a record that cannot be stored as a dead letter");
