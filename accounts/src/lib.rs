@@ -13,6 +13,7 @@ pub mod plans;
 pub mod projection;
 pub mod projector;
 pub mod quota;
+pub mod rebuild;
 pub mod token;
 
 pub use proto::v1::Scope;

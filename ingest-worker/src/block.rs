@@ -91,6 +91,12 @@ impl Block {
             || self.doubtful >= MAX_CLAIMS
     }
 
+    /// Lets go of the records of all projects but one. They stay covered.
+    pub fn keep_only(&mut self, project: &str) {
+        self.batches.retain(|stored| stored.batch.project_id == project);
+        self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
+    }
+
     /// What must be known of the blocks before this one; nothing if none of its records had a key.
     pub fn wanted(&self) -> Wanted {
         if self.doubtful == 0 { Wanted::default() } else { Wanted::by(self.claims()) }

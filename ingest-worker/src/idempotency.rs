@@ -83,6 +83,15 @@ impl Receipts {
         self.places.insert(offset);
     }
 
+    /// What these and the others tell.
+    pub fn and(mut self, others: Self) -> Self {
+        for (keyed, received_at_ms) in others.received_at_ms {
+            self.received_at_ms.entry(keyed).or_default().extend(received_at_ms);
+        }
+        self.places.extend(others.places);
+        self
+    }
+
     /// Whether the record is to be stored. If so, it counts from here on; so records are asked about in the log's order.
     pub fn admit(&mut self, claim: Claim) -> bool {
         let Claim { offset, received_at_ms, keyed, origin } = claim;

@@ -4,7 +4,7 @@ use crate::block::Block;
 use crate::chain::{Action, Answer, Event, Machine};
 use crate::fetch::{Fetch, Record};
 use crate::membership::Membership;
-use crate::metrics::{Metrics, PartitionLabel};
+use crate::metrics::{Metrics, Way};
 use crate::pace::Pace;
 use crate::record::Poison;
 use crate::store::{Moment, Store};
@@ -30,10 +30,14 @@ pub struct Shared {
     pub fetch: Fetch,
     /// Compares the log with the chain.
     pub log: Log,
-    /// Shows progress.
-    pub membership: Membership,
-    /// Takes what cannot be stored.
-    pub dead: DeadLetters,
+    /// Shows progress, and what was shown before; none for a scratch database.
+    pub membership: Option<Membership>,
+    /// Takes what cannot be stored; none for a scratch database, for it is kept already.
+    pub dead: Option<DeadLetters>,
+    /// What of the log is stored.
+    pub part: Part,
+    /// The generation's number.
+    pub generation: u32,
     /// How long a block may be gathered.
     pub pace: Pace,
     /// What is measured.
@@ -42,10 +46,20 @@ pub struct Shared {
     pub health: service::health::Health,
 }
 
+/// A part of the log, as [`crate::commands`] verify it.
+#[derive(Clone, Default)]
+pub struct Part {
+    /// Only this project; every one if none.
+    pub project: Option<Arc<str>>,
+    /// What is known of the records before the beginning: a store that has them.
+    pub before: Option<Store>,
+}
+
 /// The driver of one partition.
 pub struct Driver {
     shared: Shared,
     partition: i32,
+    begin: i64,
     machine: Machine,
     watch: service::health::Watch,
     records: Option<mpsc::UnboundedReceiver<Record>>,
@@ -59,10 +73,12 @@ pub struct Driver {
 impl Driver {
     /// A driver for `partition`, whose chain begins at `begin`.
     pub fn new(shared: Shared, partition: i32, begin: i64) -> Self {
-        let watch = shared.health.watch(&format!("partition {partition}"), Duration::from_secs(180));
+        let name = format!("partition {partition} of generation {}", shared.generation);
+        let watch = shared.health.watch(&name, Duration::from_secs(180));
         Self {
             shared,
             partition,
+            begin,
             machine: Machine::new(begin),
             watch,
             records: None,
@@ -75,7 +91,15 @@ impl Driver {
     /// Stores what comes until `stop`. An insert that has begun is brought to its end; if it were not, the next owner of
     /// the partition would find out what became of it.
     pub async fn run(mut self, stop: CancellationToken) {
-        tracing::info!(partition = self.partition, "looking after the partition");
+        tracing::info!(
+            partition = self.partition,
+            generation = self.shared.generation,
+            "looking after the partition"
+        );
+        tokio::select! {
+            () = self.recall() => {}
+            () = stop.cancelled() => return,
+        }
         let mut event = Event::Start;
         loop {
             let action = self.machine.on(event);
@@ -91,8 +115,22 @@ impl Driver {
             };
         }
         self.shared.pace.idle(self.partition);
-        self.shared.metrics.forget(self.partition);
-        tracing::info!(partition = self.partition, "left the partition");
+        self.shared.metrics.forget(self.way());
+        tracing::info!(partition = self.partition, generation = self.shared.generation, "left the partition");
+    }
+
+    /// A table may have lost all of a partition while no worker looked: what was shown before tells.
+    async fn recall(&mut self) {
+        let Some(membership) = self.shared.membership.clone() else { return };
+        let partition = self.partition;
+        let ask = || membership.shown(partition);
+        if let Some(next) = self.persist("the group's offsets could not be read", ask).await {
+            self.machine.was_stored(next);
+        }
+    }
+
+    fn way(&self) -> Way {
+        Way { generation: self.shared.generation, partition: self.partition }
     }
 
     async fn perform(&mut self, action: Action) -> Event {
@@ -129,7 +167,7 @@ impl Driver {
                 self.records = None;
                 self.block = None;
                 self.watch.idle();
-                self.shared.metrics.refused(self.partition, true);
+                self.shared.metrics.refused(self.way(), true);
                 tokio::time::sleep(REFUSED).await;
                 Event::Start
             }
@@ -138,7 +176,7 @@ impl Driver {
 
     /// Gathers the next block: from the first record on as long as the pace says, or until it is full.
     async fn next_block(&mut self, from: i64, good: bool) -> Event {
-        self.shared.metrics.refused(self.partition, false);
+        self.shared.metrics.refused(self.way(), false);
         match self.block.take() {
             Some(block) if good && block.covers.first == from => {
                 // It was gathered, and the chain had to be read again before it could be offered.
@@ -183,12 +221,22 @@ impl Driver {
     /// Lets go of what is stored already. The blocks before this one are stored for good, so the answer stays true
     /// however often the block is offered.
     async fn drop_repeats(&mut self, block: &mut Block) {
+        if let Some(project) = &self.shared.part.project {
+            block.keep_only(project);
+        }
         let wanted = block.wanted();
         if wanted.is_empty() {
             return;
         }
         let (store, partition, first) = (self.shared.store.clone(), self.partition, block.covers.first);
-        let ask = || store.receipts(partition, first, &wanted);
+        let (before, begin) = (self.shared.part.before.clone(), self.begin);
+        let ask = async || {
+            let receipts = store.receipts(partition, first, &wanted).await?;
+            Ok::<_, clickhouse::error::Error>(match &before {
+                Some(before) => receipts.and(before.receipts(partition, begin, &wanted).await?),
+                None => receipts,
+            })
+        };
         let receipts = self.persist("the receipts could not be read", ask).await;
         let dropped = block.drop_repeats(receipts);
         self.shared.metrics.repeats.inc_by(dropped as u64);
@@ -240,18 +288,21 @@ impl Driver {
             let age_ms = accounts::now_ms().saturating_sub(block.newest_ms).max(0);
             metrics.newest_age_seconds.observe(age_ms as f64 / 1000.0);
         }
-        metrics.next_offset(self.partition, next);
-        self.shared.membership.show_progress(self.partition, next);
+        metrics.next_offset(self.way(), next);
+        if let Some(membership) = &self.shared.membership {
+            membership.show_progress(self.partition, next);
+        }
         tracing::debug!(partition = self.partition, next, samples = block.samples, "stored a block");
     }
 
     /// Keeps a record that cannot be stored, before the chain passes it.
     async fn bury(&mut self, poison: Option<(Record, Poison)>) {
         let Some((record, poison)) = poison else { return };
-        let (dead, partition) = (self.shared.dead.clone(), self.partition);
+        let Some(dead) = self.shared.dead.clone() else { return };
+        let partition = self.partition;
         let keep = || dead.keep(partition, &record, &poison);
         self.persist("a dead letter could not be written", keep).await;
-        self.shared.metrics.dead_letters.get_or_create(&PartitionLabel::of(self.partition)).inc();
+        self.shared.metrics.dead_letters.get_or_create(&self.way()).inc();
         tracing::error!(partition, offset = record.offset, reason = %poison, "kept a record that cannot be stored as a dead letter");
     }
 

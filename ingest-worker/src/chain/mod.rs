@@ -195,11 +195,15 @@ impl fmt::Display for Refusal {
             Self::HeadWentBack { before, now: Some(now) } => write!(
                 f,
                 "the table ended at offset {before} and now ends at {now}: it was restored or lost parts, offsets {} to \
-                 {before} are missing",
+                 {before} are missing; bring them back, or fill a new table: ingest-worker rebuild clickhouse",
                 now + 1
             ),
             Self::HeadWentBack { before, now: None } => {
-                write!(f, "the table ended at offset {before} and now holds nothing of the partition")
+                write!(
+                    f,
+                    "the table ended at offset {before} and now holds nothing of the partition: bring it back, or fill a \
+                     new table: ingest-worker rebuild clickhouse"
+                )
             }
             Self::LogTruncated { from, to } => write!(
                 f,
@@ -273,6 +277,11 @@ impl Machine {
     /// A machine for a chain that begins at `begin`; its first event is [`Event::Start`].
     pub fn new(begin: i64) -> Self {
         Self { begin, head: begin - 1, state: State::Refused }
+    }
+
+    /// Everything before `next` was stored once, whoever did it: a table that ends before it has lost something.
+    pub fn was_stored(&mut self, next: i64) {
+        self.head = self.head.max(next - 1);
     }
 
     /// Takes an event, says what to do. An event that does not fit the state (a late answer) starts a takeover, which
