@@ -91,3 +91,41 @@ async fn a_retried_record_is_stored_once_however_often_it_is_sent_and_on_rebuild
     assert!(said.contains("the generations are equal: 3 metrics"), "{said}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_the_table_refuses_is_kept_and_all_others_are_stored() -> Result<()> {
+    let mut installation = Installation::start("refused", 0, 1).await?;
+    let log = LogWriter::new(&installation)?;
+    let clickhouse = installation.clickhouse()?;
+    clickhouse.query("ALTER TABLE samples ADD CONSTRAINT unlucky CHECK value != 13").execute().await?;
+    // Many of them in one block.
+    installation.workers[0].terminate().await?;
+    let given: Vec<_> = (0..40).map(|value| Given::plain(f64::from(value))).collect();
+    let offsets = log.write(0, &given).await?;
+    installation.workers[0].restart()?;
+    let said = listed(&installation, 1).await?;
+    let source = format!("{}/0/{}", installation.topics().metrics, offsets[13]);
+    assert!(said.contains(&source) && said.contains("refused"), "{said}");
+    wait::until("all others are stored", async || {
+        let (count, sum): (u64, f64) =
+            clickhouse.query("SELECT count(), sum(value) FROM points").fetch_one().await?;
+        Ok(((count, sum) == (39, 767.0)).then_some(()))
+    })
+    .await?;
+
+    clickhouse.query("ALTER TABLE samples DROP CONSTRAINT unlucky").execute().await?;
+    installation.commanded(&["dead", "retry", &source]).await?;
+    wait::until("the retried one is stored", async || {
+        let (count, sum): (u64, f64) =
+            clickhouse.query("SELECT count(), sum(value) FROM points").fetch_one().await?;
+        Ok(((count, sum) == (40, 780.0)).then_some(()))
+    })
+    .await?;
+    // A new generation stores it where it stood first, and drops the retry.
+    let said = installation.commanded(&["rebuild", "clickhouse", "--accept-differences"]).await?;
+    assert!(said.contains("queries read generation 2"), "{said}");
+    let clickhouse = clickhouse.with_database(format!("tidemark_{}_g2", installation.namespace));
+    let rebuilt: (u64, f64) = clickhouse.query("SELECT count(), sum(value) FROM points").fetch_one().await?;
+    assert_eq!(rebuilt, (40, 780.0));
+    Ok(())
+}

@@ -151,3 +151,27 @@ async fn a_partition_that_is_gone_while_its_worker_is_new_is_refused() -> Result
     assert_eq!(counts(&installation, 1).await?, (0, 0));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_without_a_worker_says_so_and_goes_on_when_one_starts() -> Result<()> {
+    let mut installation = Installation::start("no_worker", 0, 1).await?;
+    let log = LogWriter::new(&installation)?;
+    log.write(0, &[Given::plain(1.0)]).await?;
+    wait::until("it is stored", async || Ok((counts(&installation, 1).await?.0 == 1).then_some(()))).await?;
+    let mut worker = installation.workers.remove(0);
+    worker.terminate().await?;
+    let begun = async {
+        wait::until("the new generation is begun", async || {
+            let listed = installation.commanded(&["generations"]).await?;
+            Ok(listed.contains("_g2  being filled  0 workers").then_some(()))
+        })
+        .await?;
+        worker.restart()
+    };
+    let (said, begun) = tokio::join!(installation.commanded(&["rebuild", "clickhouse"]), begun);
+    begun?;
+    let said = said?;
+    assert!(said.contains("no ingest-worker feeds it"), "{said}");
+    assert!(said.contains("the generations are equal: 1 metrics"), "{said}");
+    Ok(())
+}

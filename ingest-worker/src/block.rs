@@ -45,28 +45,36 @@ pub struct Block {
 }
 
 impl Block {
-    /// A block that begins at `first`, with its first record. What cannot be stored is handed back.
-    pub fn begin(first: i64, record: Record) -> (Self, Option<(Record, Poison)>) {
-        let mut block = Self {
-            covers: chain::Block { first, last: record.offset, identity: uuid::Uuid::nil() },
+    /// An empty block that begins at `first`; `arrived` is when its first record came.
+    pub fn new(first: i64, arrived: Instant) -> Self {
+        Self {
+            covers: chain::Block { first, last: first - 1, identity: uuid::Uuid::nil() },
             batches: Vec::new(),
             samples: 0,
             newest_ms: 0,
             bytes: 0,
             doubtful: 0,
-            arrived: record.arrived,
+            arrived,
             room: Vec::new(),
-        };
-        let poison = block.push(record);
-        (block, poison)
+        }
     }
 
     /// Adds a record. What cannot be stored is covered all the same, and handed back.
-    pub fn push(&mut self, mut record: Record) -> Option<(Record, Poison)> {
+    pub fn push(&mut self, record: Record) -> Option<(Record, Poison)> {
+        let read = record::read(&record.payload);
+        self.push_as(record, read)
+    }
+
+    /// Adds a record that ClickHouse refuses: it is covered, and not stored.
+    pub fn push_refused(&mut self, record: Record, reason: String) -> Option<(Record, Poison)> {
+        self.push_as(record, Err(Poison::Refused(reason)))
+    }
+
+    fn push_as(&mut self, mut record: Record, read: Result<MetricBatch, Poison>) -> Option<(Record, Poison)> {
         self.covers.last = record.offset;
         self.bytes += record.payload.len();
         self.room.extend(record.room.take());
-        match record::read(&record.payload) {
+        match read {
             Ok(batch) => {
                 self.covers.identity = proto::batch_id(&batch.batch_id).unwrap_or_default();
                 self.samples += batch.samples.len();
@@ -95,6 +103,18 @@ impl Block {
     pub fn keep_only(&mut self, project: &str) {
         self.batches.retain(|stored| stored.batch.project_id == project);
         self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
+    }
+
+    /// Keeps the first half of the records that it stores; what follows them is covered no more. False if there are not
+    /// two.
+    pub fn halve(&mut self) -> bool {
+        let half = self.batches.len() / 2;
+        let Some(last) = half.checked_sub(1).and_then(|last| self.batches.get(last)) else { return false };
+        self.covers.last = last.claim.offset;
+        self.covers.identity = proto::batch_id(&last.batch.batch_id).unwrap_or_default();
+        self.batches.truncate(half);
+        self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
+        true
     }
 
     /// What must be known of the blocks before this one; nothing if none of its records had a key.

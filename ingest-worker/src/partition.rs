@@ -9,6 +9,7 @@ use crate::pace::Pace;
 use crate::record::Poison;
 use crate::store::{Moment, Store};
 use crate::{dead_letter::DeadLetters, log::Log};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,6 +65,10 @@ pub struct Driver {
     watch: service::health::Watch,
     records: Option<mpsc::UnboundedReceiver<Record>>,
     block: Option<Block>,
+    /// Why the last block was refused, if one of its records may be to blame.
+    refused: Option<String>,
+    /// Records that ClickHouse refuses by themselves, with its words, until the chain has passed them.
+    culprits: BTreeMap<i64, String>,
     /// When the chain was last read.
     read_at: Moment,
     /// Inserts in a row whose outcome was not known.
@@ -83,6 +88,8 @@ impl Driver {
             watch,
             records: None,
             block: None,
+            refused: None,
+            culprits: BTreeMap::new(),
             read_at: Moment::now(),
             unclear: 0,
         }
@@ -157,6 +164,7 @@ impl Driver {
                 let ask = || store.is_running(partition, first, form);
                 Event::Running(self.persist("running inserts could not be listed", ask).await)
             }
+            Action::Narrow => self.narrow().await,
             Action::Wait => {
                 tokio::time::sleep(WAIT).await;
                 Event::Waited
@@ -193,8 +201,9 @@ impl Driver {
         self.watch.idle();
         let Some(first) = self.receive().await else { return self.lost_fetch().await };
         self.watch.progress();
-        let (mut block, poison) = Block::begin(from, first);
-        self.bury(poison).await;
+        self.culprits.retain(|offset, _| *offset >= from);
+        let mut block = Block::new(from, first.arrived);
+        self.add(&mut block, first).await;
         let deadline = block.arrived() + self.shared.pace.gather(self.partition);
         while !block.is_full() {
             let record = match self.records.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
@@ -208,14 +217,37 @@ impl Driver {
                 _ => None,
             };
             let Some(record) = record else { break };
-            let poison = block.push(record);
-            self.bury(poison).await;
+            self.add(&mut block, record).await;
         }
         self.drop_repeats(&mut block).await;
         let covers = block.covers;
         self.block = Some(block);
         // Whoever waited long reads the chain again; what was gathered stays good if the chain has not moved.
         if self.read_at.is_aged() { Event::Aged } else { Event::Ready(covers) }
+    }
+
+    async fn add(&mut self, block: &mut Block, record: Record) {
+        let poison = match self.culprits.get(&record.offset) {
+            Some(reason) => block.push_refused(record, reason.clone()),
+            None => block.push(record),
+        };
+        self.bury(poison).await;
+    }
+
+    /// The block was refused: offers its first half, down to the record that is to blame.
+    async fn narrow(&mut self) -> Event {
+        let (Some(reason), Some(block)) = (self.refused.take(), self.block.as_mut()) else {
+            return Event::Hopeless;
+        };
+        // What was fetched behind it is not the next any more.
+        self.records = None;
+        if block.halve() {
+            return Event::Ready(block.covers);
+        }
+        let Some(stored) = block.batches.first() else { return Event::Hopeless };
+        self.culprits.insert(stored.claim.offset, reason);
+        self.block = None;
+        Event::Start
     }
 
     /// Lets go of what is stored already. The blocks before this one are stored for good, so the answer stays true
@@ -263,7 +295,8 @@ impl Driver {
             tokio::time::sleep(backoff(self.unclear)).await;
         }
         let begun = Instant::now();
-        let answer = self.shared.store.insert(self.partition, block, form, self.read_at).await;
+        let (answer, refused) = self.shared.store.insert(self.partition, block, form, self.read_at).await;
+        self.refused = refused;
         self.shared.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
         match answer {
             Answer::Ok => self.unclear = 0,

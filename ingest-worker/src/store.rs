@@ -24,7 +24,9 @@ const MAX_QUESTION: &str = "100000000";
 const NO_SPLIT: &str = "1000000000";
 
 /// Error codes of ClickHouse that the same insert would meet again: what is asked for is wrong, not the moment.
-const PERMANENT: [u32; 16] = [6, 10, 16, 27, 36, 44, 47, 50, 53, 62, 69, 70, 115, 117, 130, 349];
+const PERMANENT: [u32; 17] = [6, 10, 16, 27, 36, 44, 47, 50, 53, 62, 69, 70, 115, 117, 130, 349, 469];
+/// Those of them that one record may be to blame for: a value that cannot be read or converted, a broken constraint.
+const OF_DATA: [u32; 8] = [6, 27, 69, 70, 117, 130, 349, 469];
 
 /// A moment on the clock that also runs while the machine or the process is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,18 +160,28 @@ impl Store {
             .await
     }
 
-    /// Inserts `block` as one part. `read_at`: when the chain was read that allows it.
-    pub async fn insert(&self, partition: i32, block: &Block, form: u32, read_at: Moment) -> Answer {
+    /// Inserts `block` as one part. `read_at`: when the chain was read that allows it. With it the reason, if a record
+    /// may be to blame for a refusal.
+    pub async fn insert(
+        &self,
+        partition: i32,
+        block: &Block,
+        form: u32,
+        read_at: Moment,
+    ) -> (Answer, Option<String>) {
         match self.try_insert(partition, block, form, read_at).await {
-            Ok(answer) => answer,
+            Ok(answer) => (answer, None),
             Err(error) if is_permanent(&error) => {
                 tracing::error!(partition, first = block.covers.first, last = block.covers.last, %error,
                     "ClickHouse refused a block for good");
-                Answer::Refused
+                (
+                    Answer::Refused,
+                    code(&error).filter(|code| OF_DATA.contains(code)).map(|_| error.to_string()),
+                )
             }
             Err(error) => {
                 tracing::warn!(partition, first = block.covers.first, %error, "an insert ended without a clear answer");
-                Answer::Unknown
+                (Answer::Unknown, None)
             }
         }
     }
@@ -228,12 +240,14 @@ impl Store {
 }
 
 fn is_permanent(error: &Error) -> bool {
+    matches!(error, Error::SchemaMismatch(_)) || code(error).is_some_and(|code| PERMANENT.contains(&code))
+}
+
+/// ClickHouse's number of the error, if it is one of ClickHouse's.
+fn code(error: &Error) -> Option<u32> {
     match error {
-        Error::SchemaMismatch(_) => true,
-        Error::BadResponse(text) => {
-            service::clickhouse::error_code(text).is_some_and(|code| PERMANENT.contains(&code))
-        }
-        _ => false,
+        Error::BadResponse(text) => service::clickhouse::error_code(text),
+        _ => None,
     }
 }
 

@@ -136,8 +136,9 @@ impl Table {
 
 /// The block of the log's next `size` records from `from` on, decided by what the table says.
 fn next_block(log: &[(i64, Option<Claim>)], table: &Table, from: i64, size: usize) -> Option<Block> {
-    let mut records = log.iter().filter(|(offset, _)| *offset >= from).take(size).map(record);
-    let (mut block, _) = Block::begin(from, records.next()?);
+    let records: Vec<Record> =
+        log.iter().filter(|(offset, _)| *offset >= from).take(size).map(record).collect();
+    let mut block = Block::new(from, records.first()?.arrived);
     for record in records {
         block.push(record);
     }
