@@ -4,6 +4,7 @@ use crate::process::{Process, free_port};
 use crate::{Client, Result};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The token that may create projects in every test installation.
 pub const OPERATOR_TOKEN: &str = "operator-token-of-a-test";
@@ -83,6 +84,29 @@ impl Installation {
         self.workers.last_mut().ok_or_else(|| "no worker".into())
     }
 
+    /// Runs one of the worker's commands to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let (program, settings) = (crate::process::binary("ingest-worker")?, settings(&self.namespace, &[])?);
+        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let run = move || Command::new(program).args(arguments).envs(settings).output();
+        let output = tokio::task::spawn_blocking(run).await??;
+        Ok(Output {
+            success: output.status.success(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs one of the worker's commands, which must succeed; gives what it printed.
+    pub async fn commanded(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).await?;
+        if output.success {
+            Ok(output.out)
+        } else {
+            Err(format!("{arguments:?}: {}{}", output.out, output.err).into())
+        }
+    }
+
     /// A client of its HTTP interfaces.
     pub fn client(&self) -> Client {
         Client::new(self.gateway_urls.clone(), self.query_url.clone())
@@ -102,6 +126,17 @@ impl Installation {
     pub fn clickhouse(&self) -> Result<clickhouse::Client> {
         Ok(clickhouse::Client::default().with_url(part("CLICKHOUSE_URL")?).with_database(self.database()))
     }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether its exit code was 0.
+    pub success: bool,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
 }
 
 /// The address of a part; the failure says how to get one.

@@ -24,11 +24,13 @@ fn header(response: &Response, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-/// Waits until the worker has stored so many different values.
+/// Waits until the worker has stored so many values, each once.
 async fn stored(installation: &Installation, values: usize) -> Result<()> {
     let clickhouse = installation.clickhouse()?;
     wait::until("every acknowledged value is stored", async || {
-        let stored: u64 = clickhouse.query("SELECT uniqExact(value) FROM points").fetch_one().await?;
+        let (stored, all): (u64, u64) =
+            clickhouse.query("SELECT uniqExact(value), count() FROM points").fetch_one().await?;
+        assert_eq!(all, stored, "a copy was stored");
         Ok((stored == values as u64).then_some(()))
     })
     .await

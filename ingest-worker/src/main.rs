@@ -1,12 +1,16 @@
 //! The ingest worker: from Kafka into ClickHouse, each metric exactly once. [`pipeline`] shows the way of the data,
 //! [`chain`] the protocol. Beside it, every worker follows the control log into Redis, and stores how requests ended
-//! ([`usage`]).
+//! ([`usage`]). What operators may tell it to do is in [`commands`].
 
 mod block;
 mod chain;
+mod commands;
 mod dead_letter;
+mod feed;
 mod fetch;
+mod follow;
 mod generation;
+mod idempotency;
 mod log;
 mod membership;
 mod metrics;
@@ -23,13 +27,12 @@ mod usage;
 use accounts::commands::PUBLISH_TIMEOUT;
 use accounts::control_log::ControlWriter;
 use accounts::projector::Projector;
-use clap::Parser as _;
 use metrics::Metrics;
 use pipeline::Pipeline;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use service::health::Health;
-use settings::Settings;
+use settings::{Command, Settings};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -37,13 +40,22 @@ use usage::Usage;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = settings::Arguments::parse();
+    let arguments = settings::Arguments::read();
     let validate = arguments.validate();
     let settings = match service::settings::resolve(arguments.check(), validate) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
     service::logs::init(&settings.common.log);
+    if !matches!(settings.command, Command::Run) {
+        return match commands::run(&settings, &settings.command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -81,7 +93,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let pipeline = Pipeline { settings, topics, writer, metrics, health, ready };
-    pipeline.run(stop.clone()).await?;
+    pipeline.run(stop.clone()).await;
     // The pipeline ends only when it was told to.
     let _ = projecting.await;
     let _ = storing_usage.await;
