@@ -7,10 +7,12 @@ use crate::app::App;
 use crate::auth::OperatorToken;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
+use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::watermark::Watermarks;
 use accounts::commands::Commands;
+use accounts::directory::Directory;
 use accounts::keys::{KeyCache, KeyCacheSettings};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
@@ -73,8 +75,10 @@ fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Res
     let topics = Topics::new(namespace);
     Ok(App {
         keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), stop.clone())?,
+        directory: Directory::new(namespace, redis.clone()),
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
+        sessions: Sessions::new(&settings.operator_token),
         generations: Generations::new(namespace, redis),
         store: Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone()),
         watermarks: Watermarks::start(
