@@ -136,6 +136,46 @@ async fn without_redis_known_keys_go_on_for_the_stated_time_and_all_heals_by_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_redis_was_wiped_good_keys_work_and_revoked_ones_do_not() -> Result<()> {
+    let redis = OwnStore::redis().await?;
+    let url = format!("redis://{}", redis.address());
+    let installation = Installation::start_with("flushed", 1, 1, &[("REDIS_URL", &url)]).await?;
+    let client = installation.client();
+    let (good, revoked) = (client.project("unlimited").await?, client.project("unlimited").await?);
+    works(&client, 0, &good).await?;
+    works(&client, 0, &revoked).await?;
+    let connections = client.read("/api/v1/connections", &revoked.manage_key).await?;
+    let id = client::text(&connections["items"][0], "connectionId")?;
+    let path = format!("/api/v1/connections/{id}/revoke");
+    let answer = client.post(&path, &revoked.manage_key, &json!({})).await?;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{}", answer.text().await?);
+    let refused = async || -> Result<Option<Value>> {
+        let answer = client.send(0, &revoked.api_key, batch(&revoked, 1)).await?;
+        Ok(match answer.status() {
+            StatusCode::UNAUTHORIZED => Some(client::expect(answer, StatusCode::UNAUTHORIZED).await?),
+            _ => None,
+        })
+    };
+    assert_eq!(wait::until("the revoked key is refused", &refused).await?["error"], "revoked_key");
+
+    let mut redis = redis::Client::open(url.as_str())?.get_multiplexed_async_connection().await?;
+    redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await?;
+    wait::until("Redis is filled again", async || {
+        // Until then the key that is known goes on, and the other one is refused or told to wait; never accepted.
+        send(&client, 0, &good).await?;
+        let answer = client.send(0, &revoked.api_key, batch(&revoked, 1)).await?;
+        assert_ne!(answer.status(), StatusCode::OK, "a revoked key came back");
+        let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis.clone()).await?;
+        let ready = ops(&installation.gateways[0], "/readyz").await?.0 == StatusCode::OK;
+        Ok((keys > 0 && ready).then_some(()))
+    })
+    .await?;
+    works(&client, 0, &good).await?;
+    assert_eq!(wait::until("the revoked key is refused", &refused).await?["error"], "revoked_key");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_kafka_nothing_is_said_to_be_stored_and_all_heals_by_itself() -> Result<()> {
     let mut kafka = OwnStore::kafka().await?;
     let shared = [("KAFKA_BROKERS", kafka.address()), ("DELIVERY_TIMEOUT", "1s")];
