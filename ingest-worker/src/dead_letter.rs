@@ -1,6 +1,5 @@
 //! Records that cannot be stored: kept as they were, with the reason and their place.
 
-use crate::fetch::Record;
 use crate::record::Poison;
 use proto::topics::{Place, dead};
 use rdkafka::error::KafkaError;
@@ -27,11 +26,19 @@ impl DeadLetters {
         Ok(Self { producer, topic: topic.to_owned(), source_topic: source_topic.to_owned() })
     }
 
-    /// Keeps a record, under the place where it stood first; returns once all in-sync replicas have it.
-    pub async fn keep(&self, partition: i32, record: &Record, poison: &Poison) -> Result<(), KafkaError> {
+    /// Keeps the record at `offset`, under the place where it stood first (`origin`, if it was retried); returns once
+    /// all in-sync replicas have it.
+    pub async fn keep(
+        &self,
+        partition: i32,
+        offset: i64,
+        origin: Option<i64>,
+        payload: &[u8],
+        poison: &Poison,
+    ) -> Result<(), KafkaError> {
         let place = |offset| Place { topic: self.source_topic.clone(), partition, offset }.to_string();
-        let (source, place) = (place(record.origin.unwrap_or(record.offset)), place(record.offset));
-        let (payload, message) = (&record.payload, poison.to_string());
+        let (source, place) = (place(origin.unwrap_or(offset)), place(offset));
+        let message = poison.to_string();
         let headers = [
             (dead::REASON, poison.reason()),
             (dead::MESSAGE, &message),

@@ -333,7 +333,7 @@ impl Driver {
         let Some((record, poison)) = poison else { return };
         let Some(dead) = self.shared.dead.clone() else { return };
         let partition = self.partition;
-        let keep = || dead.keep(partition, &record, &poison);
+        let keep = || dead.keep(partition, record.offset, record.origin, &record.payload, &poison);
         self.persist("a dead letter could not be written", keep).await;
         self.shared.metrics.dead_letters.get_or_create(&self.way()).inc();
         tracing::error!(partition, offset = record.offset, reason = %poison, "kept a record that cannot be stored as a dead letter");

@@ -81,7 +81,7 @@ impl Usage {
     async fn store(&self, table: &Table, batch: &Batch) {
         for (partition, offset, payload, poison) in &batch.poison {
             tracing::warn!(partition, offset, %poison, "a record of outcomes cannot be stored");
-            let kept = || self.dead.keep(*partition, *offset, payload, poison);
+            let kept = || self.dead.keep(*partition, *offset, None, payload, poison);
             self.until_ok("a record that cannot be stored cannot be kept aside", kept).await;
             self.metrics.dead_letters.inc();
         }
