@@ -54,9 +54,18 @@ async fn load(client: Client, gateway: usize, key: String, body: String, log: Lo
     Ok(())
 }
 
-/// Makes a connection, puts its key under load at every gateway, ends it, and tells how long after the answer the last
-/// accepted request was answered that had begun after it.
-async fn round(client: &Client, project: &Project, rotate: bool) -> Result<Duration> {
+/// What a round has measured.
+struct Round {
+    /// How many requests were accepted.
+    accepted: usize,
+    /// From sending the call that ends the key to the last accepted request's answer.
+    from_call: Duration,
+    /// From that call's answer to the answer of the last accepted request that was begun after it.
+    from_answer: Duration,
+}
+
+/// Makes a connection, puts its key under load at every gateway, and ends it.
+async fn round(client: &Client, project: &Project, rotate: bool) -> Result<Round> {
     let made = client.post("/api/v1/connections", &project.manage_key, &json!({"name": "Short"})).await?;
     let made = client::expect(made, StatusCode::CREATED).await?;
     let (id, key) = (client::text(&made, "connectionId")?, client::text(&made, "apiKey")?);
@@ -78,6 +87,7 @@ async fn round(client: &Client, project: &Project, rotate: bool) -> Result<Durat
         false => ("revoke", json!({}), StatusCode::NO_CONTENT),
     };
     let path = format!("/api/v1/connections/{id}/{call}");
+    let called = Instant::now();
     let answer = client.post(&path, &project.manage_key, &body).await?;
     assert_eq!(answer.status(), expected, "{call}: {}", answer.text().await?);
     let ended = Instant::now();
@@ -92,8 +102,21 @@ async fn round(client: &Client, project: &Project, rotate: bool) -> Result<Durat
         let late = own().find(|heard| heard.accepted && heard.begun > first_refusal);
         assert!(late.is_none(), "gateway {gateway} accepted a key that it had refused: {late:?}");
     }
-    let late = heard.iter().filter(|heard| heard.accepted && heard.begun >= ended);
-    Ok(late.map(|heard| heard.ended - ended).max().unwrap_or_default())
+    let accepted: Vec<&Heard> = heard.iter().filter(|heard| heard.accepted).collect();
+    let late = accepted.iter().filter(|heard| heard.begun >= ended);
+    Ok(Round {
+        accepted: accepted.len(),
+        from_call: accepted.iter().map(|heard| heard.ended - called).max().unwrap_or_default(),
+        from_answer: late.map(|heard| heard.ended - ended).max().unwrap_or_default(),
+    })
+}
+
+/// The median and the longest.
+fn spread(times: impl Iterator<Item = Duration>) -> String {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    let last = times.len().saturating_sub(1);
+    format!("{:?} (median), {:?} (longest)", times.get(times.len() / 2), times.get(last))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,17 +126,17 @@ async fn a_key_that_was_ended_under_load_is_refused_by_every_gateway_and_never_a
     let client = installation.client();
     let project = client.project("unlimited").await?;
     for rotate in [false, true] {
-        let mut delays = Vec::new();
+        let mut rounds = Vec::new();
         for _ in 0..ROUNDS / 2 {
-            delays.push(round(&client, &project, rotate).await?);
+            rounds.push(round(&client, &project, rotate).await?);
         }
-        delays.sort();
         println!(
-            "{}: a request begun after the answer was accepted for {:?} (median), {:?} (longest) of {} rounds",
+            "{}: {} rounds with {} accepted requests; accepted after the call for {}; begun after its answer for {}",
             if rotate { "rotate" } else { "revoke" },
-            delays[delays.len() / 2],
-            delays[delays.len() - 1],
-            delays.len()
+            rounds.len(),
+            rounds.iter().map(|round| round.accepted).sum::<usize>(),
+            spread(rounds.iter().map(|round| round.from_call)),
+            spread(rounds.iter().map(|round| round.from_answer)),
         );
     }
     Ok(())
