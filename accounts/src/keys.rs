@@ -281,8 +281,10 @@ impl KeyCache {
         redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async::<()>(&mut connection).await?;
         let mut fresh = true;
         loop {
+            // A lookup beside it may hear of a later position before this answer is judged.
+            let known = self.read().position.clone();
             let position = self.projection.position(&mut connection).await?;
-            self.write().judge(&connection, position, &mut fresh);
+            self.write().judge(&connection, position, known.as_ref(), &mut fresh);
             tokio::time::sleep(BEAT).await;
         }
     }
@@ -326,9 +328,16 @@ impl KeyCache {
 }
 
 impl State {
-    /// Decides by `position` whether Redis is believed. `fresh`: nothing was cached over this connection yet.
-    fn judge(&mut self, connection: &MultiplexedConnection, position: Option<Position>, fresh: &mut bool) {
-        match position.filter(|position| position.believable(self.position.as_ref())) {
+    /// Decides by `position` whether Redis is believed. `known`: the furthest position that was seen before it was asked
+    /// for. `fresh`: nothing was cached over this connection yet.
+    fn judge(
+        &mut self,
+        connection: &MultiplexedConnection,
+        position: Option<Position>,
+        known: Option<&Position>,
+        fresh: &mut bool,
+    ) {
+        match position.filter(|position| position.believable(known)) {
             Some(position) if !*fresh && self.outage_since.is_none() => self.see(position),
             Some(position) => {
                 tracing::info!("keys are looked up in Redis");

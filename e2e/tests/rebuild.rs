@@ -19,12 +19,13 @@ async fn counts(installation: &Installation, generation: u32) -> Result<(u64, u6
     Ok(clickhouse.query(query).fetch_one().await?)
 }
 
+/// The databases of its generations.
 async fn databases(installation: &Installation) -> Result<Vec<String>> {
     let names = installation
         .clickhouse()?
         .with_database("default")
         .query("SELECT name FROM system.databases WHERE startsWith(name, {prefix:String}) ORDER BY name")
-        .param("prefix", format!("tidemark_{}_", installation.namespace))
+        .param("prefix", format!("tidemark_{}_g", installation.namespace))
         .fetch_all()
         .await?;
     Ok(names)

@@ -22,10 +22,11 @@ async fn more_queries_than_connections_wait_and_are_told_when_it_takes_too_long(
     let front = Front::start(&["--connections", "1", "--query-deadline", "2s"]);
     let client = front.client();
     let long = || client.query("SELECT count() FROM numbers(1000000000000)").fetch_one::<u64>();
-    let (first, second) = tokio::join!(long(), long());
-    let mut codes = [code(first), code(second)];
-    codes.sort_unstable();
-    assert_eq!(codes, [159, 202]);
+    // One runs; when it ends at its deadline, one more may just be in time; the others have waited too long.
+    let (first, second, third, fourth) = tokio::join!(long(), long(), long(), long());
+    let codes = [first, second, third, fourth].map(code);
+    assert!(codes.contains(&159) && codes.contains(&202), "{codes:?}");
+    assert!(codes.iter().all(|code| [159, 202].contains(code)), "{codes:?}");
 }
 
 #[tokio::test]
