@@ -201,8 +201,8 @@ struct Accepted {
     path = "/api/webhooks/custom",
     security(("key" = [])),
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, the project's own for this batch. A repeat with the same key and decoded body within 24 hours stores nothing twice and gets the first 200 again, also when the hour's requests are used up. Only 200s are remembered. A repeat while the first is under way waits for it, else gets 503."),
-        ("Content-Encoding" = Option<String>, Header, description = "gzip, zstd or deflate"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, the project's own for this batch. A repeat with the same key and decoded body within 24 hours stores nothing twice and gets the first 200 again, also when the hour's requests are used up. Only 200s are remembered. A repeat while the first is under way waits for it, else gets 503."),
+        ("Content-Encoding" = Option<String>, Header, nullable = false, pattern = "^(gzip|zstd|deflate)$", description = "gzip, zstd or deflate"),
     ),
     request_body(content = Body, content_type = "application/json"),
     responses(

@@ -72,7 +72,7 @@ impl<S: Sync> FromRequestParts<S> for Fields {
     }
 }
 
-/// The same where the body may be left out: then it has no fields.
+/// The same where the body may be left out, or be `null`: then it has no fields.
 #[derive(Debug)]
 pub struct OptionalFields(pub Fields);
 
@@ -81,7 +81,7 @@ impl<S: Sync> FromRequestParts<S> for OptionalFields {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let bytes = body(parts)?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(Self(Fields { fields: Map::new(), faults: Faults::default() }));
         }
         media_type(&parts.headers)?;

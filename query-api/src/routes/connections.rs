@@ -89,6 +89,7 @@ pub struct Connections {
 
 /// How a key is to be replaced. It describes the body; [`Fields`] reads it.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
 pub struct Rotation {
     /// For how many seconds the replaced key stays good; 0 if left out.
@@ -210,7 +211,7 @@ pub async fn get(
     operation_id = "renameConnection",
     params(
         ("connectionId" = String, Path, description = "The connection's id"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the version that is to be changed"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The ETag of the version that is to be changed"),
     ),
     request_body = NewConnection,
     security(("key" = ["manage"])),

@@ -39,7 +39,7 @@ pub fn document() -> OpenApi {
         .security_scheme(
             "key",
             bearer(
-                "A key of a project; what a call asks of it is named beside the call. In a browser the cookie of \\\\
+                "A key of a project; what a call asks of it is named beside the call. In a browser the cookie of \
                  `POST /api/v1/session` may stand for it.",
             ),
         )

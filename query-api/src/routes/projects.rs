@@ -216,7 +216,7 @@ pub async fn get(
     operation_id = "changeProject",
     params(
         ("projectId" = String, Path, description = "The project's id"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the version that is to be changed"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The ETag of the version that is to be changed"),
     ),
     request_body = ChangedProject,
     security(("key" = ["manage"]), ("operator" = [])),

@@ -36,7 +36,7 @@ const AHEAD: usize = 8;
     operation_id = "stream",
     params(
         ("metricIds" = Option<String>, Query, description = "Only these metrics, separated by commas; they need not exist yet. All of the project if left out"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the client has"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the last event that the client has"),
         ("lastEventId" = Option<String>, Query, description = "The same, for clients that cannot set headers"),
     ),
     security(("key" = ["read"])),

@@ -20,6 +20,7 @@ mod plans;
 mod points;
 mod projects;
 mod prometheus;
+mod promql;
 mod series;
 mod session;
 mod stream;

@@ -29,14 +29,14 @@ async fn get(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> (u16, 
     read(caller.request(Method::GET, &format!("{PREFIX}/{call}?{query}"))).await
 }
 
-async fn post(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
+pub async fn post(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
     let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let request = caller.request(Method::POST, &format!("{PREFIX}/{call}"));
     read(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)).await
 }
 
 /// What must succeed, by GET; `data` of the answer.
-async fn data(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> Value {
+pub async fn data(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> Value {
     let (status, body) = get(caller, call, parameters).await;
     assert_eq!(status, 200, "{call} {parameters:?}: {body}");
     body["data"].clone()
