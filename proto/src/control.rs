@@ -59,6 +59,12 @@ kinds! {
     Deletion = "deletion",
     /// That a generation has applied a deletion, by [`applied_id`].
     DeletionApplied = "deletion-applied",
+    /// A dashboard.
+    Dashboard = "dashboard",
+    /// An alert rule.
+    Alert = "alert",
+    /// A channel that notices go to.
+    Channel = "channel",
 }
 
 /// The id of the deletion of a metric; of all of the project where `metric_id` is empty.
@@ -85,6 +91,9 @@ impl EntityKey {
             Kind::Generations(_) => (EntityKind::Generations, GENERATIONS_ID.to_owned()),
             Kind::Expiry(expiry) => (EntityKind::Expiry, expiry.key_id.clone()),
             Kind::Removal(removal) => (EntityKind::Removal, removal.removed_id.clone()),
+            Kind::Dashboard(dashboard) => (EntityKind::Dashboard, dashboard.dashboard_id.clone()),
+            Kind::Alert(alert) => (EntityKind::Alert, alert.alert_id.clone()),
+            Kind::Channel(channel) => (EntityKind::Channel, channel.channel_id.clone()),
             Kind::Deletion(deletion) => {
                 (EntityKind::Deletion, deletion_id(&deletion.project_id, &deletion.metric_id))
             }
