@@ -1,9 +1,13 @@
 //! What all handlers share, and the router around them.
 
+use crate::alerts::follower::Follower;
+use crate::alerts::history::History;
+use crate::alerts::journal::Notes;
 use crate::auth::OperatorToken;
 use crate::error::Error;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
+use crate::outgoing::client::Client;
 use crate::store::Store;
 use crate::watermark::Watermarks;
 use crate::{answer, routes};
@@ -27,11 +31,19 @@ pub struct App {
     /// The operator's token.
     pub operator: OperatorToken,
     /// Which store is read.
-    pub generations: Generations,
+    pub generations: Arc<Generations>,
     /// ClickHouse.
     pub store: Store,
     /// Up to when answers are complete.
     pub watermarks: Watermarks,
+    /// What became of alert rules.
+    pub alerts: Follower,
+    /// Where what people say of alerts is written.
+    pub notes: Notes,
+    /// What happened to alert rules.
+    pub history: History,
+    /// Who calls receivers; it knows which it refuses.
+    pub outgoing: Client,
     /// Where clients send metrics to.
     pub webhook_url: String,
     /// What is counted.

@@ -3,10 +3,17 @@
 //! It starts whatever is away: Redis, Kafka and ClickHouse are reached when they can be, and until then it is not ready
 //! and answers 503.
 
+use crate::alerts::follower::Follower;
+use crate::alerts::history::History;
+use crate::alerts::journal::Notes;
+use crate::alerts::lease::Lease;
+use crate::alerts::metrics::AlertMetrics;
+use crate::alerts::term::{self, Evaluation};
 use crate::app::App;
 use crate::auth::OperatorToken;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
+use crate::outgoing::client::Client;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::watermark::Watermarks;
@@ -46,6 +53,8 @@ pub async fn run(
 ) -> Result<(), Box<dyn Error>> {
     let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
     metrics.register(&mut registry);
+    let alert_metrics = AlertMetrics::default();
+    alert_metrics.register(&mut registry);
     // Before anybody can ask: what has no conditions is ready.
     let kafka = health.condition("kafka");
     let redis = health.condition("redis");
@@ -54,6 +63,10 @@ pub async fn run(
     let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
 
     let app = Arc::new(build(&settings, metrics, &last)?);
+    let evaluation = evaluation(&settings, &app, alert_metrics);
+    let lease =
+        Lease::new(&settings.common.namespace, accounts::projection::connect(&settings.common.redis_url)?);
+    let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
     tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
     tokio::spawn(watch_redis(app.keys.clone(), health, redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
@@ -63,7 +76,7 @@ pub async fn run(
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
     http::serve(listeners.clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
     last.cancel();
-    let _ = ops.await;
+    let _ = tokio::join!(alerts, ops);
     Ok(())
 }
 
@@ -75,7 +88,7 @@ fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Res
         keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), stop.clone())?,
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
-        generations: Generations::new(namespace, redis),
+        generations: Arc::new(Generations::new(namespace, redis)),
         store: Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone()),
         watermarks: Watermarks::start(
             kafka_brokers,
@@ -84,9 +97,28 @@ fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Res
             metrics.clone(),
             stop.clone(),
         )?,
+        alerts: Follower::start(kafka_brokers, namespace, stop.clone()),
+        notes: Notes::new(kafka_brokers, namespace)?,
+        history: History::new(&settings.clickhouse, kafka_brokers, namespace),
+        outgoing: Client::new(settings.allow_outgoing.clone())?,
         webhook_url: settings.webhook_url.clone(),
         metrics,
     })
+}
+
+fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluation {
+    Evaluation {
+        brokers: settings.common.kafka_brokers.clone(),
+        namespace: settings.common.namespace.clone(),
+        interval: settings.alert_interval,
+        public_url: settings.public_url.as_str().into(),
+        follower: app.alerts.clone(),
+        generations: app.generations.clone(),
+        store: app.store.clone(),
+        history: app.history.clone(),
+        client: app.outgoing.clone(),
+        metrics,
+    }
 }
 
 /// Makes the topics that are missing, trying until Kafka is there.

@@ -1,5 +1,7 @@
 //! The settings of the query API. `--help` is their reference.
 
+use crate::outgoing::address::Allowed;
+use crate::outgoing::target::Target;
 use service::settings::{Common, Faults, SettingsError};
 use std::fmt;
 use std::net::SocketAddr;
@@ -42,6 +44,22 @@ pub struct Arguments {
     /// every gateway, and what their clocks may differ by on top: watermarks are only true if it is.
     #[arg(long, env = "MAX_PUBLISH_TIME", default_value = "6s", value_name = "DURATION")]
     pub max_publish_time: String,
+    /// How often all alert rules are evaluated, 10s to 1h. Rules over metrics that receive points are evaluated at once.
+    #[arg(long, env = "ALERT_INTERVAL", default_value = "5m", value_name = "DURATION")]
+    pub alert_interval: String,
+    /// Where people find the page, for links in notices. `http://` and the address of --listen if it is not given.
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Networks that channels may call though they are not public, separated by commas: `10.1.0.0/16,127.0.0.0/8`.
+    /// Whoever may make channels can then make us call whatever listens there.
+    #[arg(
+        long,
+        env = "ALLOW_OUTGOING",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
+    pub allow_outgoing: String,
     /// What all services share.
     #[command(flatten)]
     pub common: Common,
@@ -64,6 +82,12 @@ pub struct Settings {
     pub query_timeout: Duration,
     /// How long after it was stamped a batch may still be written.
     pub max_publish_time: Duration,
+    /// How often all alert rules are evaluated.
+    pub alert_interval: Duration,
+    /// Where people find the page.
+    pub public_url: String,
+    /// Networks that channels may call though they are not public.
+    pub allow_outgoing: Allowed,
     /// What all services share.
     pub common: Common,
 }
@@ -115,6 +139,17 @@ impl Arguments {
             let scheme = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
             faults.check(scheme, setting, "must begin with `http://` or `https://`");
         }
+        if let Some(url) = &self.public_url {
+            faults.check(
+                Target::parse(url).is_ok(),
+                "--public-url",
+                "must begin with `http://` or `https://`",
+            );
+        }
+        let allow_outgoing = Allowed::parse(&self.allow_outgoing).unwrap_or_else(|network| {
+            faults.add("--allow-outgoing", format!("`{network}` is not a network such as 10.1.0.0/16"));
+            Allowed::default()
+        });
         let long = Duration::from_secs(300);
         let settings = Settings {
             listen: faults.address("--listen", &self.listen),
@@ -131,6 +166,13 @@ impl Arguments {
                 &self.query_timeout,
                 Duration::from_millis(100)..=long,
             ),
+            alert_interval: faults.duration(
+                "--alert-interval",
+                &self.alert_interval,
+                Duration::from_secs(10)..=Duration::from_secs(3600),
+            ),
+            public_url: self.public_url.unwrap_or_else(|| format!("http://{}", self.listen)),
+            allow_outgoing,
             max_publish_time: faults.duration(
                 "--max-publish-time",
                 &self.max_publish_time,
@@ -171,6 +213,9 @@ mod tests {
             ("--webhook-url", "example.org"),
             ("--query-timeout", "0s"),
             ("--max-publish-time", "soon"),
+            ("--alert-interval", "1s"),
+            ("--public-url", "example.org"),
+            ("--allow-outgoing", "localhost"),
         ];
         let arguments: Vec<String> =
             wrong.iter().map(|(setting, value)| format!("{setting}={value}")).collect();
