@@ -1,8 +1,9 @@
 //! Which key is good: a cache in front of Redis that is true within a second.
 //!
 //! A key that was looked up once is answered from memory. What makes that safe:
-//! - Redis tells the connection that read a key when it, its revocation, its project's plan or that plan changes
+//! - Redis tells the connection that read a key when it, what ends it, its project's plan or removal, or that plan changes
 //!   (client-side caching, RESP3), and the entry goes; an answer that was on its way meanwhile is used once and not kept.
+//! - An end that lies ahead is kept with the entry, which is judged by the clock each time.
 //! - The position of the projection is read four times a second. That proves that the connection lives (a half-open one
 //!   tells nothing) and that Redis has not lost its memory.
 //! - After a reconnect everything is looked up again.
@@ -10,6 +11,7 @@
 //! While Redis cannot be reached or believed, keys that are known go on for [`KeyCacheSettings::outage_grace`]; all else
 //! is [`AuthError::Unavailable`], never "unknown": clients drop their data when they are told that a key is wrong.
 
+use crate::ends::Ends;
 use crate::projection::{Position, Projection, ReadError};
 use crate::{Scope, Scopes, plans, token};
 use proto::control::EntityKind;
@@ -77,13 +79,24 @@ struct Entry {
     /// The name of its project's plan.
     plan: String,
     secret_hash: Vec<u8>,
-    revoked_at_ms: Option<i64>,
+    ends: Ends,
     read_at: Instant,
+}
+
+/// By what somebody claims to hold a key.
+#[derive(Clone, Copy)]
+enum Claim<'a> {
+    /// The key's secret.
+    Secret(&'a str),
+    /// A proof that was checked before.
+    Proven,
 }
 
 #[derive(Default)]
 struct State {
     entries: HashMap<String, Entry>,
+    /// Plans by name, as projects have them, and when they were read.
+    plans: HashMap<String, (Instant, Plan)>,
     /// Counts the invalidations: an answer that was read before one is not kept.
     changes: u64,
     connection: Option<MultiplexedConnection>,
@@ -134,24 +147,34 @@ impl KeyCache {
     /// The key that `token` is, if it is good.
     pub async fn authenticate(&self, token: &str) -> Result<Arc<Key>, AuthError> {
         let (key_id, secret) = token::parse(token).ok_or(AuthError::Unknown)?;
-        if let Some(verdict) = self.known(key_id, secret) {
-            return verdict;
+        self.judge(key_id, Claim::Secret(secret)).await
+    }
+
+    /// The key `key_id`, if it is good, for one who has proven before that he holds it: a session. Who asks this vouches
+    /// for him; an id alone proves nothing.
+    pub async fn still_good(&self, key_id: &str) -> Result<Arc<Key>, AuthError> {
+        self.judge(key_id, Claim::Proven).await
+    }
+
+    async fn judge(&self, key_id: &str, claim: Claim<'_>) -> Result<Arc<Key>, AuthError> {
+        match self.known(key_id, claim) {
+            Some(verdict) => verdict,
+            None => self.look_up(key_id, claim).await,
         }
-        self.look_up(key_id, secret).await
     }
 
     /// The verdict from memory, if there is an entry that may be used.
-    fn known(&self, key_id: &str, secret: &str) -> Option<Result<Arc<Key>, AuthError>> {
+    fn known(&self, key_id: &str, claim: Claim<'_>) -> Option<Result<Arc<Key>, AuthError>> {
         let state = self.read();
         let entry = state.entries.get(key_id)?;
         let usable = match state.outage_since {
             None => entry.read_at.elapsed() <= self.settings.max_age,
             Some(since) => since.elapsed() <= self.settings.outage_grace,
         };
-        usable.then(|| entry.verdict(secret))
+        usable.then(|| entry.verdict(claim))
     }
 
-    async fn look_up(&self, key_id: &str, secret: &str) -> Result<Arc<Key>, AuthError> {
+    async fn look_up(&self, key_id: &str, claim: Claim<'_>) -> Result<Arc<Key>, AuthError> {
         let (connection, changes, known) = {
             let state = self.read();
             if state.outage_since.is_some() {
@@ -160,12 +183,12 @@ impl KeyCache {
             let connection = state.connection.clone().ok_or(AuthError::Unavailable)?;
             (connection, state.changes, state.position.clone())
         };
-        let read = self.read_entry(connection, key_id, known).await.map_err(|error| {
+        let read = self.read_entry(connection, key_id, changes, known).await.map_err(|error| {
             tracing::warn!(%error, "a key could not be looked up");
             AuthError::Unavailable
         })?;
         let (entry, position) = read.ok_or(AuthError::Unknown)?;
-        let verdict = entry.verdict(secret);
+        let verdict = entry.verdict(claim);
         let mut state = self.write();
         state.see(position);
         if state.changes == changes {
@@ -174,37 +197,58 @@ impl KeyCache {
         verdict
     }
 
-    /// The key, its project's plan and what that allows, one after the other: each says which the next one is.
+    /// The key with what ends it, then its project's plan and removal: the first says which the second are. What the plan
+    /// allows is mostly known.
     async fn read_entry(
         &self,
         mut redis: MultiplexedConnection,
         key_id: &str,
+        changes: u64,
         known: Option<Position>,
     ) -> Result<Option<(Entry, Position)>, ReadError> {
-        let wanted = [(EntityKind::ApiKey, key_id), (EntityKind::Revocation, key_id)];
-        let ([key, revocation], position) = self.projection.read(&mut redis, wanted, known.as_ref()).await?;
+        let [revocation, expiry] = Ends::wanted(key_id);
+        let wanted = [(EntityKind::ApiKey, key_id), revocation, expiry];
+        let ([key, revocation, expiry], position) =
+            self.projection.read(&mut redis, wanted, known.as_ref()).await?;
         let Some(Kind::ApiKey(key)) = key else { return Ok(None) };
-        let revoked_at_ms = match revocation {
-            Some(Kind::Revocation(revocation)) => Some(revocation.revoked_at_ms),
-            _ => None,
-        };
-        let wanted = [(EntityKind::ProjectPlan, key.project_id.as_str())];
-        let ([plan], position) = self.projection.read(&mut redis, wanted, Some(&position)).await?;
+        let project_id = key.project_id.as_str();
+        let wanted = [(EntityKind::ProjectPlan, project_id), (EntityKind::Removal, project_id)];
+        let ([plan, removal], position) = self.projection.read(&mut redis, wanted, Some(&position)).await?;
         let name = match plan {
             Some(Kind::ProjectPlan(plan)) => plan.plan,
             // Every project is made with a plan.
             _ => plans::DEFAULT.to_owned(),
         };
-        let wanted = [(EntityKind::Plan, name.as_str())];
+        let plan = self.read().plans.get(&name).cloned();
+        let (plan, position) = match plan {
+            Some((read_at, plan)) if read_at.elapsed() <= self.settings.max_age => (plan, position),
+            _ => self.read_plan(redis, &name, changes, position).await?,
+        };
+        let ends = Ends::of([revocation, expiry, removal]);
+        Ok(Some((Entry::new(key, ends, name, &plan), position)))
+    }
+
+    async fn read_plan(
+        &self,
+        mut redis: MultiplexedConnection,
+        name: &str,
+        changes: u64,
+        position: Position,
+    ) -> Result<(Plan, Position), ReadError> {
+        let (read_at, wanted) = (Instant::now(), [(EntityKind::Plan, name)]);
         let ([plan], position) = self.projection.read(&mut redis, wanted, Some(&position)).await?;
         let plan = match plan {
             Some(Kind::Plan(plan)) => plan,
-            _ => plans::first(&name).unwrap_or_else(|| {
-                tracing::warn!(plan = name, project = key.project_id, "there is no such plan");
+            _ => plans::first(name).unwrap_or_else(|| {
+                tracing::warn!(plan = name, "there is no such plan");
                 plans::smallest()
             }),
         };
-        Ok(Some((Entry::new(key, revoked_at_ms, name, &plan), position)))
+        let mut state = self.write();
+        if state.changes == changes {
+            state.plans.insert(name.to_owned(), (read_at, plan.clone()));
+        }
+        Ok((plan, position))
     }
 
     async fn keep_connected(&self, client: Client) {
@@ -297,6 +341,7 @@ impl State {
     /// A connection that is believed, with nothing cached yet: entries from before may have missed a change.
     fn begin(&mut self, connection: MultiplexedConnection, position: Position) {
         self.entries.clear();
+        self.plans.clear();
         self.changes += 1;
         self.connection = Some(connection);
         self.outage_since = None;
@@ -306,8 +351,13 @@ impl State {
     /// Drops what was read from the entity: plans change rarely, so their entries are searched for.
     fn forget(&mut self, kind: EntityKind, id: &str) {
         match kind {
-            EntityKind::ProjectPlan => self.entries.retain(|_, entry| entry.key.project_id != id),
-            EntityKind::Plan => self.entries.retain(|_, entry| entry.plan != id),
+            EntityKind::ProjectPlan | EntityKind::Removal => {
+                self.entries.retain(|_, entry| entry.key.project_id != id);
+            }
+            EntityKind::Plan => {
+                self.plans.remove(id);
+                self.entries.retain(|_, entry| entry.plan != id);
+            }
             _ => {
                 self.entries.remove(id);
             }
@@ -331,7 +381,7 @@ impl State {
 }
 
 impl Entry {
-    fn new(key: ApiKey, revoked_at_ms: Option<i64>, plan_name: String, plan: &Plan) -> Self {
+    fn new(key: ApiKey, ends: Ends, plan_name: String, plan: &Plan) -> Self {
         let scopes = Scopes::new(key.scopes());
         Self {
             key: Arc::new(Key {
@@ -343,20 +393,19 @@ impl Entry {
             }),
             plan: plan_name,
             secret_hash: key.secret_hash,
-            revoked_at_ms,
+            ends,
             read_at: Instant::now(),
         }
     }
 
-    fn verdict(&self, secret: &str) -> Result<Arc<Key>, AuthError> {
-        if !token::matches(secret, &self.secret_hash) {
+    fn verdict(&self, claim: Claim<'_>) -> Result<Arc<Key>, AuthError> {
+        if let Claim::Secret(secret) = claim
+            && !token::matches(secret, &self.secret_hash)
+        {
             // Not even whether the key was revoked is told to one who does not have it.
             return Err(AuthError::Unknown);
         }
-        match self.revoked_at_ms {
-            Some(at) if at <= crate::now_ms() => Err(AuthError::Revoked),
-            _ => Ok(self.key.clone()),
-        }
+        if self.ends.refused(crate::now_ms()) { Err(AuthError::Revoked) } else { Ok(self.key.clone()) }
     }
 }
 

@@ -2,17 +2,24 @@
 //!
 //! The log `control.v1` is the truth; Redis is its projection. A command ([`commands`]) publishes an entity's whole new
 //! state to the log and applies it to Redis by the very function ([`projection`]) that the projector ([`projector`])
-//! uses; the offset decides, so that an older event never overwrites a newer one. The gateway reads keys through
+//! uses; the offset decides, so that an older event never overwrites a newer one. [`directory`] tells what there is. The
+//! gateway reads keys through
 //! [`keys::KeyCache`], which knows within a second when a key was revoked or when Redis cannot be believed, and counts
-//! requests by [`quota::Quotas`].
+//! requests by [`quota::Quotas`]; what it has answered under an idempotency key is in [`claims`].
 
+pub mod claims;
 pub mod commands;
 pub mod control_log;
+pub mod directory;
+pub mod ends;
+mod index;
 pub mod keys;
+pub mod layout;
 pub mod plans;
 pub mod projection;
 pub mod projector;
 pub mod quota;
+mod reach;
 pub mod token;
 
 pub use proto::v1::Scope;
@@ -37,6 +44,11 @@ impl Scopes {
             }
             all
         })
+    }
+
+    /// Everything that they allow.
+    pub fn all(self) -> impl Iterator<Item = Scope> {
+        [Scope::Ingest, Scope::Read, Scope::Manage].into_iter().filter(move |&scope| self.allows(scope))
     }
 
     /// Whether they allow what `scope` stands for.

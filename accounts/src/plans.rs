@@ -22,6 +22,11 @@ pub fn first(name: &str) -> Option<Plan> {
     })
 }
 
+/// The names of the plans of a new installation.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FIRST.iter().map(|(name, ..)| *name)
+}
+
 /// What applies where a project's plan is not known at all: the least that a new installation gives.
 pub fn smallest() -> Plan {
     let (name, requests_per_hour, alerts) = FIRST[0];

@@ -2,9 +2,10 @@
 //!
 //! An entity is a hash `<prefix>:<kind>:{<id>}` with its state and the place of the event that made it. What stands
 //! there from another log than the one that the position names does not count. The braces keep a key and its
-//! revocation in one slot of a Redis Cluster.
+//! revocation in one slot of a Redis Cluster. What is listed has a place in an [`Index`] too.
 
 use crate::control_log::Event;
+use crate::index::{self, Index};
 use proto::control::{EntityKey, EntityKind};
 use proto::v1::{Entity, entity::Kind};
 use proto::{DecodeError, Message as _};
@@ -83,11 +84,18 @@ impl Projection {
         Some((kind, id))
     }
 
+    /// The number in the name grows when events are applied in another way than before: then everything is filled anew.
     fn position_key(&self) -> String {
-        format!("{}:position", self.prefix)
+        format!("{}:position-2", self.prefix)
     }
 
-    /// Applies one event; tells whether it was newer than what stood there.
+    fn index_key(&self, index: &Index) -> String {
+        let (word, of) = index.name();
+        self.key(&format!("index-{word}"), of)
+    }
+
+    /// Applies one event; tells whether it was newer than what stood there. The entity's place in its index comes first:
+    /// a place without an entity is passed over, an entity without a place would not be found.
     pub async fn apply(
         &self,
         connection: &mut impl ConnectionLike,
@@ -95,6 +103,14 @@ impl Projection {
         event: &Event,
     ) -> Result<bool, RedisError> {
         let Some(EntityKey { kind, id }) = &event.key else { return Ok(false) };
+        if let Some((index, place)) = event.value.as_deref().and_then(|value| index::place(*kind, value)) {
+            redis::cmd("ZADD")
+                .arg(self.index_key(&index))
+                .arg(0)
+                .arg(place.to_string())
+                .query_async::<()>(connection)
+                .await?;
+        }
         let applied: i32 = APPLY
             .key(self.entity_key(*kind, id))
             .arg(log)
@@ -149,17 +165,32 @@ impl Projection {
         Ok(known == 1)
     }
 
-    /// Reads entities, all of one slot, with the position that they are to be judged by. `at_least` is the highest
-    /// position that the reader knows of.
+    /// Reads entities with the position that they are to be judged by. `at_least` is the highest position that the
+    /// reader knows of.
     pub async fn read<const N: usize>(
         &self,
         connection: &mut impl ConnectionLike,
         wanted: [(EntityKind, &str); N],
         at_least: Option<&Position>,
     ) -> Result<([Option<Kind>; N], Position), ReadError> {
+        let (found, position) = self.read_all(connection, &wanted, at_least).await?;
+        let mut entities = [const { None }; N];
+        for (entity, found) in entities.iter_mut().zip(found) {
+            *entity = found;
+        }
+        Ok((entities, position))
+    }
+
+    /// As [`Self::read`], for as many as there are.
+    pub async fn read_all(
+        &self,
+        connection: &mut impl ConnectionLike,
+        wanted: &[(EntityKind, &str)],
+        at_least: Option<&Position>,
+    ) -> Result<(Vec<Option<Kind>>, Position), ReadError> {
         let mut pipeline = Pipeline::new();
         for (kind, id) in wanted {
-            pipeline.cmd("HMGET").arg(self.entity_key(kind, id)).arg(&["v", "l"]);
+            pipeline.cmd("HMGET").arg(self.entity_key(*kind, id)).arg(&["v", "l"]);
         }
         pipeline.cmd("HMGET").arg(self.position_key()).arg(&["log", "next", "filled"]);
         let mut answers: Vec<redis::Value> = pipeline.query_async(connection).await?;
@@ -167,15 +198,36 @@ impl Projection {
         let position = position(redis::from_redis_value(fields).map_err(RedisError::from)?);
         let position =
             position.filter(|position| position.believable(at_least)).ok_or(ReadError::NotFilled)?;
-        let mut entities = [const { None }; N];
-        for (entity, answer) in entities.iter_mut().zip(answers) {
+        let mut entities = Vec::with_capacity(wanted.len());
+        for answer in answers {
             let (state, log): (Option<Vec<u8>>, Option<String>) =
                 redis::from_redis_value(answer).map_err(RedisError::from)?;
-            if let (Some(state), true) = (state, log.as_deref() == Some(&position.log)) {
-                *entity = Entity::decode(state.as_slice())?.kind;
-            }
+            entities.push(match state {
+                Some(state) if log.as_deref() == Some(&position.log) => {
+                    Entity::decode(state.as_slice())?.kind
+                }
+                _ => None,
+            });
         }
         Ok((entities, position))
+    }
+
+    /// Up to `count` places of `index` after `after`, in order. What they name may be gone, or never have come.
+    pub(crate) async fn places(
+        &self,
+        connection: &mut impl ConnectionLike,
+        index: &Index,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<String>, RedisError> {
+        redis::cmd("ZRANGE")
+            .arg(self.index_key(index))
+            .arg(after.map_or_else(|| "-".to_owned(), |place| format!("({place}")))
+            .arg("+")
+            .arg(&["BYLEX", "LIMIT", "0"])
+            .arg(count)
+            .query_async(connection)
+            .await
     }
 }
 

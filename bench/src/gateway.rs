@@ -1,10 +1,32 @@
-//! The gateway under load, beside the baseline: the same generator (`wrk`), the same bodies, turn by turn.
+//! The gateway under load, beside the baseline: the same generator (`wrk`), the same bodies, turn by turn. One project
+//! without a limit and one whose requests are counted show what the quota check costs.
 
-use e2e::{Installation, Result};
+use accounts::commands::PUBLISH_TIMEOUT;
+use accounts::control_log::ControlWriter;
+use e2e::{Installation, Project, Result};
+use proto::v1::{Entity, Plan, entity::Kind};
+use reqwest::StatusCode;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+/// In so many turns each case is loaded, so that what others do on the machine meets all of them.
+const TURNS: u32 = 5;
+
+struct Case<'a> {
+    name: &'static str,
+    url: &'a str,
+    project: &'a Project,
+    outcome: Outcome,
+}
+
+impl<'a> Case<'a> {
+    fn new(name: &'static str, url: &'a str, project: &'a Project) -> Self {
+        Self { name, url, project, outcome: Outcome::default() }
+    }
+}
+
+#[derive(Default)]
 struct Outcome {
     requests: u64,
     seconds: f64,
@@ -13,6 +35,13 @@ struct Outcome {
 }
 
 impl Outcome {
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.seconds += other.seconds;
+        self.cpu += other.cpu;
+        self.failed += other.failed;
+    }
+
     fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
@@ -25,7 +54,8 @@ impl Outcome {
 /// Prints a table.
 pub async fn run(seconds: u32, connections: u32) -> Result<()> {
     let mut installation = Installation::start("bench", 1, 1).await?;
-    let project = installation.client().project("unlimited").await?;
+    let unlimited = installation.client().project("unlimited").await?;
+    let counted = counted(&installation).await?;
     // The worker filled Redis; under load it would only compete for the cores.
     installation.workers.clear();
     let listen = format!("127.0.0.1:{}", e2e::process::free_port()?);
@@ -38,18 +68,28 @@ pub async fn run(seconds: u32, connections: u32) -> Result<()> {
         "| metrics | server | requests/s | CPU µs/request | ratio | not 200 |\n|---|---|---|---|---|---|"
     );
     for metrics in [1, 100] {
-        let script = installation.directory.join(format!("{metrics}.lua"));
-        std::fs::write(&script, lua(&project.project_id, &project.api_key, metrics))?;
         let pid = bare.id();
-        let baseline = load(&bare_url, &script, seconds, connections, || e2e::process::cpu_of(pid))?;
         let gateway = &installation.gateways[0];
-        let product = load(&project.webhook_url, &script, seconds, connections, || gateway.cpu())?;
-        for (name, outcome) in [("bare hyper + serde_json", &baseline), ("gateway", &product)] {
+        let mut cases = [
+            Case::new("bare hyper + serde_json", &bare_url, &unlimited),
+            Case::new("gateway", &unlimited.webhook_url, &unlimited),
+            Case::new("gateway with quota", &counted.webhook_url, &counted),
+        ];
+        for _ in 0..TURNS {
+            for (index, case) in cases.iter_mut().enumerate() {
+                let script = installation.directory.join("load.lua");
+                std::fs::write(&script, lua(case.project, metrics))?;
+                let cpu = || if index == 0 { e2e::process::cpu_of(pid) } else { gateway.cpu() };
+                case.outcome.add(&load(case.url, &script, (seconds / TURNS).max(1), connections, cpu)?);
+            }
+        }
+        let baseline = cases[0].outcome.micros();
+        for Case { name, outcome, .. } in &cases {
             println!(
                 "| {metrics} | {name} | {:.0} | {:.1} | {:.2} | {} |",
                 outcome.rate(),
                 outcome.micros(),
-                outcome.micros() / baseline.micros(),
+                outcome.micros() / baseline,
                 outcome.failed
             );
         }
@@ -57,6 +97,25 @@ pub async fn run(seconds: u32, connections: u32) -> Result<()> {
     bare.kill()?;
     bare.wait()?;
     Ok(())
+}
+
+/// A project on a plan whose hour no load uses up: each request is counted, none is refused.
+async fn counted(installation: &Installation) -> Result<Project> {
+    let plan = Plan { name: "endless".to_owned(), requests_per_hour: Some(1_000_000_000), alerts: false };
+    let brokers = e2e::installation::part("KAFKA_BROKERS")?;
+    let writer = ControlWriter::new(&brokers, &installation.topics(), PUBLISH_TIMEOUT)?;
+    writer.publish(&Entity { kind: Some(Kind::Plan(plan)) }).await?;
+    let client = installation.client();
+    let project = e2e::wait::until("there is a project on the plan", async || {
+        Ok(Some(client.project("endless").await?))
+    })
+    .await?;
+    let response = client.send(0, &project.api_key, body(&project, 1)).await?;
+    if !response.headers().contains_key("x-ratelimit-remaining") {
+        return Err("its requests are not counted".into());
+    }
+    e2e::client::expect(response, StatusCode::OK).await?;
+    Ok(project)
 }
 
 fn load(
@@ -87,15 +146,8 @@ fn load(
     Ok(Outcome { requests, seconds: micros as f64 / 1e6, cpu: spent, failed })
 }
 
-fn lua(project_id: &str, key: &str, metrics: usize) -> String {
-    let metric = |index: usize| {
-        format!(
-            r#"{{"metricId":"api_response_time_{index}","metricName":"API Response Time","value":{}.25,"unit":"ms"}}"#,
-            100 + index
-        )
-    };
-    let all: Vec<String> = (0..metrics).map(metric).collect();
-    let body = format!(r#"{{"projectId":"{project_id}","metrics":[{}]}}"#, all.join(","));
+fn lua(project: &Project, metrics: usize) -> String {
+    let (key, body) = (&project.api_key, body(project, metrics));
     format!(
         "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n\
          wrk.headers['Authorization'] = 'Bearer {key}'\nwrk.body = [[{body}]]\n\
@@ -103,4 +155,15 @@ fn lua(project_id: &str, key: &str, metrics: usize) -> String {
          io.write(string.format('RESULT %d %d %d\\n', summary.requests, summary.duration, \
          e.connect + e.read + e.write + e.status + e.timeout))\nend\n"
     )
+}
+
+fn body(project: &Project, metrics: usize) -> String {
+    let metric = |index: usize| {
+        format!(
+            r#"{{"metricId":"api_response_time_{index}","metricName":"API Response Time","value":{}.25,"unit":"ms"}}"#,
+            100 + index
+        )
+    };
+    let all: Vec<String> = (0..metrics).map(metric).collect();
+    format!(r#"{{"projectId":"{}","metrics":[{}]}}"#, project.project_id, all.join(","))
 }

@@ -67,6 +67,20 @@ impl Client {
         Ok(request.header("content-type", "application/json").body(body).send().await?)
     }
 
+    /// Sends a body under an idempotency key.
+    pub async fn send_once(
+        &self,
+        gateway: usize,
+        key: &str,
+        idempotency_key: &str,
+        body: String,
+    ) -> Result<Response> {
+        let request = self.http.post(self.webhook(gateway)).bearer_auth(key);
+        let request =
+            request.header("content-type", "application/json").header("idempotency-key", idempotency_key);
+        Ok(request.body(body).send().await?)
+    }
+
     /// A POST to the query service.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> Result<Response> {
         Ok(self.http.post(format!("{}{path}", self.query)).bearer_auth(key).json(body).send().await?)

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod installation;
+pub mod log;
 pub mod process;
 pub mod wait;
 

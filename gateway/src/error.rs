@@ -70,7 +70,9 @@ pub enum Unavailable {
     Keys,
     /// The request could not be counted, and nothing passes uncounted.
     Quota,
-    /// Nothing was sent to Kafka: not connected yet, or its queue is full.
+    /// The first request with this idempotency key has not ended yet.
+    UnderWay,
+    /// Nothing was sent to Kafka: not connected yet, its queue is full, or the producer did not take the record.
     NotSent,
     /// Kafka did not acknowledge in time, or refused. The batch may still arrive.
     NotAcknowledged,
@@ -168,6 +170,9 @@ impl Reject {
             Self::Unavailable(Unavailable::Quota) => {
                 "The batch was not stored, the quota cannot be checked at the moment: try again."
             }
+            Self::Unavailable(Unavailable::UnderWay) => {
+                "The first request with this Idempotency-Key is still under way: try again."
+            }
             Self::Unavailable(Unavailable::NotSent) => {
                 "The batch was not stored, we cannot take it at the moment: try again."
             }
@@ -189,7 +194,9 @@ impl Reject {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::QuotaExceeded(seconds) => Some(*seconds),
-            Self::Unavailable(Unavailable::Keys | Unavailable::Quota | Unavailable::NotSent) => Some(1),
+            Self::Unavailable(
+                Unavailable::Keys | Unavailable::Quota | Unavailable::UnderWay | Unavailable::NotSent,
+            ) => Some(1),
             Self::Unavailable(Unavailable::NotAcknowledged) => Some(2),
             _ => None,
         }

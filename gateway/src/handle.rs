@@ -1,17 +1,21 @@
-//! The way of a request, from top to bottom: head, key, quota, body, batch, Kafka, answer. The first that fails answers.
+//! The way of a request, from top to bottom: head, key, stored answer, quota, body, batch, claim, Kafka, answer. The first
+//! that fails answers. Stored answers and claims are for requests with an idempotency key; others do not meet them.
 //!
-//! Every request has exactly one outcome, which is counted: accepted, one of the errors, or abandoned by its client.
+//! Every request has exactly one outcome, which is counted: accepted, replayed, one of the errors, or abandoned by its
+//! client.
 
 use crate::error::{Reject, Unavailable};
+use crate::idempotency::{self, Claimed, Claims, Idempotency, Turn};
 use crate::metrics::Metrics;
 use crate::parse;
 use crate::publish::{NotPublished, Publish, Record};
-use crate::quota::{self, Quota};
+use crate::quota::{self, Held, Quota};
 use crate::request::body::{BodyTimes, RequestBody};
 use crate::request::head::{self, Head};
 use accounts::Scope;
+use accounts::claims::{Batch, Ids};
 use accounts::keys::{AuthError, Key, KeyCache};
-use accounts::quota::{Charge, Standing, Verdict};
+use accounts::quota::{Standing, Verdict};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -27,6 +31,9 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The header of an answer that was given before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// Where it is known which keys are good.
 pub trait Keys: Send + Sync + 'static {
     /// The key that `token` is.
@@ -40,11 +47,13 @@ impl Keys for KeyCache {
 }
 
 /// What requests are handled with.
-pub struct Gateway<K, Q, P> {
+pub struct Gateway<K, Q, C, P> {
     /// Who may send.
     pub keys: K,
     /// Who has sent how much.
     pub quota: Q,
+    /// Who has sent what under which key.
+    pub idempotency: Idempotency<C>,
     /// Where batches go.
     pub publisher: P,
     /// How long a body may take.
@@ -56,11 +65,11 @@ pub struct Gateway<K, Q, P> {
 /// What a 200 says.
 struct Accepted {
     metrics: usize,
-    batch_id: Uuid,
-    received_at_ms: i64,
+    ids: Ids,
+    replayed: bool,
 }
 
-impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
+impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let request_id = RequestId::next();
@@ -71,6 +80,7 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
         let result = self.ingest(&parts, &mut body, &mut standing).await;
         let close = body.dismiss();
         match &result {
+            Ok(accepted) if accepted.replayed => outcome.replayed(),
             Ok(accepted) => outcome.accepted(accepted.metrics),
             Err(reject) => {
                 tracing::debug!(%request_id, code = reject.code(), "refused a request");
@@ -89,48 +99,131 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
     ) -> Result<Accepted, Reject> {
         let head = head::check(parts)?;
         let key = self.key(parts).await?;
-        let charge = self.count(&key, standing).await?;
-        let result = self.store(&head, &key, body).await;
-        if let (Err(Reject::Unavailable(cause)), Some(charge)) = (&result, charge)
+        if let Some(first) = self.stored(&head, &key).await? {
+            return self.replay(first, &head, body).await;
+        }
+        let mut held = self.count(&key, standing).await?;
+        let result = self.store(&head, &key, &mut held, body).await;
+        if let Err(Reject::Unavailable(cause)) = &result
             && cause.gives_back()
         {
-            self.quota.refund(&key.project_id, charge);
+            held.give_back();
         }
         result
     }
 
-    async fn store(&self, head: &Head<'_>, key: &Key, body: &mut RequestBody) -> Result<Accepted, Reject> {
+    /// What was stored under the request's idempotency key.
+    async fn stored(&self, head: &Head<'_>, key: &Key) -> Result<Option<Batch>, Reject> {
+        match head.idempotency_key {
+            Some(idempotency_key) => self.idempotency.stored(&key.project_id, idempotency_key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The first answer again, if the body is the first one's.
+    async fn replay(
+        &self,
+        first: Batch,
+        head: &Head<'_>,
+        body: &mut RequestBody,
+    ) -> Result<Accepted, Reject> {
+        match self.read(head, body).await {
+            Ok(decoded) if hash(&decoded) == first.body_hash => Ok(Accepted::replayed(first)),
+            // The first one was neither too large nor undecodable.
+            Ok(_) | Err(Reject::BodyTooLarge(_) | Reject::BodyUndecodable(_)) => {
+                Err(Reject::IdempotencyKeyReused)
+            }
+            Err(reject) => Err(reject),
+        }
+    }
+
+    async fn read(&self, head: &Head<'_>, body: &mut RequestBody) -> Result<Bytes, Reject> {
         let sent = body.read(self.body_times).await?;
         self.metrics.body_wire_bytes.inc_by(sent.len() as u64);
         let decoded = head.encoding.decode(sent)?;
         self.metrics.body_decoded_bytes.inc_by(decoded.len() as u64);
+        Ok(decoded)
+    }
 
+    async fn store(
+        &self,
+        head: &Head<'_>,
+        key: &Key,
+        held: &mut Held<'_, Q>,
+        body: &mut RequestBody,
+    ) -> Result<Accepted, Reject> {
+        let decoded = self.read(head, body).await?;
         let received_at_ms = accounts::now_ms();
         let batch = parse::batch(&decoded, received_at_ms)?;
         if *batch.project_id != *key.project_id {
             return Err(Reject::ProjectMismatch(key.project_id.clone()));
         }
-        let batch_id = Uuid::now_v7();
-        let payload = BatchRef {
-            batch_id,
-            project_id: &key.project_id,
-            connection_id: &key.connection_id,
-            received_at_ms,
-            idempotency: head.idempotency_key.map(|key| (key, Sha256::digest(&decoded).into())),
-            samples: batch.samples.iter().map(|sample| sample.as_ref(received_at_ms)),
+        let metrics = batch.samples.len();
+        let ids = Ids { batch_id: Uuid::now_v7(), received_at_ms };
+        let Some(idempotency_key) = head.idempotency_key else {
+            let record = Record {
+                project_id: &key.project_id,
+                idempotency_key: None,
+                payload: &encode(&batch, ids, key, None),
+            };
+            self.publisher.publish(record).await.map_err(unavailable)?;
+            return Ok(Accepted { metrics, ids, replayed: false });
+        };
+        let offered =
+            Batch { ids, body_hash: hash(&decoded), accepted: u32::try_from(metrics).unwrap_or(u32::MAX) };
+        let claimed = match self.idempotency.claim(&key.project_id, idempotency_key, offered).await? {
+            Turn::Mine(claimed) => claimed,
+            Turn::Replay(first) => {
+                held.give_back();
+                return Ok(Accepted::replayed(first));
+            }
+        };
+        if claimed.inherited() {
+            // The earlier request's count stands for the batch.
+            held.give_back();
         }
-        .encode();
-        let record =
-            Record { project_id: &key.project_id, idempotency_key: head.idempotency_key, payload: &payload };
-        self.publisher.publish(record).await.map_err(|error| Reject::Unavailable(error.into()))?;
-        Ok(Accepted { metrics: batch.samples.len(), batch_id, received_at_ms })
+        // What came without a time has that of the request that came first.
+        let ids = claimed.batch().ids;
+        let payload = encode(&batch, ids, key, Some((idempotency_key, offered.body_hash)));
+        self.publish_claimed(claimed, &key.project_id, idempotency_key, payload)
+            .await
+            .map_err(unavailable)?;
+        Ok(Accepted { metrics, ids, replayed: false })
+    }
+
+    /// Publishes and settles the claim, also if the client goes away meanwhile: then above all it will ask again.
+    async fn publish_claimed(
+        &self,
+        claimed: Claimed,
+        project_id: &str,
+        idempotency_key: &str,
+        payload: Vec<u8>,
+    ) -> Result<(), NotPublished> {
+        let (publisher, idempotency) = (self.publisher.clone(), self.idempotency.clone());
+        let (project_id, key) = (project_id.to_owned(), idempotency_key.to_owned());
+        let published = tokio::spawn(async move {
+            let record = Record { project_id: &project_id, idempotency_key: Some(&key), payload: &payload };
+            let published = publisher.publish(record).await;
+            idempotency.settle(&project_id, &key, claimed, idempotency::end(published)).await;
+            published
+        });
+        // A fault of ours in between: nobody knows how far it came.
+        published.await.unwrap_or(Err(NotPublished::TimedOut))
     }
 
     /// Counts the request, if its project is counted at all.
-    async fn count(&self, key: &Key, standing: &mut Option<Standing>) -> Result<Option<Charge>, Reject> {
-        let Some(limit) = key.requests_per_hour else { return Ok(None) };
+    async fn count<'a>(
+        &'a self,
+        key: &'a Key,
+        standing: &mut Option<Standing>,
+    ) -> Result<Held<'a, Q>, Reject> {
+        let Some(limit) = key.requests_per_hour else {
+            return Ok(Held::new(&self.quota, &key.project_id, None));
+        };
         let (now, result) = match self.quota.count(&key.project_id, limit).await {
-            Verdict::Counted(charge) => (charge.standing(), Ok(Some(charge))),
+            Verdict::Counted(charge) => {
+                (charge.standing(), Ok(Held::new(&self.quota, &key.project_id, Some(charge))))
+            }
             Verdict::Over { standing, retry_after } => (standing, Err(Reject::QuotaExceeded(retry_after))),
             Verdict::Unavailable(standing) => (standing, Err(Reject::Unavailable(Unavailable::Quota))),
         };
@@ -149,19 +242,38 @@ impl<K: Keys, Q: Quota, P: Publish> Gateway<K, Q, P> {
     }
 }
 
-impl From<NotPublished> for Unavailable {
-    fn from(error: NotPublished) -> Self {
-        match error {
-            NotPublished::NotConnected | NotPublished::QueueFull => Unavailable::NotSent,
-            NotPublished::TimedOut | NotPublished::Failed => Unavailable::NotAcknowledged,
-        }
+fn unavailable(error: NotPublished) -> Reject {
+    Reject::Unavailable(if error.surely_not_sent() {
+        Unavailable::NotSent
+    } else {
+        Unavailable::NotAcknowledged
+    })
+}
+
+fn hash(body: &[u8]) -> [u8; 32] {
+    Sha256::digest(body).into()
+}
+
+fn encode(batch: &parse::Batch<'_>, ids: Ids, key: &Key, idempotency: Option<(&str, [u8; 32])>) -> Vec<u8> {
+    BatchRef {
+        batch_id: ids.batch_id,
+        project_id: &key.project_id,
+        connection_id: &key.connection_id,
+        received_at_ms: ids.received_at_ms,
+        idempotency,
+        samples: batch.samples.iter().map(|sample| sample.as_ref(ids.received_at_ms)),
     }
+    .encode()
 }
 
 impl Accepted {
+    fn replayed(first: Batch) -> Self {
+        Self { metrics: first.accepted as usize, ids: first.ids, replayed: true }
+    }
+
     fn body(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(128);
-        let Self { metrics, batch_id, received_at_ms } = self;
+        let Self { metrics, ids: Ids { batch_id, received_at_ms }, .. } = self;
         // Writing to memory does not fail.
         let _ = write!(
             body,
@@ -192,6 +304,9 @@ fn answer(
     }
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if matches!(result, Ok(accepted) if accepted.replayed) {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     if let Err(reject) = result {
         if let Some((name, value)) = reject.header() {

@@ -1,6 +1,9 @@
-//! Keeps the publisher's side of Kafka: makes and checks the topics at the start, then watches that Kafka is there.
+//! Keeps the publisher's side of Kafka: makes and checks the topics at the start, learns how keyed records are spread, then
+//! watches that Kafka is there.
 
 use crate::publish::KafkaPublisher;
+use accounts::control_log::LogError;
+use accounts::layout;
 use proto::topics::Topics;
 use service::health::{Condition, Watch};
 use service::kafka::{TopicError, check_replicas, make_topics};
@@ -29,20 +32,53 @@ pub struct Preparation {
     pub allow_single_replica: bool,
 }
 
+/// Why batches cannot go to Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// A topic could not be made, or is not fit for what an acknowledgement promises.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// How keyed records are spread could not be read or declared.
+    #[error(transparent)]
+    Layout(#[from] LogError),
+    /// The topic was made anew, with fewer partitions than keyed records were spread over before.
+    #[error(
+        "topic {topic} has {partitions} partitions, but its keyed records are spread over {declared}: add the missing ones"
+    )]
+    TooFewPartitions {
+        /// The topic.
+        topic: String,
+        /// How many it has.
+        partitions: u32,
+        /// How many were declared when it was first made.
+        declared: u32,
+    },
+}
+
+impl Unfit {
+    /// Whether waiting does not mend it.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Topic(TopicError::TooFewReplicas(..)) | Self::TooFewPartitions { .. } => true,
+            Self::Topic(_) | Self::Layout(_) => false,
+        }
+    }
+}
+
 /// Makes the topics, checks them, and opens the publisher, trying until Kafka is there. The error is one that waiting
 /// does not mend: the topics are not fit for what an acknowledgement promises.
-pub async fn open(preparation: Preparation, publisher: &Arc<KafkaPublisher>) -> Result<(), TopicError> {
+pub async fn open(preparation: Preparation, publisher: &Arc<KafkaPublisher>) -> Result<(), Unfit> {
     let Preparation { brokers, topics, allow_single_replica } = preparation;
     // Nobody stops it: what waits here ends with the process.
     make_topics(&brokers, &topics, &CancellationToken::new()).await;
     loop {
         match check(&brokers, &topics, allow_single_replica, publisher).await {
-            Ok(partitions) => {
-                publisher.open(partitions);
-                tracing::info!(topic = topics.metrics, partitions, "batches go to Kafka");
+            Ok(spread) => {
+                publisher.open(spread);
+                tracing::info!(topic = topics.metrics, keyed_partitions = spread, "batches go to Kafka");
                 return Ok(());
             }
-            Err(error @ TopicError::TooFewReplicas(..)) => return Err(error),
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the topics are not ready; trying again");
                 sleep(TRY_EVERY).await;
@@ -51,18 +87,24 @@ pub async fn open(preparation: Preparation, publisher: &Arc<KafkaPublisher>) -> 
     }
 }
 
-/// How many partitions the topic of metrics has, if it is fit.
+/// Over how many partitions keyed batches are spread, if the topic is fit.
 async fn check(
     brokers: &str,
     topics: &Topics,
     allow_single_replica: bool,
     publisher: &Arc<KafkaPublisher>,
-) -> Result<u32, TopicError> {
+) -> Result<u32, Unfit> {
     if !allow_single_replica {
         check_replicas(brokers, &topics.metrics).await?;
     }
     let publisher = publisher.clone();
-    flat(spawn_blocking(move || publisher.partitions(METADATA_TIMEOUT).map_err(Into::into)).await)
+    let asked = spawn_blocking(move || publisher.partitions(METADATA_TIMEOUT).map_err(Into::into)).await;
+    let partitions = flat(asked)?;
+    let topic = topics.metrics.clone();
+    match layout::keyed_partitions(brokers, topics, &topic, partitions).await? {
+        declared if declared > partitions => Err(Unfit::TooFewPartitions { topic, partitions, declared }),
+        declared => Ok(declared),
+    }
 }
 
 /// For ever: says whether Kafka answers, and whether deliveries move.

@@ -1,18 +1,19 @@
 //! Wires the gateway up, runs it, and stops it in order: not ready, requests in flight answered, records flushed.
 
+use accounts::claims::Claims;
 use accounts::keys::{KeyCache, KeyCacheSettings};
 use accounts::quota::Quotas;
 use clap::Parser;
 use gateway::Gateway;
-use gateway::kafka::{self, Preparation};
+use gateway::idempotency::{self, Idempotency};
+use gateway::kafka::{self, Preparation, Unfit};
 use gateway::metrics::Metrics;
-use gateway::publish::KafkaPublisher;
+use gateway::publish::{self, KafkaPublisher};
 use gateway::settings::{Arguments, Settings};
 use hyper::service::service_fn;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use service::health::{Condition, Health, Watch};
-use service::kafka::TopicError;
 use service::{http, logs, ops, settings, stop};
 use std::convert::Infallible;
 use std::error::Error;
@@ -74,6 +75,10 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     metrics.quota.policy(settings.quota_outage);
     let quota =
         Quotas::new(&common.redis_url, &common.namespace, settings.quota_outage, metrics.quota.clone())?;
+    let lease = idempotency::lease(settings.delivery_timeout + publish::SLACK);
+    let claims = Claims::new(&common.redis_url, &common.namespace, lease)?;
+    // A repeat that comes just after a crash outlasts the lease.
+    let idempotency = Idempotency::new(claims, lease + Duration::from_secs(1), metrics.idempotency.clone());
     let publisher = Arc::new(KafkaPublisher::new(
         &common.kafka_brokers,
         topics.metrics.clone(),
@@ -90,6 +95,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let gateway = Arc::new(Gateway {
         keys,
         quota,
+        idempotency,
         publisher: publisher.clone(),
         body_times: settings.body_times,
         metrics,
@@ -119,7 +125,7 @@ async fn keep_kafka(
     publisher: Arc<KafkaPublisher>,
     reachable: Condition,
     deliveries: Watch,
-) -> TopicError {
+) -> Unfit {
     if let Err(error) = kafka::open(preparation, &publisher).await {
         return error;
     }

@@ -1,7 +1,9 @@
 //! What the gateway counts. Each request has one outcome; one that nobody waits for any more is `abandoned`.
 
+mod idempotency;
 mod quota;
 
+pub use idempotency::IdempotencyMetrics;
 pub use quota::QuotaMetrics;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Instant;
 
-/// The label of requests: `accepted`, an error code, or `abandoned`.
+/// The label of requests: `accepted`, `replayed`, an error code, or `abandoned`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabel {
     outcome: &'static str,
@@ -40,6 +42,8 @@ pub struct Metrics {
     publish_failures: Family<CauseLabel, Counter>,
     /// How requests are counted against quotas.
     pub quota: QuotaMetrics,
+    /// What goes on without Redis for requests with an idempotency key.
+    pub idempotency: IdempotencyMetrics,
 }
 
 impl Default for Metrics {
@@ -56,6 +60,7 @@ impl Default for Metrics {
             publish_seconds: seconds(),
             publish_failures: Family::default(),
             quota: QuotaMetrics::default(),
+            idempotency: IdempotencyMetrics::default(),
         }
     }
 }
@@ -66,7 +71,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("tidemark_gateway");
         registry.register(
             "requests",
-            "Requests by outcome: accepted, an error code, or abandoned by the client",
+            "Requests by outcome: accepted, replayed, an error code, or abandoned by the client",
             self.requests.clone(),
         );
         registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
@@ -97,10 +102,11 @@ impl Metrics {
         );
         registry.register(
             "publish_failures",
-            "Records without acknowledgement by cause: not_connected, queue_full, timed_out, failed",
+            "Records without acknowledgement by cause: not_connected, queue_full, refused, timed_out, failed",
             self.publish_failures.clone(),
         );
         self.quota.register(registry);
+        self.idempotency.register(registry);
     }
 
     /// A request begins.
@@ -128,6 +134,11 @@ impl Outcome<'_> {
     pub fn accepted(mut self, metrics: usize) {
         self.metrics.metrics_accepted.inc_by(metrics as u64);
         self.outcome = "accepted";
+    }
+
+    /// A batch that was stored before was answered again.
+    pub fn replayed(mut self) {
+        self.outcome = "replayed";
     }
 
     /// The request was refused.

@@ -201,12 +201,13 @@ struct Accepted {
     path = "/api/webhooks/custom",
     security(("key" = [])),
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters. A repeat with the same key and body within 24 hours stores nothing twice."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, the project's own for this batch. A repeat with the same key and decoded body within 24 hours stores nothing twice and gets the first 200 again, also when the hour's requests are used up. Only 200s are remembered. A repeat while the first is under way waits for it, else gets 503."),
         ("Content-Encoding" = Option<String>, Header, description = "gzip, zstd or deflate"),
     ),
     request_body(content = Body, content_type = "application/json"),
     responses(
-        (status = 200, description = "Stored.", body = Accepted),
+        (status = 200, description = "Stored. A repeat under an Idempotency-Key gets the same body again.", body = Accepted,
+            headers(("Idempotent-Replayed" = String, description = "`true` on an answer that was given before; else absent. It cost nothing of the quota."))),
         (status = 400, description = "`invalid_json`, `invalid_batch` (with `details`) or `invalid_idempotency_key`.", body = ErrorBody,
             examples(
                 ("invalid_json" = (value = json!({"error": "invalid_json", "message": "The body is not valid JSON: there should be `,` or `}` at line 3, column 5.", "requestId": "4f9d2c61a7b84e0f95c1d0a2b3e4f501"}))),
@@ -219,13 +220,14 @@ struct Accepted {
         (status = 404, description = "`not_found`", body = ErrorBody),
         (status = 405, description = "`method_not_allowed`", body = ErrorBody, headers(("Allow" = String, description = "POST"))),
         (status = 408, description = "`request_timeout`: the body stopped arriving.", body = ErrorBody),
-        (status = 409, description = "`idempotency_key_reused`: the same key with another body.", body = ErrorBody),
+        (status = 409, description = "`idempotency_key_reused`: another body was stored under the same Idempotency-Key.", body = ErrorBody,
+            example = json!({"error": "idempotency_key_reused", "message": "This Idempotency-Key was used with another body: use a new key for a new batch.", "requestId": "4f9d2c61a7b84e0f95c1d0a2b3e4f506"})),
         (status = 413, description = "`body_too_large`", body = ErrorBody),
         (status = 415, description = "`unsupported_media_type` or `unsupported_content_encoding`.", body = ErrorBody),
         (status = 429, description = "`quota_exceeded`: the hour's requests are used up.", body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds until the next hour has begun.")),
             example = json!({"error": "quota_exceeded", "message": "The requests of this hour are used up: wait, or put more metrics in one request.", "requestId": "4f9d2c61a7b84e0f95c1d0a2b3e4f505", "retryAfter": 1234})),
-        (status = 503, description = "`unavailable`: the batch may or may not be stored. Repeat with an Idempotency-Key to be safe.", body = ErrorBody,
+        (status = 503, description = "`unavailable`: the batch may or may not be stored. Repeat with an Idempotency-Key to be safe. Also while the first request with the same Idempotency-Key is under way.", body = ErrorBody,
             headers(("Retry-After" = u64, description = "Seconds")),
             example = json!({"error": "unavailable", "message": "The key cannot be looked up at the moment: try again.", "requestId": "4f9d2c61a7b84e0f95c1d0a2b3e4f504", "retryAfter": 1})),
     )

@@ -1,8 +1,8 @@
 //! Records into Kafka, each of them acknowledged by all in-sync replicas or reported as not.
 //!
 //! A keyed record goes to a partition that is chosen here: the first eight bytes of the SHA-256 of its key, modulo a
-//! number of partitions that is fixed when the publisher is opened. Partitions that are added later move no key while
-//! the process runs. A record without a key goes where the producer fills a batch.
+//! number of partitions that is fixed when the publisher is opened, and was declared when the topic was made: partitions
+//! that are added later move no key. A record without a key goes where the producer fills a batch.
 //!
 //! A record is handed to the producer once. What the producer does with it, it does idempotently: a record that was
 //! acknowledged is in the topic once.
@@ -17,7 +17,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How much longer than the producer's own timeout a delivery is waited for. Only a producer that is stuck needs it.
-const SLACK: Duration = Duration::from_secs(2);
+pub const SLACK: Duration = Duration::from_secs(2);
 
 /// A record to be.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,9 @@ pub enum NotPublished {
     /// Too much waits for Kafka already. Nothing was sent.
     #[error("the producer's queue is full")]
     QueueFull,
+    /// The producer did not take the record. Nothing was sent.
+    #[error("the producer did not take the record")]
+    Refused,
     /// No acknowledgement in time. The record may be stored.
     #[error("Kafka did not acknowledge in time")]
     TimedOut,
@@ -48,10 +51,19 @@ pub enum NotPublished {
 }
 
 impl NotPublished {
+    /// Whether Kafka cannot have the record, now or later.
+    pub fn surely_not_sent(self) -> bool {
+        match self {
+            Self::NotConnected | Self::QueueFull | Self::Refused => true,
+            Self::TimedOut | Self::Failed => false,
+        }
+    }
+
     fn cause(self) -> &'static str {
         match self {
             Self::NotConnected => "not_connected",
             Self::QueueFull => "queue_full",
+            Self::Refused => "refused",
             Self::TimedOut => "timed_out",
             Self::Failed => "failed",
         }
@@ -149,7 +161,7 @@ impl KafkaPublisher {
                 self.reports.fetch_add(1, Ordering::Relaxed);
                 match report {
                     Ok(Ok(_)) => Ok(()),
-                    Ok(Err((error, _))) => Err(self.failed(&error)),
+                    Ok(Err((error, _))) => Err(self.not_delivered(&error)),
                     Err(_) => Err(NotPublished::Failed),
                 }
             }
@@ -166,13 +178,25 @@ impl KafkaPublisher {
         let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
         let sent = producer.send_result(message).map_err(|(error, _)| error);
         drop(producer);
-        sent.map_err(|error| self.failed(&error))
+        sent.map_err(|error| self.not_taken(&error))
     }
 
-    fn failed(&self, error: &KafkaError) -> NotPublished {
+    /// The producer's verdict on a record before it queued it.
+    fn not_taken(&self, error: &KafkaError) -> NotPublished {
         self.replace_if_dead();
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => NotPublished::QueueFull,
+            _ => {
+                tracing::warn!(%error, "the producer did not take a record");
+                NotPublished::Refused
+            }
+        }
+    }
+
+    /// The report on a record that was queued: it may have been sent.
+    fn not_delivered(&self, error: &KafkaError) -> NotPublished {
+        self.replace_if_dead();
+        match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageTimedOut) => NotPublished::TimedOut,
             _ => {
                 tracing::warn!(%error, "Kafka did not take a record");

@@ -30,12 +30,33 @@ impl Quota for Quotas {
     }
 }
 
+/// What a request holds of its project's hour, to be given back once at most; nothing where there is no limit.
+pub struct Held<'a, Q> {
+    quota: &'a Q,
+    project_id: &'a str,
+    charge: Option<Charge>,
+}
+
+impl<'a, Q: Quota> Held<'a, Q> {
+    /// What a request of `project_id` holds.
+    pub fn new(quota: &'a Q, project_id: &'a str, charge: Option<Charge>) -> Self {
+        Self { quota, project_id, charge }
+    }
+
+    /// Gives it back.
+    pub fn give_back(&mut self) {
+        if let Some(charge) = self.charge.take() {
+            self.quota.refund(self.project_id, charge);
+        }
+    }
+}
+
 impl Unavailable {
     /// Whether the count is given back. Not where the record may still arrive: then the request may have been served,
     /// and a project that times out on purpose would send more than its plan allows.
     pub fn gives_back(self) -> bool {
         match self {
-            Self::Keys | Self::Quota | Self::NotSent => true,
+            Self::Keys | Self::Quota | Self::UnderWay | Self::NotSent => true,
             Self::NotAcknowledged => false,
         }
     }

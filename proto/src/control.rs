@@ -59,6 +59,8 @@ kinds! {
     Deletion = "deletion",
     /// That a generation has applied a deletion, by [`applied_id`].
     DeletionApplied = "deletion-applied",
+    /// How keyed records of a topic are spread, by topic and declaration.
+    TopicLayout = "topic",
     /// A dashboard.
     Dashboard = "dashboard",
     /// An alert rule.
@@ -101,6 +103,9 @@ impl EntityKey {
                 EntityKind::DeletionApplied,
                 applied_id(applied.generation, &applied.project_id, &applied.metric_id),
             ),
+            Kind::TopicLayout(layout) => {
+                (EntityKind::TopicLayout, format!("{}/{}", layout.topic, layout.declaration_id))
+            }
         };
         Some(Self { kind, id })
     }

@@ -4,15 +4,19 @@ use crate::alerts::follower::Follower;
 use crate::alerts::history::History;
 use crate::alerts::journal::Notes;
 use crate::auth::OperatorToken;
-use crate::error::Error;
+use crate::error::{Conflict, Error, Unavailable};
+use crate::fault::{Code, Faults};
 use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
+use crate::session::Sessions;
 use crate::store::Store;
 use crate::watermark::Watermarks;
 use crate::{answer, routes};
 use accounts::commands::{CommandError, Commands};
+use accounts::directory::Directory;
 use accounts::keys::KeyCache;
+use accounts::projection::ReadError;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use std::future::Future;
@@ -26,10 +30,14 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(12);
 pub struct App {
     /// Keys.
     pub keys: KeyCache,
+    /// What there is.
+    pub directory: Directory,
     /// Changes.
     pub commands: Commands,
     /// The operator's token.
     pub operator: OperatorToken,
+    /// Session cookies.
+    pub sessions: Sessions,
     /// Which store is read.
     pub generations: Arc<Generations>,
     /// ClickHouse.
@@ -70,11 +78,7 @@ impl App {
         let work = tokio::spawn(tokio::time::timeout(COMMAND_TIMEOUT, run(self.commands.clone())));
         match work.await {
             Ok(Ok(Ok(done))) => Ok(done),
-            Ok(Ok(Err(CommandError::UnknownPlan(_)))) => Err(CommandFailed::UnknownPlan),
-            Ok(Ok(Err(error))) => {
-                tracing::warn!(%error, "a change was not carried out, or not to its end");
-                Err(CommandFailed::Unavailable)
-            }
+            Ok(Ok(Err(error))) => Err(CommandFailed::from(error)),
             Ok(Err(_)) => {
                 tracing::warn!("a change took too long");
                 Err(CommandFailed::Unavailable)
@@ -92,6 +96,56 @@ impl App {
 pub enum CommandFailed {
     /// There is no such plan.
     UnknownPlan,
+    /// What is to be changed is not there.
+    NotFound,
+    /// It has another version than the change was made for.
+    VersionMismatch,
+    /// Its state does not allow it.
+    Conflict(Conflict),
     /// It may or may not have been made.
     Unavailable,
+}
+
+impl From<CommandError> for CommandFailed {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::UnknownPlan(_) => Self::UnknownPlan,
+            CommandError::NotFound => Self::NotFound,
+            CommandError::VersionMismatch => Self::VersionMismatch,
+            CommandError::Busy => Self::Conflict(Conflict::Busy),
+            CommandError::TooManyKeys => Self::Conflict(Conflict::TooManyKeys),
+            CommandError::Log(_) | CommandError::Redis(_) | CommandError::TooLate => {
+                tracing::warn!(%error, "a change was not carried out, or not to its end");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+impl CommandFailed {
+    /// The error for the client; `missing` if what is to be changed is not there.
+    pub fn or(self, missing: Error) -> Error {
+        match self {
+            Self::UnknownPlan => unknown_plan(),
+            Self::NotFound => missing,
+            Self::VersionMismatch => Error::VersionMismatch,
+            Self::Conflict(conflict) => Error::Conflict(conflict),
+            Self::Unavailable => Error::Unavailable(Unavailable::Command),
+        }
+    }
+}
+
+fn unknown_plan() -> Error {
+    let mut faults = Faults::default();
+    faults.add("plan", Code::UnknownPlan, UNKNOWN_PLAN);
+    faults.into_error()
+}
+
+/// What is wrong with a plan that does not exist.
+pub const UNKNOWN_PLAN: &str = "must be the name of a plan, such as free, pro, scale or unlimited";
+
+/// The error for one who wanted to know what there is.
+pub fn unreadable(error: ReadError) -> Error {
+    tracing::warn!(%error, "Redis does not say what there is");
+    Error::Unavailable(Unavailable::Directory)
 }

@@ -1,9 +1,12 @@
 //! Who is calling: extractors that a handler names to say what it asks of a key.
 //!
+//! A browser's session cookie stands for the key that it was made with; `Authorization` goes before it.
+//!
 //! The checks come before anything else of a call: a key that may not make it learns nothing of what it would have said.
 
 use crate::app::App;
 use crate::error::{Error, Needs};
+use crate::session;
 use crate::settings::Secret;
 use accounts::Scope;
 use accounts::keys::Key;
@@ -24,6 +27,31 @@ pub struct Manager(pub Arc<Key>);
 /// The operator's token was given.
 pub struct Operator;
 
+/// The operator, or a key that may read.
+pub enum ReaderOrOperator {
+    /// The operator's token was given.
+    Operator,
+    /// A key that may read its project.
+    Reader(Arc<Key>),
+}
+
+/// The operator, or a key that may make changes.
+pub enum ManagerOrOperator {
+    /// The operator's token was given.
+    Operator,
+    /// A key that may change its project.
+    Manager(Arc<Key>),
+}
+
+/// Any key, or the operator.
+pub struct Anyone;
+
+/// Who calls.
+enum Caller {
+    Operator,
+    Key(Arc<Key>),
+}
+
 /// Knows the operator's token by its hash.
 pub struct OperatorToken([u8; 32]);
 
@@ -34,7 +62,7 @@ impl OperatorToken {
     }
 
     /// Whether `token` is the operator's, in a time that tells nothing about it.
-    fn is(&self, token: &str) -> bool {
+    pub fn is(&self, token: &str) -> bool {
         Sha256::digest(token.as_bytes()).as_slice().ct_eq(&self.0).into()
     }
 }
@@ -43,7 +71,7 @@ impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        project_key(&parts.headers, app, Scope::Read, Needs::Read).await.map(Self)
+        caller(parts, app).await?.key(Scope::Read, Needs::Read).map(Self)
     }
 }
 
@@ -51,7 +79,7 @@ impl FromRequestParts<Arc<App>> for Manager {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        project_key(&parts.headers, app, Scope::Manage, Needs::Manage).await.map(Self)
+        caller(parts, app).await?.key(Scope::Manage, Needs::Manage).map(Self)
     }
 }
 
@@ -59,23 +87,66 @@ impl FromRequestParts<Arc<App>> for Operator {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let token = bearer(&parts.headers)?;
-        if app.operator.is(token) {
-            return Ok(Self);
+        match caller(parts, app).await? {
+            Caller::Operator => Ok(Self),
+            Caller::Key(_) => Err(Error::InsufficientScope(Needs::Operator)),
         }
-        app.keys.authenticate(token).await?;
-        Err(Error::InsufficientScope(Needs::Operator))
     }
 }
 
-async fn project_key(headers: &HeaderMap, app: &App, scope: Scope, needs: Needs) -> Result<Arc<Key>, Error> {
-    let token = bearer(headers)?;
-    if app.operator.is(token) {
-        // It belongs to no project, so there is nothing that it could read.
-        return Err(Error::InsufficientScope(needs));
+impl FromRequestParts<Arc<App>> for ReaderOrOperator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        match caller(parts, app).await? {
+            Caller::Operator => Ok(Self::Operator),
+            caller => caller.key(Scope::Read, Needs::Read).map(Self::Reader),
+        }
     }
-    let key = app.keys.authenticate(token).await?;
-    if key.allows(scope) { Ok(key) } else { Err(Error::InsufficientScope(needs)) }
+}
+
+impl FromRequestParts<Arc<App>> for ManagerOrOperator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        match caller(parts, app).await? {
+            Caller::Operator => Ok(Self::Operator),
+            caller => caller.key(Scope::Manage, Needs::Manage).map(Self::Manager),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Anyone {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        caller(parts, app).await.map(|_| Self)
+    }
+}
+
+impl Caller {
+    /// The key, if it is one that `scope` is allowed to. The operator belongs to no project, so there is nothing that he
+    /// could read.
+    fn key(self, scope: Scope, needs: Needs) -> Result<Arc<Key>, Error> {
+        match self {
+            Self::Key(key) if key.allows(scope) => Ok(key),
+            _ => Err(Error::InsufficientScope(needs)),
+        }
+    }
+}
+
+async fn caller(parts: &Parts, app: &App) -> Result<Caller, Error> {
+    let headers = &parts.headers;
+    if headers.contains_key(AUTHORIZATION) {
+        let token = bearer(headers)?;
+        if app.operator.is(token) {
+            return Ok(Caller::Operator);
+        }
+        return Ok(Caller::Key(app.keys.authenticate(token).await?));
+    }
+    let cookie = session::cookie(headers).filter(|_| !session::is_foreign_change(&parts.method, headers));
+    let key_id = app.sessions.open(cookie.ok_or(Error::MissingKey)?, accounts::now_ms());
+    Ok(Caller::Key(app.keys.still_good(key_id.ok_or(Error::InvalidSession)?).await?))
 }
 
 /// The token of `Authorization: Bearer <token>`.

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::fault::{Code, Faults};
+use crate::words::Word;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest body.
@@ -61,10 +63,29 @@ impl<S: Sync> FromRequestParts<S> for Fields {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         media_type(&parts.headers)?;
-        let collected = parts.extensions.remove::<Collected>();
-        let bytes = collected.map_or(Ok(Bytes::new()), |Collected(result)| result)?;
-        Self::parse(&bytes)
+        Self::parse(&body(parts)?)
     }
+}
+
+/// The same where the body may be left out: then it has no fields.
+#[derive(Debug)]
+pub struct OptionalFields(pub Fields);
+
+impl<S: Sync> FromRequestParts<S> for OptionalFields {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let bytes = body(parts)?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(Fields { fields: Map::new(), faults: Faults::default() }));
+        }
+        media_type(&parts.headers)?;
+        Fields::parse(&bytes).map(Self)
+    }
+}
+
+fn body(parts: &mut Parts) -> Result<Bytes, Error> {
+    parts.extensions.remove::<Collected>().map_or(Ok(Bytes::new()), |Collected(result)| result)
 }
 
 impl Fields {
@@ -78,6 +99,19 @@ impl Fields {
                 Ok(Self { fields: Map::new(), faults })
             }
             Err(error) => Err(Error::InvalidJson(error.to_string())),
+        }
+    }
+
+    /// Whether the field is given; `null` is as if it were absent.
+    pub fn has(&self, field: &str) -> bool {
+        self.fields.get(field).is_some_and(|value| !value.is_null())
+    }
+
+    /// Notes that one of `fields` must be given, if none is.
+    pub fn one_of(&mut self, fields: &[&'static str]) {
+        if !fields.iter().any(|field| self.has(field)) {
+            let message = format!("must have at least one of: {}", fields.join(", "));
+            self.faults.add("", Code::Required, message);
         }
     }
 
@@ -100,6 +134,88 @@ impl Fields {
         }
         self.faults.add(field, Code::BadName, "must be 1 to 100 characters without control characters");
         None
+    }
+
+    /// An integer in `range`; `default` where it is not given.
+    pub fn integer(&mut self, field: &'static str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        match self.fields.remove(field) {
+            None | Some(Value::Null) => default,
+            Some(value) => self.in_range(field, &value, &range).unwrap_or(default),
+        }
+    }
+
+    /// An integer in `range`, or `null`, which must be said: the outer one is what was said.
+    pub fn integer_or_null(
+        &mut self,
+        field: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        match self.fields.remove(field) {
+            Some(Value::Null) => Some(None),
+            Some(value) => self.in_range(field, &value, &range).map(Some),
+            None => {
+                self.faults.add(field, Code::Required, "is required: an integer or null");
+                None
+            }
+        }
+    }
+
+    fn in_range(&mut self, field: &'static str, value: &Value, range: &RangeInclusive<u64>) -> Option<u64> {
+        if !value.is_i64() && !value.is_u64() {
+            self.faults.add(field, Code::NotAnInteger, "must be an integer");
+            return None;
+        }
+        let number = value.as_u64().filter(|number| range.contains(number));
+        if number.is_none() {
+            let message = format!("must be {} to {}", range.start(), range.end());
+            self.faults.add(field, Code::OutOfRange, message);
+        }
+        number
+    }
+
+    /// A required `true` or `false`.
+    pub fn boolean(&mut self, field: &'static str) -> Option<bool> {
+        match self.fields.remove(field) {
+            Some(Value::Bool(value)) => return Some(value),
+            None | Some(Value::Null) => self.faults.add(field, Code::Required, "is required"),
+            Some(_) => self.faults.add(field, Code::NotABoolean, "must be true or false"),
+        }
+        None
+    }
+
+    /// A required list of words that `W` knows, without repetitions; at least one.
+    pub fn words<W: Word + PartialEq>(&mut self, field: &'static str) -> Option<Vec<W>> {
+        let items = match self.fields.remove(field) {
+            Some(Value::Array(items)) => items,
+            None | Some(Value::Null) => {
+                self.faults.add(field, Code::Required, "is required");
+                return None;
+            }
+            Some(_) => {
+                self.faults.add(field, Code::NotAList, "must be a list");
+                return None;
+            }
+        };
+        let mut words = Vec::new();
+        for item in &items {
+            let Some(word) = item.as_str().and_then(W::from_word) else {
+                let message = format!("must be a list of: {}", W::choices());
+                self.faults.add(field, Code::UnknownWord, message);
+                return None;
+            };
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        if words.is_empty() {
+            self.faults.add(
+                field,
+                Code::Empty,
+                format!("must be a list of at least one of: {}", W::choices()),
+            );
+            return None;
+        }
+        Some(words)
     }
 }
 
@@ -134,6 +250,33 @@ mod tests {
             assert_eq!(name(wrong), (None, false), "{wrong}");
         }
         assert_eq!(name(&format!(r#"{{"name": "{long}x"}}"#)), (None, false));
+    }
+
+    #[test]
+    fn an_integer_is_one_and_in_its_range() {
+        let read = |body: &str| {
+            let mut fields = Fields::parse(body.as_bytes()).expect("an object");
+            let value = fields.integer("n", 0..=10, 7);
+            fields.faults.check().map(|()| value)
+        };
+        for (body, expected) in [("{}", 7), (r#"{"n": null}"#, 7), (r#"{"n": 0}"#, 0), (r#"{"n": 10}"#, 10)] {
+            assert_eq!(read(body), Ok(expected), "{body}");
+        }
+        for body in [r#"{"n": 11}"#, r#"{"n": -1}"#, r#"{"n": 1.5}"#, r#"{"n": "1"}"#, r#"{"n": 1e99}"#] {
+            assert!(matches!(read(body), Err(Error::InvalidParameter(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn null_is_a_value_only_where_it_is_asked_for() {
+        let read = |body: &str| {
+            let mut fields = Fields::parse(body.as_bytes()).expect("an object");
+            fields.integer_or_null("n", 1..=10)
+        };
+        assert_eq!(read(r#"{"n": null}"#), Some(None));
+        assert_eq!(read(r#"{"n": 3}"#), Some(Some(3)));
+        assert_eq!(read("{}"), None);
+        assert_eq!(read(r#"{"n": 0}"#), None);
     }
 
     #[test]

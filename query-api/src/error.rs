@@ -19,6 +19,12 @@ pub enum Error {
     NoRoute,
     /// The project has no such metric.
     NoMetric,
+    /// There is no such project, or it is another one than the key's.
+    NoProject,
+    /// The project has no such connection.
+    NoConnection,
+    /// The project has no such key that stands alone.
+    NoKey,
     /// The path takes other methods; `Allow` names them.
     MethodNotAllowed,
     /// `Content-Type` is something else than JSON.
@@ -33,6 +39,8 @@ pub enum Error {
     InvalidKey,
     /// A token that was ours once.
     RevokedKey,
+    /// A session cookie that is not ours, or has ended.
+    InvalidSession,
     /// The key may never make this call.
     InsufficientScope(Needs),
     /// The body stopped arriving.
@@ -45,6 +53,12 @@ pub enum Error {
     InvalidJson(String),
     /// Fields or parameters break rules; at least one.
     InvalidParameter(Vec<Fault>),
+    /// The change was made for another version.
+    VersionMismatch,
+    /// The change does not say which version it was made for.
+    VersionRequired,
+    /// What is to be changed does not allow it now.
+    Conflict(Conflict),
     /// We cannot do it now.
     Unavailable(Unavailable),
     /// A query ran into its deadline.
@@ -62,6 +76,15 @@ pub enum Needs {
     Operator,
 }
 
+/// What stands in the way of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// Another change of the same thing.
+    Busy,
+    /// Too many replaced keys are in their grace.
+    TooManyKeys,
+}
+
 /// What is missing when we cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
@@ -69,6 +92,8 @@ pub enum Unavailable {
     Keys,
     /// The plan could not be looked up.
     Plans,
+    /// Redis did not say what there is.
+    Directory,
     /// Redis did not say which store is read, or there is none yet.
     Store,
     /// ClickHouse did not answer.
@@ -91,19 +116,24 @@ impl Error {
     /// The machine code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoRoute | Self::NoMetric => "not_found",
+            Self::NoRoute | Self::NoMetric | Self::NoProject | Self::NoConnection | Self::NoKey => {
+                "not_found"
+            }
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedContentEncoding => "unsupported_content_encoding",
             Self::MissingKey => "missing_key",
             Self::MalformedAuthorization => "malformed_authorization",
-            Self::InvalidKey => "invalid_key",
+            Self::InvalidKey | Self::InvalidSession => "invalid_key",
             Self::RevokedKey => "revoked_key",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyBroken | Self::InvalidJson(_) => "invalid_json",
             Self::InvalidParameter(_) => "invalid_parameter",
+            Self::VersionMismatch => "version_mismatch",
+            Self::VersionRequired => "version_required",
+            Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::QueryTimeout => "query_timeout",
         }
@@ -113,17 +143,24 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BodyBroken | Self::InvalidJson(_) | Self::InvalidParameter(_) => StatusCode::BAD_REQUEST,
-            Self::MissingKey | Self::MalformedAuthorization | Self::InvalidKey | Self::RevokedKey => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::MissingKey
+            | Self::MalformedAuthorization
+            | Self::InvalidKey
+            | Self::RevokedKey
+            | Self::InvalidSession => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
-            Self::NoRoute | Self::NoMetric => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoMetric | Self::NoProject | Self::NoConnection | Self::NoKey => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::UnsupportedContentEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Self::VersionMismatch => StatusCode::PRECONDITION_FAILED,
+            Self::VersionRequired => StatusCode::PRECONDITION_REQUIRED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -134,6 +171,9 @@ impl Error {
         Cow::Borrowed(match self {
             Self::NoRoute => "There is nothing here: /api/v1/openapi.json lists what there is.",
             Self::NoMetric => "This project has no such metric: it appears with its first point.",
+            Self::NoProject => "There is no such project, or this key belongs to another one.",
+            Self::NoConnection => "This project has no such connection: GET /api/v1/connections lists them.",
+            Self::NoKey => "This project has no such key: GET /api/v1/keys lists them.",
             Self::MethodNotAllowed => {
                 "The method is not allowed here: the header Allow names those that are."
             }
@@ -143,6 +183,7 @@ impl Error {
             Self::MalformedAuthorization => "The header Authorization must read `Bearer <key>`.",
             Self::InvalidKey => "This API key is not known: copy it again from where it was made.",
             Self::RevokedKey => "This API key was revoked: make or rotate a key and use the new one.",
+            Self::InvalidSession => "The session has ended: sign in again.",
             Self::InsufficientScope(Needs::Read) => {
                 "This key may not read: use a key with the scope `read` or `manage`."
             }
@@ -155,6 +196,19 @@ impl Error {
             Self::BodyBroken => "The body did not arrive whole: send it again.",
             Self::InvalidJson(reason) => return format!("The body is not valid JSON: {reason}.").into(),
             Self::InvalidParameter(faults) => return parameter_message(faults),
+            Self::VersionMismatch => {
+                "It was changed meanwhile, and has another version than If-Match says: get it again."
+            }
+            Self::VersionRequired => {
+                "Say which version the change was made for: send the answer's ETag as If-Match, or `*`."
+            }
+            Self::Conflict(Conflict::Busy) => {
+                "Another change of it is under way, and nothing was changed: try again in a few seconds."
+            }
+            Self::Conflict(Conflict::TooManyKeys) => {
+                "Too many replaced keys are in their grace: rotate without grace, which ends them, or wait."
+            }
+            Self::Unavailable(Unavailable::Directory) => "It cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Plans) => "The plan cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Store | Unavailable::Query) => {
@@ -179,7 +233,11 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Unavailable(
-                Unavailable::Keys | Unavailable::Plans | Unavailable::Store | Unavailable::Query,
+                Unavailable::Keys
+                | Unavailable::Plans
+                | Unavailable::Directory
+                | Unavailable::Store
+                | Unavailable::Query,
             ) => Some(1),
             Self::Unavailable(Unavailable::Command) => Some(2),
             _ => None,
@@ -189,9 +247,11 @@ impl Error {
     /// The header that only this error has.
     pub fn header(&self) -> Option<(hyper::header::HeaderName, &'static str)> {
         match self {
-            Self::MissingKey | Self::MalformedAuthorization | Self::InvalidKey | Self::RevokedKey => {
-                Some((hyper::header::WWW_AUTHENTICATE, "Bearer"))
-            }
+            Self::MissingKey
+            | Self::MalformedAuthorization
+            | Self::InvalidKey
+            | Self::RevokedKey
+            | Self::InvalidSession => Some((hyper::header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         }
     }

@@ -15,6 +15,12 @@ pub enum Code {
     NotAnObject,
     /// Not a string.
     NotAString,
+    /// Not true or false.
+    NotABoolean,
+    /// Not a list.
+    NotAList,
+    /// A list without items.
+    Empty,
     /// Not what a name may look like.
     BadName,
     /// There is no such plan.
@@ -56,6 +62,11 @@ impl Faults {
     /// Notes that `field` is wrong.
     pub fn add(&mut self, field: &'static str, code: Code, message: impl Into<Cow<'static, str>>) {
         self.0.push(Fault { field, code, message: message.into() });
+    }
+
+    /// The error that tells them.
+    pub fn into_error(self) -> crate::error::Error {
+        crate::error::Error::InvalidParameter(self.0)
     }
 
     /// Whether nothing is wrong so far.

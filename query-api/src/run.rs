@@ -14,10 +14,12 @@ use crate::auth::OperatorToken;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
+use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::watermark::Watermarks;
 use accounts::commands::Commands;
+use accounts::directory::Directory;
 use accounts::keys::{KeyCache, KeyCacheSettings};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
@@ -86,9 +88,11 @@ fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Res
     let topics = Topics::new(namespace);
     Ok(App {
         keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), stop.clone())?,
+        directory: Directory::new(namespace, redis.clone()),
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
         generations: Arc::new(Generations::new(namespace, redis)),
+        sessions: Sessions::new(&settings.operator_token),
         store: Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone()),
         watermarks: Watermarks::start(
             kafka_brokers,

@@ -4,6 +4,7 @@ use super::counter::{Counter, Reply};
 use super::store::Keys;
 use super::{Charge, Notice, Observer, Outage, Verdict};
 use crate::projection::{self, Projection};
+use crate::reach::Reach;
 use redis::RedisError;
 use redis::aio::ConnectionManager;
 use std::collections::HashMap;
@@ -14,8 +15,6 @@ use tokio::sync::oneshot;
 
 /// How long Redis may take to answer; then the policy for outages decides.
 const ANSWER: Duration = Duration::from_millis(500);
-/// How long Redis is left alone after it did not answer.
-const PAUSE_MS: u64 = 500;
 /// How many projects are remembered before those whose hour has passed are looked for.
 const SWEEP: usize = 1024;
 
@@ -224,37 +223,4 @@ impl Clock {
     fn set(&self, now_ms: u64) {
         self.origin_ms.store(now_ms.saturating_sub(self.elapsed_ms()), Ordering::Relaxed);
     }
-}
-
-/// Whether Redis answers. After it did not, it is left alone for [`PAUSE_MS`]; then one request at a time tries.
-#[derive(Default)]
-struct Reach {
-    /// When to try again, milliseconds on [`Clock::elapsed_ms`]; 0 while it answers.
-    again_at_ms: AtomicU64,
-}
-
-impl Reach {
-    fn may_ask(&self, now_ms: u64) -> bool {
-        let again_at_ms = self.again_at_ms.load(Ordering::Relaxed);
-        again_at_ms == 0
-            || (now_ms >= again_at_ms
-                && self
-                    .again_at_ms
-                    .compare_exchange(again_at_ms, pause(now_ms), Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok())
-    }
-
-    /// It answered; tells whether it had not.
-    fn answered(&self) -> bool {
-        self.again_at_ms.load(Ordering::Relaxed) != 0 && self.again_at_ms.swap(0, Ordering::Relaxed) != 0
-    }
-
-    /// It did not answer; tells whether it had.
-    fn failed(&self, now_ms: u64) -> bool {
-        self.again_at_ms.swap(pause(now_ms), Ordering::Relaxed) == 0
-    }
-}
-
-fn pause(now_ms: u64) -> u64 {
-    now_ms + PAUSE_MS
 }

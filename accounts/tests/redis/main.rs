@@ -1,7 +1,9 @@
 //! Accounts on a real Redis: the one that `REDIS_URL` names. Each test has a namespace of its own in it.
 
+mod keys;
 mod plans;
 mod quota;
+mod world;
 
 use std::time::Duration;
 

@@ -226,9 +226,13 @@ async fn the_first_check_that_fails_answers() {
 #[tokio::test]
 async fn what_kafka_does_not_acknowledge_is_unavailable() {
     let server = server().await;
-    for failure in
-        [NotPublished::NotConnected, NotPublished::QueueFull, NotPublished::TimedOut, NotPublished::Failed]
-    {
+    for failure in [
+        NotPublished::NotConnected,
+        NotPublished::QueueFull,
+        NotPublished::Refused,
+        NotPublished::TimedOut,
+        NotPublished::Failed,
+    ] {
         *server.kafka.failure.lock().expect("no test panics while holding it") = Some(failure);
         expect(&server, &post("", GOOD), "503 unavailable").await;
     }

@@ -6,6 +6,7 @@ mod body_rows;
 mod connection;
 mod encodings;
 mod head;
+mod idempotency;
 mod openapi;
 mod quota;
 mod support;

@@ -96,6 +96,7 @@ async fn what_was_surely_not_stored_gives_its_count_back_and_only_that() {
     for (failure, gives_back) in [
         (NotPublished::NotConnected, true),
         (NotPublished::QueueFull, true),
+        (NotPublished::Refused, true),
         (NotPublished::TimedOut, false),
         (NotPublished::Failed, false),
     ] {

@@ -1,10 +1,12 @@
 //! A gateway on a port of its own, and a client that sends exactly the bytes it is told to.
 
+use accounts::claims::{Away, Change, Claim, Exchanged, Seen};
 use accounts::keys::{AuthError, Key};
 use accounts::quota::{Charge, Source, Standing, Verdict};
 use accounts::{Scope, Scopes};
 use gateway::Gateway;
 use gateway::handle::Keys;
+use gateway::idempotency::{Claims, Idempotency};
 use gateway::metrics::Metrics;
 use gateway::publish::{NotPublished, Publish, Record};
 use gateway::quota::Quota;
@@ -14,6 +16,7 @@ use proto::Message;
 use proto::v1::MetricBatch;
 use serde_json::Value;
 use service::http::HalfClosed;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -58,10 +61,13 @@ pub type Published = (Option<String>, MetricBatch);
 pub struct FakeKafka {
     pub records: Arc<Mutex<Vec<Published>>>,
     pub failure: Arc<Mutex<Option<NotPublished>>>,
+    /// While somebody writes, nothing arrives.
+    pub hold: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Publish for FakeKafka {
     async fn publish(&self, record: Record<'_>) -> Result<(), NotPublished> {
+        let _arrives = self.hold.read().await;
         if let Some(failure) = *self.failure.lock().expect("no test panics while holding it") {
             return Err(failure);
         }
@@ -70,6 +76,49 @@ impl Publish for FakeKafka {
         let key = record.idempotency_key.map(str::to_owned);
         self.records.lock().expect("no test panics while holding it").push((key, batch));
         Ok(())
+    }
+}
+
+/// By project and key, a claim and whether its lease is over.
+type ByKey = HashMap<(String, String), (Claim, bool)>;
+
+/// Claims in memory.
+#[derive(Clone, Default)]
+pub struct FakeClaims {
+    pub all: Arc<Mutex<ByKey>>,
+    pub away: Arc<Mutex<bool>>,
+}
+
+impl FakeClaims {
+    /// The only claim, if there is one.
+    pub fn only(&self) -> Option<Claim> {
+        let all = self.all.lock().expect("no test panics while holding it");
+        assert!(all.len() <= 1, "{all:?}");
+        all.values().map(|(claim, _)| *claim).next()
+    }
+}
+
+impl Claims for FakeClaims {
+    async fn exchange(&self, project_id: &str, key: &str, change: Change) -> Result<Exchanged, Away> {
+        if *self.away.lock().expect("no test panics while holding it") {
+            return Err(Away);
+        }
+        let name = (project_id.to_owned(), key.to_owned());
+        let mut all = self.all.lock().expect("no test panics while holding it");
+        let version = all.get(&name).map(|(claim, _)| claim.version);
+        let done = match change {
+            Change::Put { expected, claim } if expected == version => {
+                all.insert(name.clone(), (claim, false));
+                true
+            }
+            Change::Drop(expected) if Some(expected) == version => all.remove(&name).is_some(),
+            _ => false,
+        };
+        let seen = match all.get(&name) {
+            Some(&(claim, over)) => Seen { claim: Some(claim), lease_left_ms: if over { 0 } else { 60_000 } },
+            None => Seen::default(),
+        };
+        Ok(Exchanged { done, seen })
     }
 }
 
@@ -112,25 +161,40 @@ pub struct Server {
     pub address: SocketAddr,
     pub kafka: FakeKafka,
     pub quota: FakeQuota,
+    pub claims: FakeClaims,
+    pub metrics: Metrics,
     _stop: DropGuard,
 }
 
 /// A gateway that waits long enough for any body.
 pub async fn server() -> Server {
-    server_with(BodyTimes { idle: Duration::from_secs(60), total: Duration::from_secs(60) }).await
+    server_with(LONG).await
 }
 
+const LONG: BodyTimes = BodyTimes { idle: Duration::from_secs(60), total: Duration::from_secs(60) };
+
 pub async fn server_with(body_times: BodyTimes) -> Server {
+    start(body_times, Duration::from_secs(60)).await
+}
+
+/// A gateway at which a repeat waits so long for the first.
+pub async fn server_with_patience(patience: Duration) -> Server {
+    start(LONG, patience).await
+}
+
+async fn start(body_times: BodyTimes, patience: Duration) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
-    let (kafka, quota) = (FakeKafka::default(), FakeQuota::default());
+    let (kafka, quota, claims) = (FakeKafka::default(), FakeQuota::default(), FakeClaims::default());
+    let metrics = Metrics::default();
     let stop = CancellationToken::new();
     let gateway = Arc::new(Gateway {
         keys: FakeKeys,
         quota: quota.clone(),
+        idempotency: Idempotency::new(claims.clone(), patience, metrics.idempotency.clone()),
         publisher: kafka.clone(),
         body_times,
-        metrics: Metrics::default(),
+        metrics: metrics.clone(),
     });
     let service = move |_| {
         let gateway = gateway.clone();
@@ -146,7 +210,19 @@ pub async fn server_with(body_times: BodyTimes) -> Server {
         stop.clone(),
         Duration::from_secs(1),
     ));
-    Server { address, kafka, quota, _stop: stop.drop_guard() }
+    Server { address, kafka, quota, claims, metrics, _stop: stop.drop_guard() }
+}
+
+impl Server {
+    /// A line of its metrics: the value of `name`, with its labels.
+    pub fn metric(&self, name: &str) -> u64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.metrics.register(&mut registry);
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).expect("it is written to memory");
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or(0)
+    }
 }
 
 #[derive(Debug)]
@@ -269,6 +345,17 @@ pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 pub fn limited(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let request = String::from_utf8(post(headers, body)).expect("it is text");
     request.replacen("Bearer good", "Bearer limited", 1).into_bytes()
+}
+
+/// Asks `condition` until it holds.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, holds).await.unwrap_or_else(|_| panic!("it never came about that {what}"));
 }
 
 /// The answer to `request`, sent over a connection of its own, with the shape that every answer has.

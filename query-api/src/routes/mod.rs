@@ -2,10 +2,13 @@
 
 pub mod connections;
 pub mod csv;
+pub mod keys;
 pub mod metrics;
 pub mod openapi;
+pub mod plans;
 pub mod points;
 pub mod projects;
+pub mod session;
 pub mod timeseries;
 
 use crate::app::App;
@@ -19,13 +22,34 @@ use utoipa_axum::routes;
 /// Every route of the API, with its description.
 pub fn all() -> OpenApiRouter<Arc<App>> {
     let api = OpenApiRouter::new()
-        .routes(routes!(projects::create))
-        .routes(routes!(connections::create))
+        .routes(routes!(projects::create, projects::list))
+        .routes(routes!(projects::get, projects::change, projects::remove))
+        .routes(routes!(plans::list))
+        .routes(routes!(plans::put))
+        .routes(routes!(connections::create, connections::list))
+        .routes(routes!(connections::get, connections::rename, connections::remove))
+        .routes(routes!(connections::rotate))
+        .routes(routes!(connections::revoke))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::remove))
+        .routes(routes!(session::begin, session::get, session::end))
         .routes(routes!(metrics::list))
         .routes(routes!(metrics::get))
         .routes(routes!(points::list))
         .routes(routes!(timeseries::get));
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
+}
+
+/// The id that the path ends in, or has in its middle. What cannot be one is an empty one, which nothing has.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(path.map(|Path(id)| id).unwrap_or_default()))
+    }
 }
 
 /// The metric that the path names. What cannot be a name is one that does not exist.

@@ -4,13 +4,14 @@ use crate::app::App;
 use crate::routes::timeseries::WantedInterval;
 use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
+use crate::session;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use std::sync::Arc;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 
 /// Where it is served.
@@ -26,13 +27,22 @@ pub fn document() -> OpenApi {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         SecurityScheme::Http(scheme)
     };
+    let cookie =
+        ApiKey::Cookie(ApiKeyValue::with_description(session::NAME, "What a session was begun with"));
     let components = ComponentsBuilder::new()
         // Types of parameters alone are not collected from the routes.
         .schema_from::<WantedInterval>()
         .schema_from::<Aggregation>()
         .schema_from::<Fill>()
-        .security_scheme("key", bearer("A key of a project; what a call asks of it is named beside the call"))
+        .security_scheme(
+            "key",
+            bearer(
+                "A key of a project; what a call asks of it is named beside the call. In a browser the cookie of \
+                 `POST /api/v1/session` may stand for it.",
+            ),
+        )
         .security_scheme("operator", bearer("The operator's token"))
+        .security_scheme("session", SecurityScheme::ApiKey(cookie))
         .build();
     OpenApiBuilder::new().info(info.build()).components(Some(components)).build()
 }

@@ -4,12 +4,19 @@
 
 mod auth;
 mod catalogue;
+mod commands;
+mod connections;
 mod engine;
 mod errors;
+mod isolation;
+mod keys;
 mod management;
 mod openapi;
 mod outage;
+mod plans;
 mod points;
+mod projects;
 mod series;
+mod session;
 mod support;
 mod watermark;

@@ -65,6 +65,44 @@ async fn every_answer_is_as_the_document_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_the_management_is_as_the_document_says() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let operator = stack.client(OPERATOR);
+    let document = manager.ok("/api/v1/openapi.json").await;
+    let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "x"})).await;
+    let connection = text(&connection, "connectionId");
+    let fill = |path: &str| path.replace("{projectId}", &project).replace("{connectionId}", &connection);
+    for path in [
+        "/api/v1/projects",
+        "/api/v1/projects/{projectId}",
+        "/api/v1/plans",
+        "/api/v1/connections",
+        "/api/v1/connections/{connectionId}",
+        "/api/v1/keys",
+        "/api/v1/session",
+    ] {
+        check(&document, ("get", path, "200"), &manager.ok(&fill(path)).await);
+        let nobody = Caller { url: stack.url.clone(), key: None };
+        check(&document, ("get", path, "4XX"), &nobody.get(&fill(path)).await.1);
+    }
+    for path in ["/api/v1/projects/{projectId}", "/api/v1/connections/{connectionId}"] {
+        let (_, changed) = manager.patch(&fill(path), &json!({"name": "y"})).await;
+        check(&document, ("patch", path, "200"), &changed);
+    }
+    let rotate = "/api/v1/connections/{connectionId}/rotate";
+    let (_, rotated) = manager.post(&fill(rotate), &json!({})).await;
+    check(&document, ("post", rotate, "200"), &rotated);
+    let (_, key) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
+    check(&document, ("post", "/api/v1/keys", "201"), &key);
+    let (_, session) = manager.post("/api/v1/session", &json!({"key": manager.key.as_deref()})).await;
+    check(&document, ("post", "/api/v1/session", "200"), &session);
+    let endless = json!({"requestsPerHour": null, "alerts": true});
+    let (_, plan) = operator.put("/api/v1/plans/endless", &endless).await;
+    check(&document, ("put", "/api/v1/plans/{name}", "200"), &plan);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_schemas_refuse_what_is_no_answer() {
     let nobody = Caller { url: shared().url.clone(), key: None };
     let document = nobody.ok("/api/v1/openapi.json").await;

@@ -234,6 +234,30 @@ impl Caller {
         read(self.request(Method::POST, path).json(body)).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        read(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        read(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> (u16, Value) {
+        read(self.request(Method::DELETE, path)).await
+    }
+
+    /// Whether the key is good, as far as the service knows.
+    pub async fn is_good(&self) -> bool {
+        let (status, answer) = self.get("/api/v1/plans").await;
+        assert!(status == 200 || answer["error"] == "revoked_key", "{answer}");
+        status == 200
+    }
+
+    /// Waits until the key is refused as one that was ours.
+    pub async fn ends(&self) {
+        until("the key is refused", || async { !self.is_good().await }).await;
+    }
+
     /// The answer to what must succeed.
     pub async fn ok(&self, path: &str) -> Value {
         let (status, answer) = self.get(path).await;
@@ -254,7 +278,11 @@ pub async fn read(request: RequestBuilder) -> (u16, Value) {
         |name: &str| response.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
     let request_id = header("x-request-id").expect("every answer has an id");
     let (retry_after, challenge) = (header("retry-after"), header("www-authenticate"));
-    let body: Value = response.json().await.expect("every answer is JSON");
+    if status == 204 {
+        assert!(response.bytes().await.expect("an answer").is_empty());
+        return (status, Value::Null);
+    }
+    let body: Value = response.json().await.expect("every other answer is JSON");
     if status >= 400 {
         assert_eq!(text(&body, "requestId"), request_id);
         assert!(!text(&body, "message").is_empty() && !text(&body, "error").is_empty());

@@ -1,0 +1,157 @@
+//! Session cookies: a browser's stand-in for a key.
+//!
+//! A cookie is `<key id>.<end>.<seal>`: the end in Unix milliseconds, the seal an HMAC-SHA-256 over the rest in
+//! base64url. It is given to one who has shown the key, and holds for as long as the key is good, a week at most. Nothing
+//! is stored. The seal's key is derived from the operator's token: another token ends every session.
+//!
+//! `SameSite=Strict` keeps other sites from using it. A browser also says where a request comes from
+//! (`Sec-Fetch-Site`): a change that another site asks for is treated as if no cookie had come with it.
+
+use crate::settings::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::header::COOKIE;
+use hyper::{HeaderMap, Method};
+use sha2::Sha256;
+use std::time::Duration;
+
+/// The cookie's name.
+pub const NAME: &str = "tidemark_session";
+/// How long a session lasts at most.
+pub const AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Sets the seal's key apart from whatever else may be derived from the token.
+const LABEL: &[u8] = b"tidemark session cookie v1";
+
+/// Seals and opens cookies.
+#[derive(Clone)]
+pub struct Sessions(Hmac<Sha256>);
+
+impl Sessions {
+    /// Sessions of the installation with this operator's token.
+    pub fn new(operator_token: &Secret) -> Self {
+        let derived = mac(operator_token.reveal().as_bytes()).chain_update(LABEL).finalize().into_bytes();
+        Self(mac(&derived))
+    }
+
+    /// The cookie's value for the key `key_id` until `end_ms`.
+    pub fn seal(&self, key_id: &str, end_ms: i64) -> String {
+        let text = format!("{key_id}.{end_ms}");
+        let seal = self.0.clone().chain_update(&text).finalize().into_bytes();
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// The id of the key that `value` stands for, if we sealed it and it has not ended.
+    pub fn open<'a>(&self, value: &'a str, now_ms: i64) -> Option<&'a str> {
+        let (text, seal) = value.rsplit_once('.')?;
+        let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
+        self.0.clone().chain_update(text).verify_slice(&seal).ok()?;
+        let (key_id, end) = text.split_once('.')?;
+        (now_ms < end.parse::<i64>().ok()?).then_some(key_id)
+    }
+}
+
+fn mac(key: &[u8]) -> Hmac<Sha256> {
+    match Hmac::new_from_slice(key) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("an HMAC takes keys of any length"),
+    }
+}
+
+/// The session cookie's value among the cookies of a request.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut cookies =
+        lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find(|(name, _)| *name == NAME).map(|(_, value)| value)
+}
+
+/// Whether a browser says that another site asks for a change.
+pub fn is_foreign_change(method: &Method, headers: &HeaderMap) -> bool {
+    let from = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    !method.is_safe() && matches!(from, Some(b"cross-site" | b"same-site"))
+}
+
+/// The `Set-Cookie` that begins a session with `value`, or ends it where that is empty.
+pub fn set_cookie(value: &str, headers: &HeaderMap) -> String {
+    let age = if value.is_empty() { 0 } else { AGE.as_secs() };
+    let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
+    let secure = if https { "; Secure" } else { "" };
+    format!("{NAME}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age}{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    fn sessions(token: &str) -> Sessions {
+        Sessions::new(&Secret::new(token))
+    }
+
+    #[test]
+    fn a_cookie_opens_until_its_end_and_under_the_same_token_only() {
+        let sessions = sessions("0123456789abcdef");
+        let value = sessions.seal("abc", 1000);
+        assert_eq!(sessions.open(&value, 999), Some("abc"));
+        assert_eq!(sessions.open(&value, 1000), None);
+        assert_eq!(super::tests::sessions("0123456789abcdeF").open(&value, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cookie_that_was_tampered_with_does_not_open(place in any::<proptest::sample::Index>(), with in "[0-9a-zA-Z._-]") {
+            let sessions = sessions("0123456789abcdef");
+            let value = sessions.seal("abc", 1000);
+            let at = place.index(value.len());
+            let other = format!("{}{with}{}", &value[..at], &value[at + 1..]);
+            // The last character of base64 has bits that stand for nothing, which the decoder wants to be zero.
+            let expected = (other == value).then_some("abc");
+            prop_assert_eq!(sessions.open(&other, 0), expected);
+        }
+
+        #[test]
+        fn nonsense_does_not_open(value in ".*") {
+            prop_assert_eq!(sessions("0123456789abcdef").open(&value, 0), None);
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(cookie(&headers), None);
+        headers.append(COOKIE, HeaderValue::from_static("a=b; tidemark_session2=x"));
+        assert_eq!(cookie(&headers), None);
+        headers.append(COOKIE, HeaderValue::from_static("c=d;tidemark_session=a.1.b; e=f"));
+        assert_eq!(cookie(&headers), Some("a.1.b"));
+    }
+
+    #[test]
+    fn only_changes_that_other_sites_ask_for_are_foreign() {
+        let from = |site: &'static str| {
+            HeaderMap::from_iter([(
+                hyper::header::HeaderName::from_static("sec-fetch-site"),
+                HeaderValue::from_static(site),
+            )])
+        };
+        for site in ["cross-site", "same-site"] {
+            assert!(is_foreign_change(&Method::POST, &from(site)));
+            assert!(!is_foreign_change(&Method::GET, &from(site)));
+        }
+        for site in ["same-origin", "none"] {
+            assert!(!is_foreign_change(&Method::DELETE, &from(site)));
+        }
+        assert!(!is_foreign_change(&Method::POST, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
+        let mut headers = HeaderMap::new();
+        let plain = "tidemark_session=v; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800";
+        assert_eq!(set_cookie("v", &headers), plain);
+        headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        assert_eq!(set_cookie("v", &headers), format!("{plain}; Secure"));
+        assert!(set_cookie("", &headers).contains("Max-Age=0"));
+    }
+}

@@ -1,0 +1,187 @@
+//! Connections and their keys.
+
+use crate::support::{Caller, details, read, refused, send, shared, text};
+use reqwest::Method;
+use reqwest::header::{ETAG, IF_MATCH};
+use serde_json::{Value, json};
+
+const CONNECTIONS: &str = "/api/v1/connections";
+
+async fn connect(manager: &Caller, name: &str) -> Value {
+    let (status, made) = manager.post(CONNECTIONS, &json!({"name": name})).await;
+    assert_eq!(status, 201, "{made}");
+    made
+}
+
+fn path(connection: &Value) -> String {
+    format!("{CONNECTIONS}/{}", text(connection, "connectionId"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_shown_without_its_key() {
+    let (_, manager) = shared().project().await;
+    let made = connect(&manager, "Cron").await;
+    let response = send(manager.request(Method::GET, &path(&made))).await;
+    assert_eq!(response.headers().get(ETAG).map(|tag| tag.as_bytes()), Some(&b"\"1\""[..]));
+    let shown: Value = response.json().await.expect("JSON");
+    let key = text(&made, "apiKey");
+    let expected = json!({
+        "connectionId": made["connectionId"], "name": "Cron", "state": "active",
+        "keyHint": format!("…{}", &key[key.len() - 4..]), "createdAt": shown["createdAt"],
+        "updatedAt": shown["createdAt"], "version": 1, "lastUsedAt": null,
+    });
+    assert_eq!(shown, expected);
+    assert!(shown["createdAt"].as_i64() <= Some(accounts::now_ms()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_listed_page_by_page_in_the_order_in_which_they_were_made() {
+    let (_, manager) = shared().project().await;
+    assert_eq!(manager.ok(CONNECTIONS).await, json!({"items": [], "nextCursor": null}));
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let made = connect(&manager, name).await;
+        ids.push((made["connectionId"].clone(), path(&made)));
+        // Of two that are made within a millisecond either may come first.
+        let made_at = manager.ok(&path(&made)).await["createdAt"].as_i64();
+        crate::support::until("the next millisecond", || async { Some(accounts::now_ms()) > made_at }).await;
+    }
+    let page = async |query: String| {
+        let page = manager.ok(&format!("{CONNECTIONS}?{query}")).await;
+        let items = page["items"].as_array().expect("items").iter();
+        let names: Vec<String> = items.map(|item| text(item, "name")).collect();
+        (names.concat(), page["nextCursor"].as_str().map(str::to_owned))
+    };
+    let (names, cursor) = page("limit=2".to_owned()).await;
+    let cursor = cursor.expect("there are more");
+    assert_eq!(names, "ab");
+    // What goes and comes meanwhile moves nothing.
+    for gone in [0, 2] {
+        assert_eq!(manager.delete(&ids[gone].1).await.0, 204);
+    }
+    connect(&manager, "f").await;
+    let (names, next) = page(format!("limit=2&cursor={cursor}")).await;
+    assert_eq!(names, "de");
+    assert_eq!(page(format!("limit=2&cursor={}", next.expect("one more"))).await, ("f".to_owned(), None));
+    assert_eq!(page("limit=4".to_owned()).await, ("bdef".to_owned(), None));
+    let wrong = manager.get(&format!("{CONNECTIONS}?limit=1001&cursor=!")).await;
+    assert_eq!(
+        details(&refused(wrong, 400, "invalid_parameter")),
+        ["limit out_of_range", "cursor bad_cursor"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_raises_the_version_and_obeys_if_match() {
+    let (_, manager) = shared().project().await;
+    let made = connect(&manager, "Cron").await;
+    let rename = |name: &str, tag: Option<&str>| {
+        let request = manager.request(Method::PATCH, &path(&made)).json(&json!({"name": name}));
+        read(match tag {
+            Some(tag) => request.header(IF_MATCH, tag),
+            None => request,
+        })
+    };
+    let (status, renamed) = rename(" Jobs ", Some("\"1\"")).await;
+    assert_eq!((status, &renamed["name"], &renamed["version"]), (200, &json!("Jobs"), &json!(2)));
+    refused(rename("x", Some("\"1\"")).await, 412, "version_mismatch");
+    refused(rename("x", Some("nonsense")).await, 412, "version_mismatch");
+    assert_eq!(rename("y", Some("*")).await.1["version"], 3);
+    let (status, renamed) = rename("z", None).await;
+    assert_eq!(
+        (status, &renamed["version"], &renamed["keyHint"]),
+        (200, &json!(4), &manager.ok(&path(&made)).await["keyHint"])
+    );
+    for wrong in [json!({}), json!({"name": null}), json!({"title": "x"})] {
+        refused(manager.patch(&path(&made), &wrong).await, 400, "invalid_parameter");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_key_ends_at_once_and_the_new_one_works_at_once() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let made = connect(&manager, "Cron").await;
+    let old = stack.client(&text(&made, "apiKey"));
+    assert!(old.is_good().await);
+    // No body at all.
+    let before = accounts::now_ms();
+    let (status, rotated) = read(manager.request(Method::POST, &format!("{}/rotate", path(&made)))).await;
+    assert_eq!(status, 200, "{rotated}");
+    assert_eq!(rotated["connectionId"], made["connectionId"]);
+    let ends = rotated["previousKeyEndsAt"].as_i64().expect("a time");
+    assert!((before..=accounts::now_ms()).contains(&ends));
+    assert!(stack.client(&text(&rotated, "apiKey")).is_good().await);
+    old.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_key_works_through_its_grace_and_no_longer() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let made = connect(&manager, "Cron").await;
+    let rotate = async |grace: u32| {
+        let body = json!({"graceSeconds": grace});
+        let (status, rotated) = manager.post(&format!("{}/rotate", path(&made)), &body).await;
+        assert_eq!(status, 200, "{rotated}");
+        (stack.client(&text(&rotated, "apiKey")), rotated["previousKeyEndsAt"].as_i64().expect("a time"))
+    };
+    let first = stack.client(&text(&made, "apiKey"));
+    let before = accounts::now_ms();
+    let (second, ends) = rotate(86_400).await;
+    assert!(ends >= before + 86_400_000);
+    assert!(first.is_good().await && second.is_good().await);
+    // A shorter grace is for all older keys.
+    let (third, _) = rotate(1).await;
+    first.ends().await;
+    second.ends().await;
+    assert!(third.is_good().await);
+    for wrong in [json!({"graceSeconds": 86_401}), json!({"graceSeconds": "1"}), json!({"graceSeconds": -1})]
+    {
+        refused(manager.post(&format!("{}/rotate", path(&made)), &wrong).await, 400, "invalid_parameter");
+    }
+    let broken = manager.request(Method::POST, &format!("{}/rotate", path(&made))).body("{");
+    refused(read(broken).await, 400, "invalid_json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_ends_all_keys_and_a_rotation_begins_anew() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let made = connect(&manager, "Cron").await;
+    let first = stack.client(&text(&made, "apiKey"));
+    let (_, rotated) = manager.post(&format!("{}/rotate", path(&made)), &json!({"graceSeconds": 3600})).await;
+    let second = stack.client(&text(&rotated, "apiKey"));
+    assert!(first.is_good().await && second.is_good().await);
+    for _ in 0..2 {
+        let revoke = manager.request(Method::POST, &format!("{}/revoke", path(&made)));
+        assert_eq!(read(revoke).await, (204, Value::Null));
+        assert_eq!(manager.ok(&path(&made)).await["state"], "revoked");
+    }
+    first.ends().await;
+    second.ends().await;
+    let (status, rotated) = manager.post(&format!("{}/rotate", path(&made)), &json!({})).await;
+    assert_eq!(status, 200, "{rotated}");
+    assert!(stack.client(&text(&rotated, "apiKey")).is_good().await);
+    assert_eq!(manager.ok(&path(&made)).await["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_connection_is_gone_with_its_keys() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let made = connect(&manager, "Cron").await;
+    let first = stack.client(&text(&made, "apiKey"));
+    let (_, rotated) = manager.post(&format!("{}/rotate", path(&made)), &json!({"graceSeconds": 3600})).await;
+    assert_eq!(manager.delete(&path(&made)).await.0, 204);
+    first.ends().await;
+    stack.client(&text(&rotated, "apiKey")).ends().await;
+    assert_eq!(manager.ok(CONNECTIONS).await["items"], json!([]));
+    refused(manager.get(&path(&made)).await, 404, "not_found");
+    refused(manager.delete(&path(&made)).await, 404, "not_found");
+    refused(manager.patch(&path(&made), &json!({"name": "x"})).await, 404, "not_found");
+    for call in ["rotate", "revoke"] {
+        let answer = manager.post(&format!("{}/{call}", path(&made)), &json!({})).await;
+        refused(answer, 404, "not_found");
+    }
+}

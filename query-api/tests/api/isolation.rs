@@ -1,0 +1,103 @@
+//! What belongs to another project does not exist, and what a key may never do is said before that.
+
+use crate::support::{OPERATOR, read, refused, shared, text};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Every call on one thing: method, path with `{}` for the id, a body that is good, and whether it needs `manage`.
+fn calls() -> Vec<(Method, &'static str, Option<Value>, bool)> {
+    let name = Some(json!({"name": "mine"}));
+    vec![
+        (Method::GET, "/api/v1/projects/{project}", None, false),
+        (Method::PATCH, "/api/v1/projects/{project}", name.clone(), true),
+        (Method::GET, "/api/v1/connections/{connection}", None, false),
+        (Method::PATCH, "/api/v1/connections/{connection}", name, true),
+        (Method::DELETE, "/api/v1/connections/{connection}", None, true),
+        (Method::POST, "/api/v1/connections/{connection}/rotate", Some(json!({})), true),
+        (Method::POST, "/api/v1/connections/{connection}/revoke", None, true),
+        (Method::DELETE, "/api/v1/keys/{key}", None, true),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_another_projects_or_nobodys_is_404_and_stays_as_it_is() {
+    let stack = shared();
+    let (project, owner) = stack.project().await;
+    let (_, stranger) = stack.project().await;
+    let (_, connection) = owner.post("/api/v1/connections", &json!({"name": "Cron"})).await;
+    let (_, key) = owner.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
+    let (connection_id, key_id) = (text(&connection, "connectionId"), text(&key, "keyId"));
+    let look = async || {
+        let mut seen = Vec::new();
+        for path in [format!("/api/v1/projects/{project}"), format!("/api/v1/connections/{connection_id}")] {
+            let mut entity = owner.ok(&path).await;
+            entity["quota"] = Value::Null;
+            seen.push(entity);
+        }
+        seen
+    };
+    let before = look().await;
+    for (method, path, body, _) in calls() {
+        let theirs = path
+            .replace("{project}", &project)
+            .replace("{connection}", &connection_id)
+            .replace("{key}", &key_id);
+        // Ids of another kind, and such as can be no ids, are nobody's.
+        let crossed = path
+            .replace("{project}", &key_id)
+            .replace("{connection}", &project)
+            .replace("{key}", &connection_id);
+        let odd = path.replace("{project}", "%00").replace("{connection}", "%7B%7D").replace("{key}", "%ff");
+        for path in [theirs, crossed, odd] {
+            let request = stranger.request(method.clone(), &path);
+            let request = match &body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            let answer = refused(read(request).await, 404, "not_found");
+            assert!(!answer.to_string().contains(&project), "{method} {path}");
+        }
+    }
+    assert_eq!(look().await, before);
+    for key in [text(&connection, "apiKey"), text(&key, "key")] {
+        assert!(stack.client(&key).is_good().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_key_may_never_do_is_403_whatever_it_asks_for() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let key = async |scope: &str| {
+        let (_, made) = manager.post("/api/v1/keys", &json!({"name": scope, "scopes": [scope]})).await;
+        stack.client(&text(&made, "key"))
+    };
+    let (ingest, reader) = (key("ingest").await, key("read").await);
+    let lists = [
+        ("/api/v1/projects", false),
+        ("/api/v1/connections", false),
+        ("/api/v1/keys", true),
+        ("/api/v1/session", false),
+    ];
+    for (path, manages) in lists {
+        refused(ingest.get(path).await, 403, "insufficient_scope");
+        let (status, answer) = reader.get(path).await;
+        assert_eq!(status, if manages { 403 } else { 200 }, "{path}: {answer}");
+    }
+    for (method, path, _, manages) in calls() {
+        // The body is wrong too, and is not looked at.
+        let call = |caller: &crate::support::Caller| read(caller.request(method.clone(), path).body("{"));
+        refused(call(&ingest).await, 403, "insufficient_scope");
+        if manages {
+            refused(call(&reader).await, 403, "insufficient_scope");
+        }
+        if !path.contains("projects") {
+            refused(call(&stack.client(OPERATOR)).await, 403, "insufficient_scope");
+        }
+    }
+    for path in ["/api/v1/keys", "/api/v1/connections"] {
+        refused(reader.post(path, &json!({})).await, 403, "insufficient_scope");
+        refused(stack.client(OPERATOR).get(path).await, 403, "insufficient_scope");
+    }
+    refused(manager.delete("/api/v1/projects/nobody").await, 403, "insufficient_scope");
+}

@@ -1,0 +1,64 @@
+//! Plans are data.
+
+use crate::support::{OPERATOR, details, own, refused, shared, text};
+use serde_json::{Value, json};
+
+const PLANS: &str = "/api/v1/plans";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sets_plans_and_every_key_sees_them() {
+    let stack = own().await;
+    let (operator, (_, manager)) = (stack.client(OPERATOR), stack.project().await);
+    let names = |page: &Value| -> Vec<String> {
+        page["items"].as_array().expect("items").iter().map(|item| text(item, "name")).collect()
+    };
+    assert_eq!(names(&manager.ok(PLANS).await), ["free", "pro", "scale", "unlimited"]);
+    assert_eq!(
+        operator.ok(PLANS).await["items"][0],
+        json!({"name": "free", "requestsPerHour": 100, "alerts": false})
+    );
+
+    let gold = json!({"requestsPerHour": 50_000, "alerts": true});
+    let (status, put) = operator.put(&format!("{PLANS}/gold"), &gold).await;
+    assert_eq!((status, put), (200, json!({"name": "gold", "requestsPerHour": 50_000, "alerts": true})));
+    let endless = json!({"requestsPerHour": null, "alerts": false});
+    assert_eq!(operator.put(&format!("{PLANS}/pro"), &endless).await.0, 200);
+    let page = manager.ok(&format!("{PLANS}?limit=3")).await;
+    assert_eq!(names(&page), ["free", "gold", "pro"]);
+    assert_eq!(page["items"][2], json!({"name": "pro", "requestsPerHour": null, "alerts": false}));
+    let rest = manager.ok(&format!("{PLANS}?cursor={}", text(&page, "nextCursor"))).await;
+    assert_eq!(
+        (names(&rest), &rest["nextCursor"]),
+        (vec!["scale".to_owned(), "unlimited".to_owned()], &Value::Null)
+    );
+
+    // A plan that was made can be chosen, and a project on a plan has what it allows now.
+    let (status, _) = operator.post("/api/v1/projects", &json!({"name": "x", "plan": "gold"})).await;
+    assert_eq!(status, 201);
+    assert_eq!(manager.ok("/api/v1/projects").await["items"][0]["quota"]["limit"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_whether_it_has_a_limit() {
+    let operator = shared().client(OPERATOR);
+    for (name, body, expected) in [
+        ("gold", json!({}), vec!["requestsPerHour required", "alerts required"]),
+        (
+            "gold",
+            json!({"requestsPerHour": 0, "alerts": 1}),
+            vec!["requestsPerHour out_of_range", "alerts not_a_boolean"],
+        ),
+        (
+            "gold",
+            json!({"requestsPerHour": 1_000_000_001, "alerts": true}),
+            vec!["requestsPerHour out_of_range"],
+        ),
+        ("gold", json!({"requestsPerHour": 1.5, "alerts": true}), vec!["requestsPerHour not_an_integer"]),
+        ("Gold", json!({"requestsPerHour": null, "alerts": true}), vec!["name bad_name"]),
+    ] {
+        let answer = refused(operator.put(&format!("{PLANS}/{name}"), &body).await, 400, "invalid_parameter");
+        assert_eq!(details(&answer), expected, "{name} {body}");
+    }
+    let (_, manager) = shared().project().await;
+    refused(manager.put(&format!("{PLANS}/gold"), &json!({})).await, 403, "insufficient_scope");
+}

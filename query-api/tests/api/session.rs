@@ -1,0 +1,122 @@
+//! A browser's session stands for a key.
+
+use crate::support::{Caller, OPERATOR, read, refused, send, shared, text};
+use accounts::token::Token;
+use reqwest::header::{COOKIE, SET_COOKIE};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+const SESSION: &str = "/api/v1/session";
+
+fn nobody() -> Caller {
+    Caller { url: shared().url.clone(), key: None }
+}
+
+/// Signs in; the answer and the cookie's line.
+async fn sign_in(key: &str) -> (Value, String) {
+    let response = send(nobody().request(Method::POST, SESSION).json(&json!({"key": key}))).await;
+    assert_eq!(response.status(), 200);
+    let cookie = response.headers().get(SET_COOKIE).expect("a cookie").to_str().expect("text").to_owned();
+    (response.json().await.expect("JSON"), cookie)
+}
+
+/// A request with the cookie.
+fn with(cookie: &str, method: Method, path: &str) -> RequestBuilder {
+    let pair = cookie.split(';').next().expect("a value");
+    nobody().request(method, path).header(COOKIE, pair)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_stands_for_its_key_everywhere_and_ends_with_it() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "me", "scopes": ["manage"]})).await;
+    let (session, cookie) = sign_in(&text(&made, "key")).await;
+    let expected = json!({"projectId": project, "name": "Test", "plan": "pro", "scopes": ["read", "manage"]});
+    assert_eq!(session, expected);
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=604800"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Secure") && !cookie.contains(&text(&made, "key")));
+    assert_eq!(read(with(&cookie, Method::GET, SESSION)).await, (200, expected.clone()));
+    assert_eq!(manager.ok(SESSION).await, expected);
+    assert_eq!(read(with(&cookie, Method::GET, "/api/v1/metrics")).await.0, 200);
+    let post = with(&cookie, Method::POST, "/api/v1/connections").json(&json!({"name": "Cron"}));
+    assert_eq!(read(post).await.0, 201);
+    // The header goes before the cookie.
+    let both = with(&cookie, Method::GET, SESSION).bearer_auth("nonsense");
+    refused(read(both).await, 401, "invalid_key");
+
+    assert_eq!(manager.delete(&format!("/api/v1/keys/{}", text(&made, "keyId"))).await.0, 204);
+    crate::support::until("the session is over", || async {
+        read(with(&cookie, Method::GET, SESSION)).await.0 != 200
+    })
+    .await;
+    refused(read(with(&cookie, Method::GET, SESSION)).await, 401, "revoked_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_does_not_sign_in() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "Cron"})).await;
+    let sign_in = |key: Value| async move { nobody().post(SESSION, &json!({"key": key})).await };
+    refused(sign_in(connection["apiKey"].clone()).await, 403, "insufficient_scope");
+    refused(sign_in(json!(OPERATOR)).await, 403, "insufficient_scope");
+    refused(sign_in(json!(Token::generate().reveal())).await, 401, "invalid_key");
+    refused(sign_in(json!("")).await, 401, "invalid_key");
+    refused(sign_in(Value::Null).await, 400, "invalid_parameter");
+    refused(sign_in(json!(5)).await, 400, "invalid_parameter");
+    refused(nobody().get(SESSION).await, 401, "missing_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_of_somebody_else_is_no_session() {
+    let (_, manager) = shared().project().await;
+    let (_, cookie) = sign_in(manager.key.as_deref().expect("a key")).await;
+    let sealed = cookie.split(';').next().expect("a value");
+    let (key_id, rest) = sealed.split_once('.').expect("an id");
+    let longer = rest.replacen('1', "2", 1);
+    for forged in [
+        format!("{key_id}.{longer}"),
+        format!("{key_id}x.{rest}"),
+        "tidemark_session=".to_owned(),
+        "tidemark_session=a.b.c".to_owned(),
+    ] {
+        if forged != sealed {
+            let answer = refused(read(with(&forged, Method::GET, SESSION)).await, 401, "invalid_key");
+            assert!(text(&answer, "message").contains("sign in again"), "{forged}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_sites_change_nothing_with_a_session() {
+    let (_, manager) = shared().project().await;
+    let (_, cookie) = sign_in(manager.key.as_deref().expect("a key")).await;
+    let post = |site: &str| {
+        let post = with(&cookie, Method::POST, "/api/v1/connections").header("Sec-Fetch-Site", site);
+        read(post.json(&json!({"name": "Cron"})))
+    };
+    for site in ["cross-site", "same-site"] {
+        refused(post(site).await, 401, "missing_key");
+        let sign_in = nobody().request(Method::POST, SESSION).header("Sec-Fetch-Site", site);
+        let sign_in = sign_in.json(&json!({"key": manager.key.as_deref()}));
+        refused(read(sign_in).await, 401, "missing_key");
+    }
+    assert_eq!(post("same-origin").await.0, 201);
+    assert_eq!(manager.ok("/api/v1/connections").await["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_clears_the_cookie_and_https_makes_it_secure() {
+    let (_, manager) = shared().project().await;
+    let response = send(nobody().request(Method::DELETE, SESSION)).await;
+    assert_eq!(response.status(), 204);
+    let line = response.headers().get(SET_COOKIE).expect("a cookie").to_str().expect("text").to_owned();
+    assert!(line.starts_with("tidemark_session=;") && line.contains("Max-Age=0"), "{line}");
+    let sign_in = nobody().request(Method::POST, SESSION).header("X-Forwarded-Proto", "https");
+    let response = send(sign_in.json(&json!({"key": manager.key.as_deref()}))).await;
+    let line = response.headers().get(SET_COOKIE).expect("a cookie").to_str().expect("text").to_owned();
+    assert!(line.ends_with("; Secure"), "{line}");
+}
