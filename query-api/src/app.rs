@@ -19,6 +19,7 @@ use accounts::keys::KeyCache;
 use accounts::projection::ReadError;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use proto::v1::alert_record;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,31 @@ impl App {
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)
+    }
+
+    /// An error unless the project's plan has alerts.
+    pub async fn alerts_allowed(&self, project_id: &str) -> Result<(), Error> {
+        let project =
+            self.directory.project(project_id).await.map_err(unreadable)?.ok_or(Error::NoProject)?;
+        let plan = self.directory.plan(&project.plan).await.map_err(unreadable)?;
+        if plan.is_some_and(|plan| plan.alerts) { Ok(()) } else { Err(Error::PlanRequired) }
+    }
+
+    /// Records what somebody says of alerts, and waits until this replica has read it.
+    pub async fn note(&self, kind: alert_record::Kind) -> Result<(), Error> {
+        let written = async {
+            let offset = self.notes.write(kind).await?;
+            self.alerts.reached(offset).await;
+            Ok::<(), rdkafka::error::KafkaError>(())
+        };
+        match tokio::time::timeout(COMMAND_TIMEOUT, written).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the topic of alerts cannot be written");
+                Err(Error::Unavailable(Unavailable::Command))
+            }
+            Err(_) => Err(Error::Unavailable(Unavailable::Command)),
+        }
     }
 
     /// Carries a change out to its end, also if the client leaves meanwhile: half of one would be of use to nobody.

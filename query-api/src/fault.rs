@@ -19,6 +19,20 @@ pub enum Code {
     NotABoolean,
     /// Not a list.
     NotAList,
+    /// A list or a widget's series are too many, or too few.
+    TooMany,
+    /// Not a finite number.
+    NotANumber,
+    /// Not what a metric's id may look like.
+    BadMetricId,
+    /// Not a URL that may be called.
+    BadUrl,
+    /// Must not be given here.
+    Unexpected,
+    /// The same as another one's.
+    Duplicate,
+    /// The project has no such channel.
+    UnknownChannel,
     /// A list without items.
     Empty,
     /// Not what a name may look like.

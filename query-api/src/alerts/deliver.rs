@@ -17,7 +17,7 @@ use crate::outgoing::client::Client;
 use crate::outgoing::pace::Pace;
 use crate::outgoing::target::Target;
 use crate::outgoing::verdict::Verdict;
-use crate::words::Word as _;
+use crate::words::{Word as _, text};
 use proto::v1::{AlertDelivery, AlertRecord, Channel, DeliveryStatus, alert_record};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,7 +117,7 @@ impl Deliverer {
                 DeliveryStatus::Retrying => "retrying",
                 DeliveryStatus::Failed | DeliveryStatus::Unspecified => "failed",
             };
-            let kind = tried.kind.map_or("unknown", kind_word);
+            let kind = tried.kind.map_or("unknown", text);
             self.metrics.tries.get_or_create(&Try { kind, status }).inc();
             let delivery = AlertDelivery {
                 event_id: task.message.id.clone(),
@@ -208,8 +208,4 @@ impl Deliverer {
             None => format!("{base}/alerts/{}", message.alert_id),
         }
     }
-}
-
-fn kind_word(kind: Kind) -> &'static str {
-    Kind::ALL.iter().find(|(_, known)| *known == kind).map_or("unknown", |(word, _)| word)
 }

@@ -8,6 +8,7 @@ use super::machine::State;
 use super::records;
 use super::records::StateWord;
 use crate::settings::ClickHouse;
+use crate::words::text;
 use clickhouse::{Client, Row};
 use proto::Message as _;
 use proto::topics::Topics;
@@ -202,7 +203,7 @@ fn row(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<EventRow> {
 
 /// The row of a record; none for what is no part of a rule's history.
 fn of_record(record: AlertRecord) -> Option<EventRow> {
-    let word = |state: State| StateWord::from(state).text().to_owned();
+    let word = |state: State| text(StateWord::from(state)).to_owned();
     Some(match record.kind? {
         Kind::Transition(transition) => {
             let change = records::change(&transition);

@@ -2,7 +2,7 @@
 
 use super::machine::{Change, Notice, State};
 use crate::notify::message::{Event, Message};
-use crate::words::{Word as _, words};
+use crate::words::words;
 use proto::v1::{AlertNotice, AlertState, AlertSubject, AlertTest, AlertTransition};
 
 words! {
@@ -14,13 +14,6 @@ words! {
         Firing = "firing",
         /// The window has no points, and the rule says so.
         NoData = "no_data",
-    }
-}
-
-impl StateWord {
-    /// The word itself.
-    pub fn text(self) -> &'static str {
-        Self::ALL.iter().find(|(_, word)| *word == self).map_or("", |(text, _)| text)
     }
 }
 
