@@ -2,10 +2,13 @@
 //!
 //! One service is shared; each test has a project of its own. Who needs Kafka's offsets for itself starts another one.
 
+mod alerts;
 mod auth;
 mod catalogue;
+mod channels;
 mod commands;
 mod connections;
+mod dashboards;
 mod engine;
 mod errors;
 mod isolation;
@@ -16,6 +19,7 @@ mod outage;
 mod plans;
 mod points;
 mod projects;
+mod receiver;
 mod series;
 mod session;
 mod support;

@@ -102,6 +102,8 @@ impl Stack {
             format!("--clickhouse-url={clickhouse_url}"),
             format!("--namespace={namespace}"),
             "--max-publish-time=1s".to_owned(),
+            "--alert-interval=10s".to_owned(),
+            "--allow-outgoing=127.0.0.0/8".to_owned(),
         ];
         let (url, ops_url) = serve(&settings).await;
 
