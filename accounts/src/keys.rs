@@ -163,6 +163,13 @@ impl KeyCache {
         }
     }
 
+    /// The key that `token` names by its public part, from memory alone: whose key was given with a wrong secret, or was
+    /// revoked. It proves nothing about who gave it.
+    pub fn named(&self, token: &str) -> Option<Arc<Key>> {
+        let (key_id, _) = token::parse(token)?;
+        self.read().entries.get(key_id).map(|entry| entry.key.clone())
+    }
+
     /// The verdict from memory, if there is an entry that may be used.
     fn known(&self, key_id: &str, claim: Claim<'_>) -> Option<Result<Arc<Key>, AuthError>> {
         let state = self.read();

@@ -21,6 +21,7 @@ pub mod projection;
 pub mod projector;
 pub mod quota;
 mod reach;
+pub mod rebuild;
 pub mod token;
 
 pub use proto::v1::Scope;

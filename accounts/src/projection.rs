@@ -16,6 +16,7 @@ use std::time::Duration;
 
 static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("projection.lua")));
 static ADVANCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("position.lua")));
+static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold.lua")));
 
 /// Why the projection could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,17 @@ pub struct Position {
     pub next: i64,
     /// Whether everything that the log held when filling began is there.
     pub filled: bool,
+}
+
+/// What is done about holding the projection back while it is filled anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing is believed from here on.
+    Begin,
+    /// Still at it.
+    Renew,
+    /// It may be called filled again.
+    Release,
 }
 
 /// A connection to Redis that comes back by itself. Fails only if the address cannot be read.
@@ -145,7 +157,38 @@ impl Projection {
             .await
     }
 
-    /// Moves the position from `expected` to `next`. False if Redis knows less than `expected`: it lost its memory.
+    /// Holds the projection back, for at most `time` without another word of `holder`; tells whether it was done.
+    pub(crate) async fn hold(
+        &self,
+        connection: &mut impl ConnectionLike,
+        what: Hold,
+        holder: &str,
+        time: Duration,
+        log: &str,
+    ) -> Result<bool, RedisError> {
+        let word = match what {
+            Hold::Begin => "begin",
+            Hold::Renew => "renew",
+            Hold::Release => "release",
+        };
+        let done: i32 = HOLD
+            .key(self.position_key())
+            .arg(word)
+            .arg(holder)
+            .arg(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+            .arg(log)
+            .invoke_async(connection)
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// A pattern of all keys of the installation.
+    pub(crate) fn every_key(&self) -> String {
+        format!("{}:*", self.prefix)
+    }
+
+    /// Moves the position from `expected` to `next`. False if Redis knows less than `expected`: it lost its memory, or
+    /// is being filled anew.
     pub async fn advance(
         &self,
         connection: &mut impl ConnectionLike,

@@ -24,7 +24,7 @@ enum Interruption {
     Log(#[from] LogError),
     #[error("Redis: {0}")]
     Redis(#[from] RedisError),
-    #[error("Redis lost what it had been told; filling it again")]
+    #[error("Redis lost what it had been told, or a command fills it anew; filling it again")]
     MemoryLost,
 }
 

@@ -5,6 +5,7 @@ mod backlog;
 mod baseline;
 mod freshness;
 mod gateway;
+mod reads;
 mod statistics;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,15 @@ enum What {
         #[arg(long, default_value_t = 5_000_000)]
         metrics: u64,
     },
+    /// A project's reads beside another one's that asks for as much as it can.
+    Reads {
+        /// Seconds that each case is measured for.
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+        /// Points of the other project's metric.
+        #[arg(long, default_value_t = 4_000_000)]
+        points: u64,
+    },
     /// The bare server that `gateway` compares with; started by it.
     #[command(hide = true)]
     Baseline {
@@ -55,6 +65,7 @@ async fn main() -> ExitCode {
         What::Gateway { seconds, connections } => gateway::run(seconds, connections).await,
         What::Freshness { points } => freshness::run(points).await,
         What::Backlog { metrics } => backlog::run(metrics).await,
+        What::Reads { seconds, points } => reads::run(seconds, points).await,
         What::Baseline { listen } => baseline::serve(listen).await,
     };
     match done {

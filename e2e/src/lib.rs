@@ -7,11 +7,13 @@
 pub mod client;
 pub mod installation;
 pub mod log;
+pub mod own;
 pub mod process;
 pub mod wait;
 
 pub use client::{Client, Project};
 pub use installation::Installation;
+pub use own::OwnStore;
 pub use process::Process;
 
 /// What the harness and its tests fail with.

@@ -24,11 +24,13 @@ fn header(response: &Response, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-/// Waits until the worker has stored so many different values.
+/// Waits until the worker has stored so many values, each once.
 async fn stored(installation: &Installation, values: usize) -> Result<()> {
     let clickhouse = installation.clickhouse()?;
     wait::until("every acknowledged value is stored", async || {
-        let stored: u64 = clickhouse.query("SELECT uniqExact(value) FROM points").fetch_one().await?;
+        let (stored, all): (u64, u64) =
+            clickhouse.query("SELECT uniqExact(value), count() FROM points").fetch_one().await?;
+        assert_eq!(all, stored, "a copy was stored");
         Ok((stored == values as u64).then_some(()))
     })
     .await
@@ -115,7 +117,7 @@ async fn answered_at_last(client: &Client, project: &Project, value: usize) -> R
     let mut attempt = value;
     while begun.elapsed() < Duration::from_secs(120) {
         attempt += 1;
-        let gateway = usize::from(attempt % 3 == 0);
+        let gateway = usize::from(attempt.is_multiple_of(3));
         let sent =
             client.send_once(gateway, &project.api_key, &value.to_string(), body(project, value)).await;
         match sent {

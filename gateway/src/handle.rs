@@ -2,11 +2,12 @@
 //! that fails answers. Stored answers and claims are for requests with an idempotency key; others do not meet them.
 //!
 //! Every request has exactly one outcome, which is counted: accepted, replayed, one of the errors, or abandoned by its
-//! client.
+//! client. Those that are answered are counted by project as well ([`crate::outcomes`]).
 
 use crate::error::{Reject, Unavailable};
 use crate::idempotency::{self, Claimed, Claims, Idempotency, Turn};
 use crate::metrics::Metrics;
+use crate::outcomes::Outcomes;
 use crate::parse;
 use crate::publish::{NotPublished, Publish, Record};
 use crate::quota::{self, Held, Quota};
@@ -23,7 +24,9 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFT
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use proto::encode::BatchRef;
+use service::client::{Client, Clients};
 use service::request_id::RequestId;
+use service::slowdown::Slowdown;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::sync::Arc;
@@ -38,11 +41,17 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub trait Keys: Send + Sync + 'static {
     /// The key that `token` is.
     fn authenticate(&self, token: &str) -> impl Future<Output = Result<Arc<Key>, AuthError>> + Send;
+    /// The key that `token` names, whether or not it is good, if it was looked up lately.
+    fn named(&self, token: &str) -> Option<Arc<Key>>;
 }
 
 impl Keys for KeyCache {
     fn authenticate(&self, token: &str) -> impl Future<Output = Result<Arc<Key>, AuthError>> + Send {
         self.authenticate(token)
+    }
+
+    fn named(&self, token: &str) -> Option<Arc<Key>> {
+        self.named(token)
     }
 }
 
@@ -58,6 +67,12 @@ pub struct Gateway<K, Q, C, P> {
     pub publisher: P,
     /// How long a body may take.
     pub body_times: BodyTimes,
+    /// Who the clients are.
+    pub clients: Clients,
+    /// What holds up those who try keys.
+    pub slowdown: Slowdown,
+    /// How requests ended, by project.
+    pub outcomes: Outcomes,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -70,14 +85,28 @@ struct Accepted {
 }
 
 impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
-    /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers one request that came over the connection of `peer`.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Client) -> Response<Full<Bytes>> {
         let request_id = RequestId::next();
         let outcome = self.metrics.begin();
         let (parts, incoming) = request.into_parts();
         let mut body = RequestBody::new(&parts.headers, incoming);
-        let mut standing = None;
-        let result = self.ingest(&parts, &mut body, &mut standing).await;
+        let (mut owner, mut standing) = (None, None);
+        let result = self.ingest(&parts, &mut body, &mut owner, &mut standing).await;
+        let client = self.clients.of(peer, &parts.headers);
+        let (word, metrics) = match &result {
+            Ok(accepted) if accepted.replayed => ("replayed", 0),
+            Ok(accepted) => ("accepted", accepted.metrics),
+            Err(reject) => (reject.code(), 0),
+        };
+        if owner.is_none() {
+            owner = self.owner(&parts, &result).await;
+        }
+        // Before a wrong key's answer waits: who tries keys need not stay for the answers.
+        self.outcomes.count(owner, word, metrics, client.hash);
+        if matches!(result, Err(Reject::InvalidKey)) {
+            self.slowdown.wrong_key(client.address).await;
+        }
         let close = body.dismiss();
         match &result {
             Ok(accepted) if accepted.replayed => outcome.replayed(),
@@ -90,15 +119,29 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         answer(&result, request_id, standing, close)
     }
 
-    /// `standing` is set as soon as it is known, for the answer, whatever that will be.
+    /// Whose key was given with a request that was refused before its key was found good: people see also what came with
+    /// a wrong secret, with a revoked key, or with the wrong headers. Anything but the first two needs a good key, so
+    /// that nobody else is counted as its user.
+    async fn owner(&self, parts: &Parts, result: &Result<Accepted, Reject>) -> Option<Arc<Key>> {
+        let token = head::bearer(&parts.headers).ok()?;
+        match result {
+            Err(Reject::InvalidKey | Reject::RevokedKey) => self.keys.named(token),
+            Err(Reject::Unavailable(_)) => None,
+            _ => self.keys.authenticate(token).await.ok(),
+        }
+    }
+
+    /// `owner` and `standing` are set as soon as they are known, whatever the answer will be.
     async fn ingest(
         &self,
         parts: &Parts,
         body: &mut RequestBody,
+        owner: &mut Option<Arc<Key>>,
         standing: &mut Option<Standing>,
     ) -> Result<Accepted, Reject> {
         let head = head::check(parts)?;
         let key = self.key(parts).await?;
+        *owner = Some(key.clone());
         if let Some(first) = self.stored(&head, &key).await? {
             return self.replay(first, &head, body).await;
         }

@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod kafka;
 pub mod metrics;
 pub mod openapi;
+pub mod outcomes;
 pub mod parse;
 pub mod publish;
 pub mod quota;

@@ -1,4 +1,5 @@
-//! Wires the gateway up, runs it, and stops it in order: not ready, requests in flight answered, records flushed.
+//! Wires the gateway up, runs it, and stops it in order: not ready, requests in flight answered, outcomes reported,
+//! records flushed.
 
 use accounts::claims::Claims;
 use accounts::keys::{KeyCache, KeyCacheSettings};
@@ -8,16 +9,21 @@ use gateway::Gateway;
 use gateway::idempotency::{self, Idempotency};
 use gateway::kafka::{self, Preparation, Unfit};
 use gateway::metrics::Metrics;
+use gateway::outcomes::Outcomes;
+use gateway::outcomes::report::OutcomeTopic;
 use gateway::publish::{self, KafkaPublisher};
 use gateway::settings::{Arguments, Settings};
 use hyper::service::service_fn;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
+use service::client::Clients;
 use service::health::{Condition, Health, Watch};
+use service::slowdown::Slowdown;
 use service::{http, logs, ops, settings, stop};
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +67,10 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let operators = http::bind(settings.ops_listen, "--ops-listen").await?;
 
     let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
+    let (outcomes, slowdown) = (Outcomes::default(), Slowdown::default());
     metrics.register(&mut registry);
+    outcomes.register(&mut registry);
+    slowdown.register(registry.sub_registry_with_prefix("tidemark_gateway"));
     // Before anybody can ask: what has no conditions is ready.
     let (kafka_reached, redis_reached) = (health.condition("kafka"), health.condition("redis"));
     let deliveries = health.watch("deliveries", STUCK);
@@ -85,6 +94,14 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         settings.delivery_timeout,
         metrics.clone(),
     )?);
+    let destination = OutcomeTopic { publisher: publisher.clone(), topic: topics.outcomes.clone() };
+    let last_answer = CancellationToken::new();
+    let reporting = tokio::spawn(outcomes.clone().keep_reporting(destination, last_answer.clone()));
+    if settings.address_hash_key.is_none() {
+        tracing::warn!(
+            "no --address-hash-key is set: the usage report counts a client's address anew for each gateway and start"
+        );
+    }
     let preparation = Preparation {
         brokers: common.kafka_brokers.clone(),
         topics,
@@ -98,13 +115,16 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         idempotency,
         publisher: publisher.clone(),
         body_times: settings.body_times,
+        clients: Clients::new(settings.trusted_proxies, settings.address_hash_key.as_deref()),
+        slowdown,
+        outcomes,
         metrics,
     });
-    let service = move |_| {
-        let gateway = gateway.clone();
+    let service = move |peer: SocketAddr| {
+        let (gateway, peer) = (gateway.clone(), gateway.clients.peer(peer.ip()));
         service_fn(move |request| {
             let gateway = gateway.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
         })
     };
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the gateway runs");
@@ -113,6 +133,8 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         () = serving => Ok(()),
         error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error),
     };
+    last_answer.cancel();
+    let _ = reporting.await;
     let _ = spawn_blocking(move || publisher.flush(settings.delivery_timeout)).await;
     ops_stop.cancel();
     let _ = ops.await;

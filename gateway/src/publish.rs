@@ -153,9 +153,22 @@ impl KafkaPublisher {
         self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Publishes `payload` to another topic, its key `key`; returns once it is acknowledged by all in-sync replicas, or it
+    /// is known or assumed that it will not be.
+    pub async fn publish_to(&self, topic: &str, key: &str, payload: &[u8]) -> Result<(), NotPublished> {
+        // The topics are made before it is opened.
+        self.spread.get().ok_or(NotPublished::NotConnected)?;
+        let delivery = self.send(FutureRecord::to(topic).key(key).payload(payload))?;
+        self.delivered(delivery).await
+    }
+
     async fn deliver(&self, record: Record<'_>) -> Result<(), NotPublished> {
         let spread = *self.spread.get().ok_or(NotPublished::NotConnected)?;
         let delivery = self.enqueue(record, spread)?;
+        self.delivered(delivery).await
+    }
+
+    async fn delivered(&self, delivery: DeliveryFuture) -> Result<(), NotPublished> {
         match tokio::time::timeout(self.deadline, delivery).await {
             Ok(report) => {
                 self.reports.fetch_add(1, Ordering::Relaxed);
@@ -175,6 +188,10 @@ impl KafkaPublisher {
         if let Some(key) = &key {
             message = message.key(key.as_str()).partition(partition_of(key, spread));
         }
+        self.send(message)
+    }
+
+    fn send(&self, message: FutureRecord<'_, str, [u8]>) -> Result<DeliveryFuture, NotPublished> {
         let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
         let sent = producer.send_result(message).map_err(|(error, _)| error);
         drop(producer);

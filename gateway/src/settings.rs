@@ -2,6 +2,7 @@
 
 use crate::request::body::BodyTimes;
 use accounts::quota::Outage;
+use service::client::TrustedProxies;
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,6 +42,21 @@ pub struct Arguments {
     /// acknowledged data.
     #[arg(long, env = "ALLOW_SINGLE_REPLICA")]
     pub allow_single_replica: bool,
+    /// Proxies whose X-Forwarded-For is believed: addresses or networks with commas between them, such as
+    /// `10.0.0.0/8,fd00::/8`. Of everybody else the address is the connection's. Name none that clients can reach
+    /// directly: they could pass for anybody.
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
+    pub trusted_proxies: String,
+    /// The secret under which addresses of clients are hashed for the usage report: at least 16 characters, the same for
+    /// all gateways and for good. Without one each process takes its own at random, and counts an address anew.
+    #[arg(long, env = "ADDRESS_HASH_KEY", hide_env_values = true, value_name = "SECRET")]
+    pub address_hash_key: Option<String>,
     /// Print the OpenAPI description of the HTTP interface and exit.
     #[arg(long)]
     pub openapi: bool,
@@ -66,6 +82,10 @@ pub struct Settings {
     pub quota_outage: Outage,
     /// Whether one replica is enough on a cluster.
     pub allow_single_replica: bool,
+    /// Whose word about their clients is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The secret for hashes of addresses.
+    pub address_hash_key: Option<String>,
     /// What all services share.
     pub common: Common,
 }
@@ -104,6 +124,8 @@ impl Arguments {
                 Outage::Closed,
             ),
             allow_single_replica: self.allow_single_replica,
+            trusted_proxies: faults.trusted_proxies(&self.trusted_proxies),
+            address_hash_key: faults.address_hash_key(self.address_hash_key.as_deref()),
             common: self.common,
         };
         faults.into_result(settings)
@@ -133,6 +155,8 @@ mod tests {
             ("--body-total-timeout", "2h"),
             ("--key-outage-grace", "-1s"),
             ("--quota-outage", "ajar"),
+            ("--trusted-proxies", "10.0.0.0/8,proxy"),
+            ("--address-hash-key", "short"),
         ];
         let arguments = wrong.iter().map(|(setting, value)| format!("{setting}={value}"));
         let arguments = Arguments::parse_from(["gateway".to_owned()].into_iter().chain(arguments));

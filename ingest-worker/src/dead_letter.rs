@@ -1,7 +1,7 @@
 //! Records that cannot be stored: kept as they were, with the reason and their place.
 
 use crate::record::Poison;
-use proto::topics::dead;
+use proto::topics::{Place, dead};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -26,21 +26,28 @@ impl DeadLetters {
         Ok(Self { producer, topic: topic.to_owned(), source_topic: source_topic.to_owned() })
     }
 
-    /// Keeps a record; returns once all in-sync replicas have it.
+    /// Keeps the record at `offset`, under the place where it stood first (`origin`, if it was retried); returns once
+    /// all in-sync replicas have it.
     pub async fn keep(
         &self,
         partition: i32,
         offset: i64,
+        origin: Option<i64>,
         payload: &[u8],
         poison: &Poison,
     ) -> Result<(), KafkaError> {
-        let source = format!("{}/{partition}/{offset}", self.source_topic);
+        let place = |offset| Place { topic: self.source_topic.clone(), partition, offset }.to_string();
+        let (source, place) = (place(origin.unwrap_or(offset)), place(offset));
         let message = poison.to_string();
-        let headers = [(dead::REASON, poison.reason()), (dead::MESSAGE, &message), (dead::SOURCE, &source)]
-            .into_iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value) })
-            });
+        let headers = [
+            (dead::REASON, poison.reason()),
+            (dead::MESSAGE, &message),
+            (dead::SOURCE, &source),
+            (dead::PLACE, &place),
+        ];
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
         let record = FutureRecord::to(&self.topic).key(&source).payload(payload).headers(headers);
         self.producer.send(record, Duration::ZERO).await.map(drop).map_err(|(error, _)| error)
     }

@@ -7,9 +7,10 @@
 //! fetching. The protocol stores whatever gaps the log has, so a fault would be silent loss: a gap is believed only when
 //! a second fetch from its beginning shows it again.
 
+use proto::topics::{Place, dead};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Record {
     pub offset: i64,
     /// Its value; empty if it had none.
     pub payload: Vec<u8>,
+    /// The offset that it stood at first, in the same partition, if it is a retried dead letter.
+    pub origin: Option<i64>,
     /// When it came.
     pub arrived: Instant,
     /// Its share of the partition's room; whoever is done with the record drops it.
@@ -226,8 +229,17 @@ fn take(sessions: &mut HashMap<i32, Session>, message: &BorrowedMessage<'_>) -> 
     let record = Record {
         offset,
         payload: message.payload().unwrap_or_default().to_vec(),
+        origin: origin(message),
         arrived: Instant::now(),
         room: None,
     };
     Delivered::Record(session.partition, record, session.room.clone(), session.records.clone())
+}
+
+/// Where a retried dead letter says that it comes from. One that names another partition says nothing of this one.
+fn origin(message: &BorrowedMessage<'_>) -> Option<i64> {
+    let headers = message.headers()?;
+    let origin = headers.iter().find(|header| header.key == dead::ORIGIN)?.value?;
+    let place = Place::parse(std::str::from_utf8(origin).ok()?)?;
+    (place.topic == message.topic() && place.partition == message.partition()).then_some(place.offset)
 }

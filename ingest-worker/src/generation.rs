@@ -4,11 +4,11 @@
 //! when it was made. A table that is missing, or another one under the same name, is never silently made anew: its
 //! chains would begin at the log's start and hide what was lost.
 
-use accounts::control_log::{self, ControlWriter, LogError};
+use accounts::control_log::{self, ControlWriter, Event, LogError};
 use clickhouse::Client;
 use clickhouse::error::Error as StoreError;
 use proto::Message as _;
-use proto::control::{EntityKey, EntityKind, GENERATIONS_ID};
+use proto::control::{EntityKind, GENERATIONS_ID};
 use proto::topics::Topics;
 use proto::v1::{Entity, Generation, Generations, entity::Kind};
 use rdkafka::error::KafkaError;
@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 use crate::log::Log;
 use crate::migrations;
+use crate::settings::Settings;
 
 /// Too few tokens would be remembered to outlast a stalled writer.
 const LEAST_WINDOW: u64 = 10_000;
@@ -37,53 +38,60 @@ pub enum GenerationError {
     Refused(String),
 }
 
-/// Finds the generations, or makes the first.
-pub struct Generator<'a> {
+/// Finds the generations, makes and checks them.
+#[derive(Clone)]
+pub struct Generator {
     /// Kafka.
-    pub brokers: &'a str,
+    pub brokers: String,
     /// The installation's topics.
-    pub topics: &'a Topics,
+    pub topics: Topics,
     /// The installation's namespace.
-    pub namespace: &'a str,
+    pub namespace: String,
     /// Writes the control log.
-    pub writer: &'a ControlWriter,
+    pub writer: ControlWriter,
     /// ClickHouse, no database chosen.
-    pub client: &'a Client,
+    pub client: Client,
 }
 
-impl Generator<'_> {
-    /// The generation that is written and read; on a new installation it is made.
-    pub async fn current(&self) -> Result<Generation, GenerationError> {
-        let generation = match self.recorded().await? {
-            Some(generation) => generation,
-            None => {
-                self.make_first().await?;
-                // Whoever wrote first made it; all others follow.
-                self.recorded().await?.ok_or_else(|| {
-                    GenerationError::Refused("the new generation is not in the control log".to_owned())
-                })?
-            }
-        };
-        self.check(&generation).await?;
-        Ok(generation)
+impl Generator {
+    /// The generations of this installation.
+    pub fn new(settings: &Settings, topics: &Topics, writer: &ControlWriter) -> Self {
+        Self {
+            brokers: settings.common.kafka_brokers.clone(),
+            topics: topics.clone(),
+            namespace: settings.common.namespace.clone(),
+            writer: writer.clone(),
+            client: settings.clickhouse.clone(),
+        }
     }
 
-    async fn recorded(&self) -> Result<Option<Generation>, GenerationError> {
-        let key = EntityKey { kind: EntityKind::Generations, id: GENERATIONS_ID.to_owned() };
-        let (events, _) = control_log::snapshot(self.brokers, self.topics).await?;
-        let Some(event) = events.into_iter().find(|event| event.key.as_ref() == Some(&key)) else {
-            return Ok(None);
-        };
-        let value = event.value.unwrap_or_default();
-        let entity =
-            Entity::decode(value.as_slice()).map_err(|error| LogError::Undecodable(event.offset, error))?;
-        let Some(Kind::Generations(all)) = entity.kind else { return Ok(None) };
-        Ok(all.generations.into_iter().find(|generation| generation.number == all.read))
+    /// The generations as the control log has them now; none in a new installation. And the offset after what was read.
+    pub async fn recorded(&self) -> Result<(Option<Generations>, i64), GenerationError> {
+        let (events, end) = control_log::snapshot(&self.brokers, &self.topics).await?;
+        let all = events.iter().map(in_event).find_map(Result::transpose).transpose()?;
+        Ok((all, end))
     }
 
-    async fn make_first(&self) -> Result<(), GenerationError> {
-        let database = database(self.namespace, 1);
-        migrations::apply(self.client, &database).await?;
+    /// Makes the first generation if there is none.
+    pub async fn make_first(&self) -> Result<(), GenerationError> {
+        if self.recorded().await?.0.is_some() {
+            return Ok(());
+        }
+        let bounds = Log::new(&self.brokers, &self.topics.metrics).bounds().await?;
+        let begins = bounds.into_iter().map(|(id, start, _)| (id, start)).collect();
+        let first = self.make(1, begins).await?;
+        // Two workers that start together make the same table, so what they write is the same.
+        self.record(Generations { generations: vec![first], read: 1, last_number: 1 }).await
+    }
+
+    /// Makes a database, whose chains begin at `begins`. One that was made and not recorded is taken if it is empty.
+    pub async fn make(
+        &self,
+        number: u32,
+        mut begins: HashMap<i32, i64>,
+    ) -> Result<Generation, GenerationError> {
+        let database = database(&self.namespace, &format!("g{number}"));
+        migrations::apply(&self.client, &database).await?;
         let samples: u64 = self
             .client
             .clone()
@@ -93,35 +101,35 @@ impl Generator<'_> {
             .await?;
         if samples > 0 {
             return Err(GenerationError::Refused(format!(
-                "the database {database} already holds samples, but the control log knows of no generation: either \
+                "the database {database} already holds samples, but the control log knows nothing of it: either \
                  {} was made anew (restore it), or the database is left from another installation (drop it, or choose \
                  another --namespace)",
                 self.topics.control
             )));
         }
-        let bounds = Log::new(self.brokers, &self.topics.metrics).bounds().await?;
-        let begins: HashMap<i32, i64> =
-            bounds.into_iter().filter(|(_, start, _)| *start > 0).map(|(id, start, _)| (id, start)).collect();
-        let generation =
-            Generation { number: 1, table_uuid: self.table_uuid(&database).await?, database, begins };
-        let all = Generations { generations: vec![generation], read: 1, last_number: 1 };
-        // Two workers that start together make the same table, so what they write is the same.
+        begins.retain(|_, begin| *begin > 0);
+        Ok(Generation { number, table_uuid: self.table_uuid(&database).await?, database, begins })
+    }
+
+    /// Writes which generations there are.
+    pub async fn record(&self, all: Generations) -> Result<(), GenerationError> {
         self.writer.publish(&Entity { kind: Some(Kind::Generations(all)) }).await?;
         Ok(())
     }
 
     /// Checks that the database is the one that was recorded, and that its table is fit for the protocol.
-    async fn check(&self, generation: &Generation) -> Result<(), GenerationError> {
+    pub async fn check(&self, generation: &Generation) -> Result<(), GenerationError> {
         let Generation { database, table_uuid, number, .. } = generation;
         let found = self.table_uuid(database).await?;
         if &found != table_uuid {
             return Err(GenerationError::Refused(format!(
                 "the table {database}.samples of generation {number} is {}: it was {table_uuid} when the generation was \
-                 made. Its data is lost or elsewhere; nothing is written until it is restored, or rebuilt from Kafka",
+                 made. Its data is lost or elsewhere; nothing is written until it is restored, or rebuilt from Kafka \
+                 (ingest-worker rebuild clickhouse)",
                 if found.is_empty() { "missing".to_owned() } else { format!("another one ({found})") }
             )));
         }
-        migrations::apply(self.client, database).await?;
+        migrations::apply(&self.client, database).await?;
         let (engine, partition_key): (String, String) = self
             .client
             .query(
@@ -156,12 +164,22 @@ impl Generator<'_> {
     }
 }
 
-fn database(namespace: &str, number: u32) -> String {
-    if namespace.is_empty() {
-        format!("tidemark_g{number}")
-    } else {
-        format!("tidemark_{namespace}_g{number}")
-    }
+/// The generations, if the event is theirs.
+pub fn in_event(event: &Event) -> Result<Option<Generations>, LogError> {
+    let ours =
+        event.key.as_ref().is_some_and(|key| key.kind == EntityKind::Generations && key.id == GENERATIONS_ID);
+    let Some(value) = event.value.as_ref().filter(|_| ours) else { return Ok(None) };
+    let entity =
+        Entity::decode(value.as_slice()).map_err(|error| LogError::Undecodable(event.offset, error))?;
+    Ok(match entity.kind {
+        Some(Kind::Generations(all)) => Some(all),
+        _ => None,
+    })
+}
+
+/// The name of one of an installation's databases.
+pub fn database(namespace: &str, what: &str) -> String {
+    if namespace.is_empty() { format!("tidemark_{what}") } else { format!("tidemark_{namespace}_{what}") }
 }
 
 /// The number that `name = …` has among a table's settings.

@@ -6,21 +6,25 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at the log by clients of its own, so that no fetching is disturbed.
+/// Looks at the log by clients of its own, so that no fetching is disturbed. Clones share the one that reads bounds.
 #[derive(Clone)]
 pub struct Log {
     brokers: String,
     topic: String,
+    /// Made when it is first needed; reading a record takes a client of its own, for it is assigned.
+    watcher: Arc<OnceLock<BaseConsumer>>,
 }
 
 impl Log {
     /// The log `topic`.
     pub fn new(brokers: &str, topic: &str) -> Self {
-        Self { brokers: brokers.to_owned(), topic: topic.to_owned() }
+        Self { brokers: brokers.to_owned(), topic: topic.to_owned(), watcher: Arc::default() }
     }
 
     /// The bounds of `partition` and, if asked for, the identity of the record at `at`.
@@ -42,7 +46,7 @@ impl Log {
     pub async fn bounds(&self) -> Result<Vec<(i32, i64, i64)>, KafkaError> {
         let log = self.clone();
         blocking(move || {
-            let consumer = log.consumer()?;
+            let consumer = log.watcher()?;
             let metadata = consumer.fetch_metadata(Some(&log.topic), TIMEOUT)?;
             let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|p| p.id());
             partitions
@@ -52,6 +56,35 @@ impl Log {
                 .collect()
         })
         .await
+    }
+
+    /// By partition, the offset of the first record that was written at `time_ms` or later; the log's end if none was.
+    pub async fn offsets_at(&self, time_ms: i64) -> Result<HashMap<i32, i64>, KafkaError> {
+        let bounds = self.bounds().await?;
+        let log = self.clone();
+        blocking(move || {
+            let mut wanted = TopicPartitionList::new();
+            for &(partition, ..) in &bounds {
+                wanted.add_partition_offset(&log.topic, partition, Offset::Offset(time_ms))?;
+            }
+            let found = log.watcher()?.offsets_for_times(wanted, TIMEOUT)?;
+            let found = found.to_topic_map();
+            let offset = |(partition, start, end)| match found.get(&(log.topic.clone(), partition)) {
+                Some(Offset::Offset(offset)) => (partition, (*offset).clamp(start, end)),
+                _ => (partition, end),
+            };
+            Ok(bounds.into_iter().map(offset).collect())
+        })
+        .await
+    }
+
+    fn watcher(&self) -> Result<&BaseConsumer, KafkaError> {
+        if let Some(watcher) = self.watcher.get() {
+            return Ok(watcher);
+        }
+        // Of two that are made at once one is kept.
+        let made = self.consumer()?;
+        Ok(self.watcher.get_or_init(|| made))
     }
 
     fn consumer(&self) -> Result<BaseConsumer, KafkaError> {

@@ -1,7 +1,8 @@
 //! Which partitions this worker looks after: its place in the consumer group.
 //!
 //! Nothing is fetched here; the partitions are paused as soon as they come. Offsets are committed after the fact, so that
-//! the usual tools show the lag; nothing reads them.
+//! the usual tools show the lag. They never say where to go on; but what was committed was stored, so a table that ends
+//! before it has lost something.
 
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
@@ -9,8 +10,16 @@ use rdkafka::consumer::{
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The group of the workers that feed the generation in `database`.
+pub fn group(database: &str) -> String {
+    format!("tidemark-ingest-{database}")
+}
 
 /// A change of what this worker looks after.
 #[derive(Debug)]
@@ -88,6 +97,21 @@ impl Membership {
             polled.unsubscribe();
         });
         Ok((membership, changes))
+    }
+
+    /// What the group was told last: everything before it was stored. None if nothing was.
+    pub async fn shown(&self, partition: i32) -> Result<Option<i64>, KafkaError> {
+        let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
+        let ask = move || {
+            let mut place = TopicPartitionList::new();
+            place.add_partition(&topic, partition);
+            consumer.committed_offsets(place, TIMEOUT)
+        };
+        let committed = tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))?;
+        Ok(committed.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        }))
     }
 
     /// Tells the group, for the eyes of people, that everything before `next` is stored.

@@ -9,17 +9,19 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Names a Kafka partition.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PartitionLabel {
-    partition: i32,
+/// Names a Kafka partition on its way into one generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Way {
+    /// The generation's number.
+    pub generation: u32,
+    /// The partition.
+    pub partition: i32,
 }
 
-impl PartitionLabel {
-    /// The label of `partition`.
-    pub fn of(partition: i32) -> Self {
-        Self { partition }
-    }
+/// Names a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GenerationLabel {
+    generation: u32,
 }
 
 /// The worker's metrics.
@@ -38,12 +40,14 @@ pub struct Metrics {
     pub unclear_inserts: Counter,
     /// Attempts to reach ClickHouse or Kafka that failed and were repeated.
     pub retries: Counter,
+    /// Records that were dropped because they are stored already.
+    pub repeats: Counter,
     /// Records that could not be stored.
-    pub dead_letters: Family<PartitionLabel, Counter>,
-    lag: Family<PartitionLabel, Gauge>,
-    refused: Family<PartitionLabel, Gauge>,
-    owned: Gauge,
-    next: Mutex<HashMap<i32, i64>>,
+    pub dead_letters: Family<Way, Counter>,
+    lag: Family<Way, Gauge>,
+    refused: Family<Way, Gauge>,
+    owned: Family<GenerationLabel, Gauge>,
+    next: Mutex<HashMap<Way, i64>>,
     reachable: service::health::Condition,
 }
 
@@ -60,10 +64,11 @@ impl Metrics {
             newest_age_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 16)),
             unclear_inserts: Counter::default(),
             retries: Counter::default(),
+            repeats: Counter::default(),
             dead_letters: Family::default(),
             lag: Family::default(),
             refused: Family::default(),
-            owned: Gauge::default(),
+            owned: Family::default(),
             next: Mutex::default(),
             reachable,
         };
@@ -90,6 +95,11 @@ impl Metrics {
         );
         registry.register("retries", "Failed attempts that were repeated", metrics.retries.clone());
         registry.register(
+            "repeats",
+            "Records that were dropped because they are stored already: repeated idempotency keys, retried dead letters",
+            metrics.repeats.clone(),
+        );
+        registry.register(
             "dead_letters",
             "Records that could not be stored and were kept aside",
             metrics.dead_letters.clone(),
@@ -104,36 +114,43 @@ impl Metrics {
         metrics
     }
 
-    /// How many partitions the worker looks after.
-    pub fn owned(&self, partitions: usize) {
-        self.owned.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+    /// How many partitions the worker looks after for `generation`.
+    pub fn owned(&self, generation: u32, partitions: usize) {
+        let partitions = i64::try_from(partitions).unwrap_or(i64::MAX);
+        self.owned.get_or_create(&GenerationLabel { generation }).set(partitions);
     }
 
-    /// Everything of `partition` before `next` is stored.
-    pub fn next_offset(&self, partition: i32, next: i64) {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, next);
+    /// `generation` is not fed any more.
+    pub fn forget_generation(&self, generation: u32) {
+        self.owned.remove(&GenerationLabel { generation });
     }
 
-    /// The log's ends as they were just read.
-    pub fn log_ends(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
+    /// Everything before `next` is stored.
+    pub fn next_offset(&self, way: Way, next: i64) {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).insert(way, next);
+    }
+
+    /// The log's ends as they were just read for `generation`.
+    pub fn log_ends(&self, generation: u32, ends: impl IntoIterator<Item = (i32, i64)>) {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         for (partition, end) in ends {
-            if let Some(next) = next.get(&partition) {
-                self.lag.get_or_create(&PartitionLabel::of(partition)).set((end - next).max(0));
+            let way = Way { generation, partition };
+            if let Some(next) = next.get(&way) {
+                self.lag.get_or_create(&way).set((end - next).max(0));
             }
         }
     }
 
-    /// Whether `partition` is refused.
-    pub fn refused(&self, partition: i32, refused: bool) {
-        self.refused.get_or_create(&PartitionLabel::of(partition)).set(i64::from(refused));
+    /// Whether the partition is refused.
+    pub fn refused(&self, way: Way, refused: bool) {
+        self.refused.get_or_create(&way).set(i64::from(refused));
     }
 
-    /// `partition` is another worker's now.
-    pub fn forget(&self, partition: i32) {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
-        self.lag.remove(&PartitionLabel::of(partition));
-        self.refused.remove(&PartitionLabel::of(partition));
+    /// The partition is another worker's now.
+    pub fn forget(&self, way: Way) {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).remove(&way);
+        self.lag.remove(&way);
+        self.refused.remove(&way);
     }
 
     /// Whether ClickHouse and Kafka answered the last time that they were asked.

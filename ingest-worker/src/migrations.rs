@@ -6,11 +6,23 @@ use clickhouse::error::Error;
 /// Number and text of every file, ascending. A file that was released is never changed.
 const FILES: [(u32, &str); 1] = [(1, include_str!("../migrations/0001_samples.sql"))];
 
+/// The same for the database of usage, which belongs to no generation.
+const USAGE_FILES: [(u32, &str); 1] = [(1, include_str!("../migrations/usage/0001_usage.sql"))];
+
 /// Brings `database` up to the newest version. Statements say `IF NOT EXISTS`, so that workers that start together do
 /// no harm to each other, and one that was broken off is begun again.
 pub async fn apply(client: &Client, database: &str) -> Result<(), Error> {
+    apply_files(client, database, &FILES).await
+}
+
+/// The same for the database of usage.
+pub async fn apply_usage(client: &Client, database: &str) -> Result<(), Error> {
+    apply_files(client, database, &USAGE_FILES).await
+}
+
+async fn apply_files(client: &Client, database: &str, files: &[(u32, &str)]) -> Result<(), Error> {
     let applied = version(client, database).await?;
-    for (number, text) in FILES.into_iter().filter(|(number, _)| *number > applied) {
+    for &(number, text) in files.iter().filter(|(number, _)| *number > applied) {
         tracing::info!(database, number, "applying a migration");
         for statement in statements(text) {
             client.query_raw(&statement.replace("{database}", database)).execute().await?;
@@ -59,8 +71,10 @@ mod tests {
 
     #[test]
     fn files_are_numbered_in_order_and_name_no_fixed_database() {
-        assert!(FILES.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        for (number, text) in FILES {
+        for files in [FILES.as_slice(), USAGE_FILES.as_slice()] {
+            assert!(files.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+        for (number, text) in FILES.into_iter().chain(USAGE_FILES) {
             for statement in statements(text) {
                 assert!(statement.contains("{database}"), "file {number}: {statement}");
                 assert!(statement.contains("IF NOT EXISTS"), "file {number}: {statement}");

@@ -14,16 +14,23 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// A partition that had a block within this time is busy.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// The pace of one worker's partitions. Clones share it.
+/// The pace of one worker's partitions on their way into one generation. Clones share it.
 #[derive(Clone, Default)]
 pub struct Pace {
-    busy: Arc<Mutex<HashMap<i32, Instant>>>,
+    generation: u32,
+    /// Of all generations: they share the engine.
+    busy: Arc<Mutex<HashMap<(u32, i32), Instant>>>,
     /// Partitions of the topic and those that this worker looks after: other workers are as busy, presumably.
     all: Arc<AtomicI64>,
     own: Arc<AtomicI64>,
 }
 
 impl Pace {
+    /// The pace of another generation, beside this one.
+    pub fn beside(&self, generation: u32) -> Self {
+        Self { generation, busy: self.busy.clone(), ..Self::default() }
+    }
+
     /// How many partitions the topic has.
     pub fn set_all(&self, partitions: usize) {
         self.all.store(i64::try_from(partitions).unwrap_or(1), Ordering::Relaxed);
@@ -38,7 +45,7 @@ impl Pace {
     pub fn gather(&self, partition: i32) -> Duration {
         let now = Instant::now();
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.insert(partition, now);
+        busy.insert((self.generation, partition), now);
         busy.retain(|_, last| now.saturating_duration_since(*last) < BUSY);
         let workers = self.all.load(Ordering::Relaxed).max(1) / self.own.load(Ordering::Relaxed).max(1);
         share(busy.len(), usize::try_from(workers).unwrap_or(1))
@@ -46,7 +53,7 @@ impl Pace {
 
     /// `partition` is this worker's no more.
     pub fn idle(&self, partition: i32) {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&(self.generation, partition));
     }
 }
 

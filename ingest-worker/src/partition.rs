@@ -4,11 +4,12 @@ use crate::block::Block;
 use crate::chain::{Action, Answer, Event, Machine};
 use crate::fetch::{Fetch, Record};
 use crate::membership::Membership;
-use crate::metrics::{Metrics, PartitionLabel};
+use crate::metrics::{Metrics, Way};
 use crate::pace::Pace;
 use crate::record::Poison;
 use crate::store::{Moment, Store};
 use crate::{dead_letter::DeadLetters, log::Log};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,10 +31,14 @@ pub struct Shared {
     pub fetch: Fetch,
     /// Compares the log with the chain.
     pub log: Log,
-    /// Shows progress.
-    pub membership: Membership,
-    /// Takes what cannot be stored.
-    pub dead: DeadLetters,
+    /// Shows progress, and what was shown before; none for a scratch database.
+    pub membership: Option<Membership>,
+    /// Takes what cannot be stored; none for a scratch database, for it is kept already.
+    pub dead: Option<DeadLetters>,
+    /// What of the log is stored.
+    pub part: Part,
+    /// The generation's number.
+    pub generation: u32,
     /// How long a block may be gathered.
     pub pace: Pace,
     /// What is measured.
@@ -42,14 +47,28 @@ pub struct Shared {
     pub health: service::health::Health,
 }
 
+/// A part of the log, as [`crate::commands`] verify it.
+#[derive(Clone, Default)]
+pub struct Part {
+    /// Only this project; every one if none.
+    pub project: Option<Arc<str>>,
+    /// What is known of the records before the beginning: a store that has them.
+    pub before: Option<Store>,
+}
+
 /// The driver of one partition.
 pub struct Driver {
     shared: Shared,
     partition: i32,
+    begin: i64,
     machine: Machine,
     watch: service::health::Watch,
     records: Option<mpsc::UnboundedReceiver<Record>>,
     block: Option<Block>,
+    /// Why the last block was refused, if one of its records may be to blame.
+    refused: Option<String>,
+    /// Records that ClickHouse refuses by themselves, with its words, until the chain has passed them.
+    culprits: BTreeMap<i64, String>,
     /// When the chain was last read.
     read_at: Moment,
     /// Inserts in a row whose outcome was not known.
@@ -59,14 +78,18 @@ pub struct Driver {
 impl Driver {
     /// A driver for `partition`, whose chain begins at `begin`.
     pub fn new(shared: Shared, partition: i32, begin: i64) -> Self {
-        let watch = shared.health.watch(&format!("partition {partition}"), Duration::from_secs(180));
+        let name = format!("partition {partition} of generation {}", shared.generation);
+        let watch = shared.health.watch(&name, Duration::from_secs(180));
         Self {
             shared,
             partition,
+            begin,
             machine: Machine::new(begin),
             watch,
             records: None,
             block: None,
+            refused: None,
+            culprits: BTreeMap::new(),
             read_at: Moment::now(),
             unclear: 0,
         }
@@ -75,7 +98,15 @@ impl Driver {
     /// Stores what comes until `stop`. An insert that has begun is brought to its end; if it were not, the next owner of
     /// the partition would find out what became of it.
     pub async fn run(mut self, stop: CancellationToken) {
-        tracing::info!(partition = self.partition, "looking after the partition");
+        tracing::info!(
+            partition = self.partition,
+            generation = self.shared.generation,
+            "looking after the partition"
+        );
+        tokio::select! {
+            () = self.recall() => {}
+            () = stop.cancelled() => return,
+        }
         let mut event = Event::Start;
         loop {
             let action = self.machine.on(event);
@@ -91,8 +122,22 @@ impl Driver {
             };
         }
         self.shared.pace.idle(self.partition);
-        self.shared.metrics.forget(self.partition);
-        tracing::info!(partition = self.partition, "left the partition");
+        self.shared.metrics.forget(self.way());
+        tracing::info!(partition = self.partition, generation = self.shared.generation, "left the partition");
+    }
+
+    /// A table may have lost all of a partition while no worker looked: what was shown before tells.
+    async fn recall(&mut self) {
+        let Some(membership) = self.shared.membership.clone() else { return };
+        let partition = self.partition;
+        let ask = || membership.shown(partition);
+        if let Some(next) = self.persist("the group's offsets could not be read", ask).await {
+            self.machine.was_stored(next);
+        }
+    }
+
+    fn way(&self) -> Way {
+        Way { generation: self.shared.generation, partition: self.partition }
     }
 
     async fn perform(&mut self, action: Action) -> Event {
@@ -119,6 +164,7 @@ impl Driver {
                 let ask = || store.is_running(partition, first, form);
                 Event::Running(self.persist("running inserts could not be listed", ask).await)
             }
+            Action::Narrow => self.narrow().await,
             Action::Wait => {
                 tokio::time::sleep(WAIT).await;
                 Event::Waited
@@ -129,7 +175,7 @@ impl Driver {
                 self.records = None;
                 self.block = None;
                 self.watch.idle();
-                self.shared.metrics.refused(self.partition, true);
+                self.shared.metrics.refused(self.way(), true);
                 tokio::time::sleep(REFUSED).await;
                 Event::Start
             }
@@ -138,7 +184,7 @@ impl Driver {
 
     /// Gathers the next block: from the first record on as long as the pace says, or until it is full.
     async fn next_block(&mut self, from: i64, good: bool) -> Event {
-        self.shared.metrics.refused(self.partition, false);
+        self.shared.metrics.refused(self.way(), false);
         match self.block.take() {
             Some(block) if good && block.covers.first == from => {
                 // It was gathered, and the chain had to be read again before it could be offered.
@@ -155,8 +201,9 @@ impl Driver {
         self.watch.idle();
         let Some(first) = self.receive().await else { return self.lost_fetch().await };
         self.watch.progress();
-        let (mut block, poison) = Block::begin(from, first);
-        self.bury(poison).await;
+        self.culprits.retain(|offset, _| *offset >= from);
+        let mut block = Block::new(from, first.arrived);
+        self.add(&mut block, first).await;
         let deadline = block.arrived() + self.shared.pace.gather(self.partition);
         while !block.is_full() {
             let record = match self.records.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
@@ -170,13 +217,62 @@ impl Driver {
                 _ => None,
             };
             let Some(record) = record else { break };
-            let poison = block.push(record);
-            self.bury(poison).await;
+            self.add(&mut block, record).await;
         }
+        self.drop_repeats(&mut block).await;
         let covers = block.covers;
         self.block = Some(block);
         // Whoever waited long reads the chain again; what was gathered stays good if the chain has not moved.
         if self.read_at.is_aged() { Event::Aged } else { Event::Ready(covers) }
+    }
+
+    async fn add(&mut self, block: &mut Block, record: Record) {
+        let poison = match self.culprits.get(&record.offset) {
+            Some(reason) => block.push_refused(record, reason.clone()),
+            None => block.push(record),
+        };
+        self.bury(poison).await;
+    }
+
+    /// The block was refused: offers its first half, down to the record that is to blame.
+    async fn narrow(&mut self) -> Event {
+        let (Some(reason), Some(block)) = (self.refused.take(), self.block.as_mut()) else {
+            return Event::Hopeless;
+        };
+        // What was fetched behind it is not the next any more.
+        self.records = None;
+        if block.halve() {
+            return Event::Ready(block.covers);
+        }
+        let Some(stored) = block.batches.first() else { return Event::Hopeless };
+        self.culprits.insert(stored.claim.offset, reason);
+        self.block = None;
+        Event::Start
+    }
+
+    /// Lets go of what is stored already. The blocks before this one are stored for good, so the answer stays true
+    /// however often the block is offered.
+    async fn drop_repeats(&mut self, block: &mut Block) {
+        if let Some(project) = &self.shared.part.project {
+            block.keep_only(project);
+        }
+        let wanted = block.wanted();
+        if wanted.is_empty() {
+            return;
+        }
+        let (store, partition, first) = (self.shared.store.clone(), self.partition, block.covers.first);
+        let (before, begin) = (self.shared.part.before.clone(), self.begin);
+        let ask = async || {
+            let receipts = store.receipts(partition, first, &wanted).await?;
+            Ok::<_, clickhouse::error::Error>(match &before {
+                Some(before) => receipts.and(before.receipts(partition, begin, &wanted).await?),
+                None => receipts,
+            })
+        };
+        let receipts = self.persist("the receipts could not be read", ask).await;
+        let dropped = block.drop_repeats(receipts);
+        self.shared.metrics.repeats.inc_by(dropped as u64);
+        tracing::debug!(partition, first, dropped, "dropped repeats");
     }
 
     async fn receive(&mut self) -> Option<Record> {
@@ -199,7 +295,8 @@ impl Driver {
             tokio::time::sleep(backoff(self.unclear)).await;
         }
         let begun = Instant::now();
-        let answer = self.shared.store.insert(self.partition, block, form, self.read_at).await;
+        let (answer, refused) = self.shared.store.insert(self.partition, block, form, self.read_at).await;
+        self.refused = refused;
         self.shared.metrics.insert_seconds.observe(begun.elapsed().as_secs_f64());
         match answer {
             Answer::Ok => self.unclear = 0,
@@ -224,18 +321,21 @@ impl Driver {
             let age_ms = accounts::now_ms().saturating_sub(block.newest_ms).max(0);
             metrics.newest_age_seconds.observe(age_ms as f64 / 1000.0);
         }
-        metrics.next_offset(self.partition, next);
-        self.shared.membership.show_progress(self.partition, next);
+        metrics.next_offset(self.way(), next);
+        if let Some(membership) = &self.shared.membership {
+            membership.show_progress(self.partition, next);
+        }
         tracing::debug!(partition = self.partition, next, samples = block.samples, "stored a block");
     }
 
     /// Keeps a record that cannot be stored, before the chain passes it.
     async fn bury(&mut self, poison: Option<(Record, Poison)>) {
         let Some((record, poison)) = poison else { return };
-        let (dead, partition) = (self.shared.dead.clone(), self.partition);
-        let keep = || dead.keep(partition, record.offset, &record.payload, &poison);
+        let Some(dead) = self.shared.dead.clone() else { return };
+        let partition = self.partition;
+        let keep = || dead.keep(partition, record.offset, record.origin, &record.payload, &poison);
         self.persist("a dead letter could not be written", keep).await;
-        self.shared.metrics.dead_letters.get_or_create(&PartitionLabel::of(self.partition)).inc();
+        self.shared.metrics.dead_letters.get_or_create(&self.way()).inc();
         tracing::error!(partition, offset = record.offset, reason = %poison, "kept a record that cannot be stored as a dead letter");
     }
 

@@ -22,6 +22,9 @@ pub enum Poison {
     /// A `MetricBatch` with something in it that the table cannot hold.
     #[error("{0}")]
     Invalid(String),
+    /// ClickHouse refuses it, by itself.
+    #[error("ClickHouse refuses it: {0}")]
+    Refused(String),
 }
 
 impl Poison {
@@ -30,6 +33,7 @@ impl Poison {
         match self {
             Self::Undecodable(_) => "undecodable",
             Self::Invalid(_) => "invalid",
+            Self::Refused(_) => "refused",
         }
     }
 }

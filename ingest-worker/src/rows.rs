@@ -1,8 +1,9 @@
 //! The rows of the table of samples, as `migrations/` defines it.
 
-use crate::block::Block;
+use crate::block::{Block, Stored};
 use clickhouse::Row;
 use serde::Serialize;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// `samples.kind`.
@@ -20,7 +21,7 @@ pub struct SampleRow<'a> {
     kind: i8,
     project_id: &'a str,
     metric_id: &'a str,
-    idempotency_key: &'a str,
+    idempotency_key: Cow<'a, str>,
     time: i64,
     value: f64,
     received_at: i64,
@@ -29,7 +30,7 @@ pub struct SampleRow<'a> {
     index: u16,
     metric_name: &'a str,
     unit: &'a str,
-    body_hash: String,
+    body_hash: &'a str,
     first_offset: i64,
     last_offset: i64,
     #[serde(with = "clickhouse::serde::uuid")]
@@ -42,7 +43,7 @@ impl<'a> SampleRow<'a> {
             kind: kind as i8,
             project_id: "",
             metric_id: "",
-            idempotency_key: "",
+            idempotency_key: Cow::Borrowed(""),
             time: 0,
             value: 0.0,
             received_at: 0,
@@ -51,7 +52,7 @@ impl<'a> SampleRow<'a> {
             index: 0,
             metric_name: "",
             unit: "",
-            body_hash: String::new(),
+            body_hash: "",
             first_offset: 0,
             last_offset: 0,
             identity: Uuid::nil(),
@@ -62,7 +63,7 @@ impl<'a> SampleRow<'a> {
 /// Every row of `block`: samples, then receipts, and the marker last.
 pub fn of(block: &Block, partition: i32) -> impl Iterator<Item = SampleRow<'_>> + Send {
     let batches = block.batches.iter();
-    let samples = batches.clone().flat_map(move |(offset, batch)| {
+    let samples = batches.clone().flat_map(move |Stored { claim, batch }| {
         // `record::read` lets no batch pass that has more samples than an index can count.
         (0u16..).zip(&batch.samples).map(move |(index, sample)| SampleRow {
             project_id: &batch.project_id,
@@ -70,23 +71,30 @@ pub fn of(block: &Block, partition: i32) -> impl Iterator<Item = SampleRow<'_>> 
             time: sample.timestamp_ms,
             value: sample.value,
             received_at: batch.received_at_ms,
-            offset: *offset,
+            offset: claim.offset,
             index,
             metric_name: sample.metric_name.as_deref().unwrap_or_default(),
             unit: sample.unit.as_deref().unwrap_or_default(),
             ..SampleRow::empty(Kind::Sample, partition)
         })
     });
-    let keyed = batches.filter(|(_, batch)| !batch.idempotency_key.is_empty());
-    let receipts = keyed.map(move |(offset, batch)| SampleRow {
-        project_id: &batch.project_id,
-        idempotency_key: &batch.idempotency_key,
-        time: batch.received_at_ms,
-        received_at: batch.received_at_ms,
-        offset: *offset,
-        body_hash: batch.body_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        identity: proto::batch_id(&batch.batch_id).unwrap_or_default(),
-        ..SampleRow::empty(Kind::Receipt, partition)
+    let receipts = batches.flat_map(move |Stored { claim, batch }| {
+        let receipt = SampleRow {
+            time: batch.received_at_ms,
+            received_at: batch.received_at_ms,
+            offset: claim.offset,
+            identity: proto::batch_id(&batch.batch_id).unwrap_or_default(),
+            ..SampleRow::empty(Kind::Receipt, partition)
+        };
+        let keyed = claim.keyed.as_ref().map(|keyed| SampleRow {
+            project_id: &keyed.project_id,
+            idempotency_key: Cow::Borrowed(&keyed.key),
+            body_hash: &keyed.body_hash,
+            ..receipt.clone()
+        });
+        let origin =
+            claim.origin.map(|origin| SampleRow { idempotency_key: origin_key(origin).into(), ..receipt });
+        keyed.into_iter().chain(origin)
     });
     let marker = SampleRow {
         time: block.newest_ms,
@@ -98,4 +106,9 @@ pub fn of(block: &Block, partition: i32) -> impl Iterator<Item = SampleRow<'_>> 
         ..SampleRow::empty(Kind::Marker, partition)
     };
     samples.chain(receipts).chain(std::iter::once(marker))
+}
+
+/// What the receipt of a retried dead letter stands under, with no project: no key of a client is ever there.
+pub fn origin_key(origin: i64) -> String {
+    origin.to_string()
 }

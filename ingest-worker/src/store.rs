@@ -2,10 +2,12 @@
 
 use crate::block::Block;
 use crate::chain::{Answer, Chain};
+use crate::idempotency::{Keyed, Receipts, Wanted};
 use crate::rows::{self, SampleRow};
 use clickhouse::{Client, Row, error::Error};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -16,11 +18,15 @@ const PERMISSION: Duration = Duration::from_secs(120);
 const AGED: Duration = Duration::from_secs(60);
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// Room for the keys of a block in one question.
+const MAX_QUESTION: &str = "100000000";
 /// An insert is one block only if the engine would split at nothing below this.
 const NO_SPLIT: &str = "1000000000";
 
 /// Error codes of ClickHouse that the same insert would meet again: what is asked for is wrong, not the moment.
-const PERMANENT: [u32; 16] = [6, 10, 16, 27, 36, 44, 47, 50, 53, 62, 69, 70, 115, 117, 130, 349];
+const PERMANENT: [u32; 17] = [6, 10, 16, 27, 36, 44, 47, 50, 53, 62, 69, 70, 115, 117, 130, 349, 469];
+/// Those of them that one record may be to blame for: a value that cannot be read or converted, a broken constraint.
+const OF_DATA: [u32; 8] = [6, 27, 69, 70, 117, 130, 349, 469];
 
 /// A moment on the clock that also runs while the machine or the process is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +67,14 @@ struct ChainRow {
     links: u8,
 }
 
+#[derive(Row, Deserialize)]
+struct ReceiptRow {
+    project_id: String,
+    idempotency_key: String,
+    body_hash: String,
+    received_at_ms: i64,
+}
+
 impl Store {
     /// The table in `database`. `scope` makes its tokens like no other generation's.
     pub fn new(client: &Client, database: &str, scope: String) -> Self {
@@ -91,18 +105,83 @@ impl Store {
         }))
     }
 
-    /// Inserts `block` as one part. `read_at`: when the chain was read that allows it.
-    pub async fn insert(&self, partition: i32, block: &Block, form: u32, read_at: Moment) -> Answer {
+    /// The receipts that a block which begins at `before` needs, found by primary key.
+    pub async fn receipts(&self, partition: i32, before: i64, wanted: &Wanted) -> Result<Receipts, Error> {
+        let origins: HashMap<String, i64> =
+            wanted.origins.iter().map(|&origin| (rows::origin_key(origin), origin)).collect();
+        let keys = wanted.keys.iter().map(|(project, key)| (project.as_str(), "", key.as_str()));
+        let keys: Vec<_> = keys.chain(origins.keys().map(|key| ("", "", key.as_str()))).collect();
+        let rows = self
+            .client
+            .query(
+                "SELECT project_id, idempotency_key, body_hash, toUnixTimestamp64Milli(received_at) AS received_at_ms
+                 FROM samples
+                 WHERE kind = 'receipt' AND partition = {partition:Int32} AND offset < {before:Int64}
+                   AND (project_id, metric_id, idempotency_key) IN ?",
+            )
+            .bind(keys)
+            .param("partition", partition)
+            .param("before", before)
+            .with_setting("max_query_size", MAX_QUESTION)
+            .with_setting("max_ast_elements", MAX_QUESTION)
+            .with_setting("max_expanded_ast_elements", MAX_QUESTION)
+            .fetch_all::<ReceiptRow>()
+            .await?;
+        let mut receipts = Receipts::default();
+        for ReceiptRow { project_id, idempotency_key: key, body_hash, received_at_ms } in rows {
+            if project_id.is_empty() {
+                origins.get(&key).into_iter().for_each(|&origin| receipts.place(origin));
+            } else {
+                receipts.keyed(Keyed { project_id, key, body_hash }, received_at_ms);
+            }
+        }
+        for offset in self.stored_at(partition, before, wanted).await? {
+            receipts.place(offset);
+        }
+        Ok(receipts)
+    }
+
+    /// Which origins are stored from where they stood first. Rare, for it reads the offsets of a partition: only a
+    /// block with a retried dead letter asks.
+    async fn stored_at(&self, partition: i32, before: i64, wanted: &Wanted) -> Result<Vec<i64>, Error> {
+        if wanted.origins.is_empty() {
+            return Ok(Vec::new());
+        }
+        let origins: Vec<i64> = wanted.origins.iter().copied().collect();
+        self.client
+            .query(
+                "SELECT DISTINCT offset FROM samples
+                 WHERE kind = 'sample' AND partition = {partition:Int32} AND offset < {before:Int64} AND offset IN ?",
+            )
+            .bind(origins)
+            .param("partition", partition)
+            .param("before", before)
+            .fetch_all()
+            .await
+    }
+
+    /// Inserts `block` as one part. `read_at`: when the chain was read that allows it. With it the reason, if a record
+    /// may be to blame for a refusal.
+    pub async fn insert(
+        &self,
+        partition: i32,
+        block: &Block,
+        form: u32,
+        read_at: Moment,
+    ) -> (Answer, Option<String>) {
         match self.try_insert(partition, block, form, read_at).await {
-            Ok(answer) => answer,
+            Ok(answer) => (answer, None),
             Err(error) if is_permanent(&error) => {
                 tracing::error!(partition, first = block.covers.first, last = block.covers.last, %error,
                     "ClickHouse refused a block for good");
-                Answer::Refused
+                (
+                    Answer::Refused,
+                    code(&error).filter(|code| OF_DATA.contains(code)).map(|_| error.to_string()),
+                )
             }
             Err(error) => {
                 tracing::warn!(partition, first = block.covers.first, %error, "an insert ended without a clear answer");
-                Answer::Unknown
+                (Answer::Unknown, None)
             }
         }
     }
@@ -161,12 +240,14 @@ impl Store {
 }
 
 fn is_permanent(error: &Error) -> bool {
+    matches!(error, Error::SchemaMismatch(_)) || code(error).is_some_and(|code| PERMANENT.contains(&code))
+}
+
+/// ClickHouse's number of the error, if it is one of ClickHouse's.
+fn code(error: &Error) -> Option<u32> {
     match error {
-        Error::SchemaMismatch(_) => true,
-        Error::BadResponse(text) => {
-            service::clickhouse::error_code(text).is_some_and(|code| PERMANENT.contains(&code))
-        }
-        _ => false,
+        Error::BadResponse(text) => service::clickhouse::error_code(text),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The topics: their names and what they are made with.
 
+use std::fmt;
+
 /// The names of an installation's topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
@@ -60,12 +62,63 @@ impl Topics {
     }
 }
 
-/// Headers of a dead letter.
+/// Headers of a dead letter, of a note about one, and of a record that is retried.
 pub mod dead {
     /// Why the record cannot be stored: a word for machines.
     pub const REASON: &str = "reason";
     /// Why the record cannot be stored: a sentence for people.
     pub const MESSAGE: &str = "message";
-    /// The record's place: `topic/partition/offset`; the key of the dead letter too.
+    /// Where the record stood first, a [`super::Place`]; the key of the dead letter too.
     pub const SOURCE: &str = "source";
+    /// Where the record stood this time, a [`super::Place`]: another one than the source if it was retried.
+    pub const PLACE: &str = "place";
+    /// On a record of the metrics topic: it is a retried dead letter of this source.
+    pub const ORIGIN: &str = "origin";
+    /// On a record of the dead-letter topic that is no letter: what became of all letters of its source up to its place,
+    /// `retried` or `dropped`.
+    pub const NOTE: &str = "note";
+}
+
+/// The place of a record: `topic/partition/offset`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+impl Place {
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.rsplitn(3, '/');
+        let (offset, partition, topic) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self {
+            topic: topic.to_owned(),
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_as_it_was_written() {
+        let place = Place { topic: "test.metrics.v1".to_owned(), partition: 3, offset: 1_234 };
+        assert_eq!(Place::parse(&place.to_string()), Some(place));
+        for wrong in ["", "metrics.v1", "metrics.v1/0", "metrics.v1/0/x", "metrics.v1/x/0"] {
+            assert_eq!(Place::parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! What every answer has in common, applied around all routes: the body is taken in before a handler runs, errors are
-//! written with the request's id, and each request is counted once.
+//! written with the request's id, each request is counted once, and who tries keys waits for the answer.
 
 use crate::app::App;
 use crate::body::Collected;
@@ -9,7 +9,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use service::client::Client;
 use service::request_id::RequestId;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,10 +27,16 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -
     // Counts also what is cancelled: the client left.
     let count = app.metrics.begin(&method, route.as_deref().unwrap_or("none"), begun);
 
+    let peer = request.extensions().get::<Client>().copied();
+    let client = peer.map(|peer| app.clients.of(peer, request.headers()));
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(Collected::read(body).await);
     let response = next.run(Request::from_parts(parts, axum::body::Body::empty())).await;
 
+    let wrong_key = response.extensions().get::<Error>() == Some(&Error::InvalidKey);
+    if let Some(client) = client.filter(|_| wrong_key) {
+        app.slowdown.wrong_key(client.address).await;
+    }
     let mut response = written(response, request_id);
     response.headers_mut().insert(REQUEST_ID, value(&request_id.to_string()));
     let status = response.status();
@@ -48,7 +55,12 @@ fn written(mut response: Response, request_id: RequestId) -> Response {
     let allow = response.headers().get(ALLOW).cloned();
     let error = match response.extensions_mut().remove::<Error>() {
         Some(error) => error,
-        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Error::MethodNotAllowed,
+        // The Prometheus API has written its own.
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && !response.headers().contains_key(CONTENT_TYPE) =>
+        {
+            Error::MethodNotAllowed
+        }
         None => return response,
     };
     let mut response = (error.status(), Json(error.body(request_id))).into_response();

@@ -11,8 +11,10 @@ use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::stream::tail::Streams;
+use crate::usage::Usage;
 use crate::watermark::Watermarks;
-use crate::{answer, routes};
+use crate::{answer, prometheus, routes};
 use accounts::commands::{CommandError, Commands};
 use accounts::directory::Directory;
 use accounts::keys::KeyCache;
@@ -20,6 +22,8 @@ use accounts::projection::ReadError;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use proto::v1::alert_record;
+use service::client::Clients;
+use service::slowdown::Slowdown;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +57,16 @@ pub struct App {
     pub history: History,
     /// Who calls receivers; it knows which it refuses.
     pub outgoing: Client,
+    /// Points as they come.
+    pub streams: Streams,
     /// Where clients send metrics to.
     pub webhook_url: String,
+    /// What projects are used for.
+    pub usage: Usage,
+    /// Who the clients are.
+    pub clients: Clients,
+    /// What holds up those who try keys.
+    pub slowdown: Slowdown,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -65,6 +77,8 @@ impl App {
         let (router, _) = routes::all().split_for_parts();
         router
             .merge(routes::openapi::serve(&routes::openapi::complete()))
+            .merge(routes::docs::serve())
+            .nest("/prometheus/api/v1", prometheus::routes())
             .fallback(async || Error::NoRoute)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)

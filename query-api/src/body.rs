@@ -33,6 +33,11 @@ impl Collected {
     pub async fn read(body: Body) -> Self {
         Self(tokio::time::timeout(TIME, collect(body)).await.unwrap_or(Err(Error::RequestTimeout)))
     }
+
+    /// The body.
+    pub fn bytes(self) -> Result<Bytes, Error> {
+        self.0
+    }
 }
 
 async fn collect(mut body: Body) -> Result<Bytes, Error> {
@@ -190,6 +195,20 @@ impl Fields {
         None
     }
 
+    /// A required array of `length` items.
+    pub fn array(&mut self, field: &'static str, length: RangeInclusive<usize>) -> Option<Vec<Value>> {
+        match self.fields.remove(field) {
+            Some(Value::Array(items)) if length.contains(&items.len()) => return Some(items),
+            Some(Value::Array(_)) => {
+                let message = format!("must have {} to {} items", length.start(), length.end());
+                self.faults.add(field, Code::BadLength, message);
+            }
+            None | Some(Value::Null) => self.faults.add(field, Code::Required, "is required"),
+            Some(_) => self.faults.add(field, Code::NotAnArray, "must be an array"),
+        }
+        None
+    }
+
     /// A required name: 1 to 100 characters between white space, no control characters.
     pub fn name(&mut self, field: &'static str) -> Option<String> {
         let text = self.string(field)?;
@@ -257,7 +276,7 @@ impl Fields {
                 return None;
             }
             Some(_) => {
-                self.faults.add(field, Code::NotAList, "must be a list");
+                self.faults.add(field, Code::NotAnArray, "must be an array");
                 return None;
             }
         };

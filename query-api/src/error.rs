@@ -71,6 +71,10 @@ pub enum Error {
     Unavailable(Unavailable),
     /// A query ran into its deadline.
     QueryTimeout,
+    /// The project's queries wait in a line that is too long, or waited too long.
+    TooManyQueries,
+    /// The project has as many streams as it may have.
+    TooManyStreams,
 }
 
 /// What a call asks of a key.
@@ -110,6 +114,8 @@ pub enum Unavailable {
     Store,
     /// ClickHouse did not answer.
     Query,
+    /// Redis did not say how a project stands.
+    Usage,
     /// A change was not, or may not have been, carried out.
     Command,
 }
@@ -154,6 +160,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::QueryTimeout => "query_timeout",
+            Self::TooManyQueries | Self::TooManyStreams => "too_many_queries",
         }
     }
 
@@ -186,6 +193,7 @@ impl Error {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooManyQueries | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -245,10 +253,15 @@ impl Error {
             Self::Unavailable(Unavailable::Store | Unavailable::Query) => {
                 "The metrics cannot be read at the moment: try again."
             }
+            Self::Unavailable(Unavailable::Usage) => "The usage cannot be read at the moment: try again.",
             Self::Unavailable(Unavailable::Command) => {
                 "The change may or may not have been made: look, and try again."
             }
             Self::QueryTimeout => "The query took too long: ask for a shorter range or for longer intervals.",
+            Self::TooManyQueries => {
+                "Too many queries of this project wait already: ask for several series at once by POST /api/v1/query."
+            }
+            Self::TooManyStreams => "This project has as many streams as it may have: close one first.",
         })
     }
 
@@ -268,9 +281,11 @@ impl Error {
                 | Unavailable::Plans
                 | Unavailable::Directory
                 | Unavailable::Store
-                | Unavailable::Query,
+                | Unavailable::Query
+                | Unavailable::Usage,
             ) => Some(1),
-            Self::Unavailable(Unavailable::Command) => Some(2),
+            Self::Unavailable(Unavailable::Command) | Self::TooManyQueries => Some(2),
+            Self::TooManyStreams => Some(10),
             _ => None,
         }
     }
@@ -309,7 +324,7 @@ pub struct ErrorBody {
     message: Cow<'static, str>,
     /// The id that `X-Request-Id` has too.
     request_id: String,
-    /// With 503: after how many whole seconds it may work.
+    /// With 429 and 503: after how many whole seconds it may work.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     /// With `invalid_parameter`: every broken rule.

@@ -17,10 +17,6 @@ pub enum Code {
     NotAString,
     /// Not true or false.
     NotABoolean,
-    /// Not a list.
-    NotAList,
-    /// A list or a widget's series are too many, or too few.
-    TooMany,
     /// Not a finite number.
     NotANumber,
     /// Not what a metric's id may look like.
@@ -33,8 +29,12 @@ pub enum Code {
     Duplicate,
     /// The project has no such channel.
     UnknownChannel,
+    /// Not an array.
+    NotAnArray,
     /// A list without items.
     Empty,
+    /// Fewer or more items than are allowed.
+    BadLength,
     /// Not what a name may look like.
     BadName,
     /// There is no such plan.

@@ -1,7 +1,8 @@
 //! Which store is read.
 //!
 //! The entity `generations` in Redis names it. A request asks once and uses that store throughout; a switch is seen
-//! within half a second.
+//! within half a second. While Redis is away the last answer is used for [`OUTAGE_GRACE`], as keys are: a store that was
+//! switched away from meanwhile is still whole, and only its newest points may be missing, which the watermark says.
 
 use crate::error::{Error, Unavailable};
 use accounts::projection::Projection;
@@ -14,13 +15,23 @@ use tokio::sync::Mutex;
 
 /// How long an answer of Redis is used.
 const MAX_AGE: Duration = Duration::from_millis(500);
+/// How long the last answer is used while Redis gives no other.
+const OUTAGE_GRACE: Duration = Duration::from_secs(60);
+/// How long Redis may take where there is an answer to go on with.
+const ANSWER: Duration = Duration::from_millis(300);
 
 /// Knows which store is read.
 pub struct Generations {
     projection: Projection,
     redis: ConnectionManager,
     /// The last answer. The lock is held while Redis is asked: one question for all who wait.
-    known: Mutex<Option<(Instant, Arc<str>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+struct Known {
+    database: Arc<str>,
+    read_at: Instant,
+    asked_at: Instant,
 }
 
 impl Generations {
@@ -32,13 +43,25 @@ impl Generations {
     /// The name of the database that is read.
     pub async fn database(&self) -> Result<Arc<str>, Error> {
         let mut known = self.known.lock().await;
-        if let Some((at, database)) = &*known
-            && at.elapsed() < MAX_AGE
-        {
-            return Ok(database.clone());
+        let asked_at = Instant::now();
+        let last = known.as_mut().filter(|last| last.read_at.elapsed() < OUTAGE_GRACE);
+        let Some(last) = last else {
+            let database = self.read().await?;
+            *known = Some(Known { database: database.clone(), read_at: asked_at, asked_at });
+            return Ok(database);
+        };
+        if last.asked_at.elapsed() < MAX_AGE {
+            return Ok(last.database.clone());
         }
+        if let Ok(Ok(database)) = tokio::time::timeout(ANSWER, self.read()).await {
+            (last.database, last.read_at) = (database, asked_at);
+        }
+        last.asked_at = Instant::now();
+        Ok(last.database.clone())
+    }
+
+    async fn read(&self) -> Result<Arc<str>, Error> {
         let wanted = [(EntityKind::Generations, GENERATIONS_ID)];
-        let asked = Instant::now();
         let generations = match self.projection.read(&mut self.redis.clone(), wanted, None).await {
             Ok(([Some(Kind::Generations(generations))], _)) => generations,
             Ok(_) => {
@@ -56,8 +79,6 @@ impl Generations {
             tracing::error!(number = generations.read, "the store that is to be read does not exist");
             return Err(Error::Unavailable(Unavailable::Store));
         };
-        let database: Arc<str> = read.database.into();
-        *known = Some((asked, database.clone()));
-        Ok(database)
+        Ok(read.database.into())
     }
 }

@@ -14,6 +14,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
@@ -42,9 +43,24 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    fn parse(query: &str) -> Self {
+    /// The parameters of a query string.
+    pub fn parse(query: &str) -> Self {
         let given = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         Self { given, faults: Faults::default() }
+    }
+
+    /// The fields `names` of a JSON object, by the same rules; `null` is as if it were absent.
+    pub fn of_fields(fields: &Map<String, Value>, names: &[&'static str]) -> Self {
+        let mut params = Self::default();
+        for &name in names {
+            match fields.get(name) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) => params.given.push((name.to_owned(), text.clone())),
+                Some(Value::Number(number)) => params.given.push((name.to_owned(), number.to_string())),
+                Some(_) => params.faults.add(name, Code::NotAString, "must be a string or a number"),
+            }
+        }
+        params
     }
 
     /// The parameter's text.

@@ -14,20 +14,29 @@ use crate::auth::OperatorToken;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
+use crate::scheduler::Limits;
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::stream::tail::Streams;
+use crate::usage::Usage;
 use crate::watermark::Watermarks;
 use accounts::commands::Commands;
 use accounts::directory::Directory;
 use accounts::keys::{KeyCache, KeyCacheSettings};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
+use service::client::Clients;
 use service::health::{Condition, Health};
 use service::settings::Common;
+use service::slowdown::Slowdown;
 use service::{http, ops, stop};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -54,9 +63,11 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Box<dyn Error>> {
     let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
+    let slowdown = Slowdown::default();
     metrics.register(&mut registry);
     let alert_metrics = AlertMetrics::default();
     alert_metrics.register(&mut registry);
+    slowdown.register(registry.sub_registry_with_prefix("tidemark_query"));
     // Before anybody can ask: what has no conditions is ready.
     let kafka = health.condition("kafka");
     let redis = health.condition("redis");
@@ -64,7 +75,7 @@ pub async fn run(
     let last = CancellationToken::new();
     let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
 
-    let app = Arc::new(build(&settings, metrics, &last)?);
+    let app = Arc::new(build(&settings, metrics, slowdown, &last, &stop)?);
     let evaluation = evaluation(&settings, &app, alert_metrics);
     let lease =
         Lease::new(&settings.common.namespace, accounts::projection::connect(&settings.common.redis_url)?);
@@ -73,8 +84,14 @@ pub async fn run(
     tokio::spawn(watch_redis(app.keys.clone(), health, redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
 
-    let router = app.router();
-    let service = move |_| TowerToHyperService::new(router.clone());
+    let router = app.clone().router();
+    let service = move |peer: SocketAddr| {
+        let (routes, peer) = (TowerToHyperService::new(router.clone()), app.clients.peer(peer.ip()));
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            routes.call(request)
+        })
+    };
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
     http::serve(listeners.clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
     last.cancel();
@@ -82,29 +99,42 @@ pub async fn run(
     Ok(())
 }
 
-fn build(settings: &Settings, metrics: Metrics, stop: &CancellationToken) -> Result<App, Box<dyn Error>> {
+/// `last` is cancelled when the last request is answered, `stop` when no more are taken.
+fn build(
+    settings: &Settings,
+    metrics: Metrics,
+    slowdown: Slowdown,
+    last: &CancellationToken,
+    stop: &CancellationToken,
+) -> Result<App, Box<dyn Error>> {
     let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
     let redis = accounts::projection::connect(redis_url)?;
     let topics = Topics::new(namespace);
+    let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())
+        .with_limits(Limits::of(settings.concurrent_queries));
     Ok(App {
-        keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), stop.clone())?,
+        keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), last.clone())?,
         directory: Directory::new(namespace, redis.clone()),
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
-        generations: Arc::new(Generations::new(namespace, redis)),
         sessions: Sessions::new(&settings.operator_token),
-        store: Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone()),
+        generations: Arc::new(Generations::new(namespace, redis.clone())),
+        usage: Usage::new(namespace, store.clone(), redis, settings.notices),
+        store,
+        clients: Clients::new(settings.trusted_proxies.clone(), None),
+        slowdown,
         watermarks: Watermarks::start(
             kafka_brokers,
             &topics.metrics,
             settings.max_publish_time,
             metrics.clone(),
-            stop.clone(),
+            last.clone(),
         )?,
         alerts: Follower::start(kafka_brokers, namespace, stop.clone()),
         notes: Notes::new(kafka_brokers, namespace)?,
         history: History::new(&settings.clickhouse, kafka_brokers, namespace),
         outgoing: Client::new(settings.allow_outgoing.clone())?,
+        streams: Streams::start(kafka_brokers, &topics.metrics, settings.streams.clone(), stop.clone())?,
         webhook_url: settings.webhook_url.clone(),
         metrics,
     })

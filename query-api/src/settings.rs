@@ -2,9 +2,14 @@
 
 use crate::outgoing::address::Allowed;
 use crate::outgoing::target::Target;
+use crate::stream::tail::StreamSettings;
+use crate::usage::notices::Thresholds;
+use service::client::TrustedProxies;
 use service::settings::{Common, Faults, SettingsError};
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The command line.
@@ -40,6 +45,10 @@ pub struct Arguments {
     /// How long a query may take, 100ms to 5m; then the answer is 504.
     #[arg(long, env = "QUERY_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub query_timeout: String,
+    /// How many queries ClickHouse works on for this process at once, 2 to 1024; one project has half of them at most.
+    /// Twice the number of this machine's cores if left out.
+    #[arg(long, env = "CONCURRENT_QUERIES", value_name = "NUMBER")]
+    pub concurrent_queries: Option<usize>,
     /// How long after it was stamped a batch may still be written to Kafka, 0s to 5m. More than the delivery timeout of
     /// every gateway, and what their clocks may differ by on top: watermarks are only true if it is.
     #[arg(long, env = "MAX_PUBLISH_TIME", default_value = "6s", value_name = "DURATION")]
@@ -60,6 +69,29 @@ pub struct Arguments {
         value_name = "NETWORKS"
     )]
     pub allow_outgoing: String,
+    /// Proxies whose X-Forwarded-For is believed: addresses or networks with commas between them, such as
+    /// `10.0.0.0/8,fd00::/8`. Of everybody else the address is the connection's. Name none that clients can reach
+    /// directly: they could pass for anybody.
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
+    pub trusted_proxies: String,
+    /// The usage report has a notice when so many requests came within 5 minutes with wrong or revoked keys of one
+    /// connection, 1 to 1000000.
+    #[arg(long, env = "NOTICE_REFUSED_KEYS", default_value = "20", value_name = "REQUESTS")]
+    pub notice_refused_keys: String,
+    /// The usage report has a notice when a connection that has been in use for so long is used from an address that
+    /// never used it before, 0s to 90d.
+    #[arg(long, env = "NOTICE_NEW_ADDRESS_AFTER", default_value = "1d", value_name = "DURATION")]
+    pub notice_new_address_after: String,
+    /// The usage report has a notice when a connection has an hour of 100 requests or more that are more than so many
+    /// times its hourly mean over the 7 days before, 1 to 1000000. Not in its first day.
+    #[arg(long, env = "NOTICE_TRAFFIC_JUMP", default_value = "10", value_name = "TIMES")]
+    pub notice_traffic_jump: String,
     /// What all services share.
     #[command(flatten)]
     pub common: Common,
@@ -80,6 +112,10 @@ pub struct Settings {
     pub webhook_url: String,
     /// How long a query may take.
     pub query_timeout: Duration,
+    /// How many queries ClickHouse works on at once.
+    pub concurrent_queries: usize,
+    /// How streams behave; it has no arguments.
+    pub streams: StreamSettings,
     /// How long after it was stamped a batch may still be written.
     pub max_publish_time: Duration,
     /// How often all alert rules are evaluated.
@@ -88,6 +124,10 @@ pub struct Settings {
     pub public_url: String,
     /// Networks that channels may call though they are not public.
     pub allow_outgoing: Allowed,
+    /// Whose word about their clients is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// From when on something is worth a notice.
+    pub notices: Thresholds,
     /// What all services share.
     pub common: Common,
 }
@@ -150,6 +190,9 @@ impl Arguments {
             faults.add("--allow-outgoing", format!("`{network}` is not a network such as 10.1.0.0/16"));
             Allowed::default()
         });
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
+        let concurrent = self.concurrent_queries.unwrap_or(2 * cores);
+        faults.check((2..=1024).contains(&concurrent), "--concurrent-queries", "must be 2 to 1024");
         let long = Duration::from_secs(300);
         let settings = Settings {
             listen: faults.address("--listen", &self.listen),
@@ -173,15 +216,48 @@ impl Arguments {
             ),
             public_url: self.public_url.unwrap_or_else(|| format!("http://{}", self.listen)),
             allow_outgoing,
+            concurrent_queries: concurrent,
+            streams: StreamSettings::default(),
             max_publish_time: faults.duration(
                 "--max-publish-time",
                 &self.max_publish_time,
                 Duration::ZERO..=long,
             ),
+            trusted_proxies: faults.trusted_proxies(&self.trusted_proxies),
+            notices: Thresholds {
+                refused_keys: number(
+                    &mut faults,
+                    "--notice-refused-keys",
+                    &self.notice_refused_keys,
+                    1..=1_000_000,
+                ),
+                new_address_after: faults.duration(
+                    "--notice-new-address-after",
+                    &self.notice_new_address_after,
+                    Duration::ZERO..=Duration::from_secs(90 * 86_400),
+                ),
+                traffic_jump: number(
+                    &mut faults,
+                    "--notice-traffic-jump",
+                    &self.notice_traffic_jump,
+                    1.0..=1_000_000.0,
+                ),
+            },
             common: self.common,
         };
         faults.into_result(settings)
     }
+}
+
+/// A number within `range`.
+fn number<T>(faults: &mut Faults, setting: &str, text: &str, range: RangeInclusive<T>) -> T
+where
+    T: FromStr + PartialOrd + fmt::Display + Copy,
+{
+    let (start, end) = (*range.start(), *range.end());
+    let number = faults.parse(setting, text, "a number", start);
+    faults.check(range.contains(&number), setting, format!("`{text}` is out of range: {start} to {end}"));
+    number
 }
 
 #[cfg(test)]
@@ -212,10 +288,15 @@ mod tests {
             ("--operator-token", "short-secret"),
             ("--webhook-url", "example.org"),
             ("--query-timeout", "0s"),
+            ("--concurrent-queries", "1"),
             ("--max-publish-time", "soon"),
             ("--alert-interval", "1s"),
             ("--public-url", "example.org"),
             ("--allow-outgoing", "localhost"),
+            ("--trusted-proxies", "proxy"),
+            ("--notice-refused-keys", "0"),
+            ("--notice-new-address-after", "1y"),
+            ("--notice-traffic-jump", "much"),
         ];
         let arguments: Vec<String> =
             wrong.iter().map(|(setting, value)| format!("{setting}={value}")).collect();

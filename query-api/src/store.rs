@@ -1,12 +1,14 @@
 //! ClickHouse: every query that the API asks, with its rows as types.
 //!
-//! What clients send is bound as a parameter, never put into the text. Each query has a deadline on both sides: the
-//! server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at all. Dropping a
-//! query's future closes its connection, on which the server ends it too.
+//! A query of a project waits for its turn ([`crate::scheduler`]); those of alert rules, which are few and of all
+//! projects, do not. What clients send is bound as a parameter, never put into the text. Each query has a deadline on
+//! both sides: the server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at
+//! all. Dropping a query's future closes its connection, on which the server ends it too.
 
 use crate::alerts::measure::{self, Part, Series};
 use crate::error::{Error, Unavailable};
 use crate::metrics::Metrics;
+use crate::scheduler::{Limits, Scheduler};
 use crate::series::buckets::Range;
 use crate::series::merge::{Partial, Place};
 use crate::series::query::{FIRST_TIME, LAST_TIME};
@@ -15,10 +17,14 @@ use crate::title::title_case;
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// How much later than the server we give up.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long heads are used that were read.
+const HEADS_AGE: Duration = Duration::from_millis(100);
 /// How long the server may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time series of many buckets are long texts; the server's default is 256 KiB.
@@ -26,6 +32,8 @@ const MAX_QUERY_SIZE: &str = "2097152";
 
 /// ClickHouse's "timeout exceeded".
 const TIMEOUT_EXCEEDED: u32 = 159;
+/// ClickHouse's "unknown table" and "unknown database".
+const NOT_THERE: [u32; 2] = [60, 81];
 
 /// Asks ClickHouse. Clones share its connections.
 #[derive(Clone)]
@@ -33,7 +41,13 @@ pub struct Store {
     client: Client,
     timeout: Duration,
     metrics: Metrics,
+    scheduler: Scheduler,
+    /// The heads that were read last. The lock is held while they are read.
+    heads: Arc<Mutex<Option<KnownHeads>>>,
 }
+
+/// When heads were read, of which database, and what they were.
+type KnownHeads = (Instant, String, Vec<Head>);
 
 /// What the catalogue knows of a metric.
 #[derive(Debug, Clone, PartialEq, Row, Deserialize)]
@@ -61,6 +75,17 @@ pub struct PointRow {
     pub value: f64,
     /// Event time, received time, and its place in the log.
     pub place: Place,
+}
+
+/// A sample of one of several metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Row, Deserialize)]
+pub struct SampleRow {
+    /// Which of the metrics.
+    pub place: u32,
+    /// Event time, Unix milliseconds.
+    pub at: i64,
+    /// The value.
+    pub value: f64,
 }
 
 /// A page of the catalogue.
@@ -100,7 +125,15 @@ impl Store {
         if let Some(password) = &server.password {
             client = client.with_password(password.reveal());
         }
-        Self { client, timeout, metrics }
+        let scheduler = Scheduler::new(Limits::of(4));
+        Self { client, timeout, metrics, scheduler, heads: Arc::default() }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.scheduler = Scheduler::new(limits);
+        self
     }
 
     /// The same with another setting of the server.
@@ -108,6 +141,11 @@ impl Store {
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {
         self.client = self.client.with_setting(name, value);
         self
+    }
+
+    /// How long a query may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether the server answers.
@@ -138,25 +176,26 @@ impl Store {
             }
             None => "",
         };
-        let sql = format!(
-            "SELECT metric_id, \
-             argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
-             argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
-             toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
-             toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
-             argMax(value, (time, received_at, partition, offset, index)) AS last_value, \
-             count() AS points \
-             FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
-             GROUP BY kind, project_id, metric_id {having} ORDER BY metric_id LIMIT {}",
-            page.limit
-        );
+        let sql = catalogue(&filter, &format!("{having} ORDER BY metric_id LIMIT {}", page.limit));
         let mut query = self.query(database, &sql).param("project", project);
         for (name, value) in [("metric", page.id), ("after", page.after), ("search", page.search)] {
             if let Some(value) = value {
                 query = query.param(name, value);
             }
         }
-        self.all("catalogue", query).await
+        self.all_of(project, "catalogue", query).await
+    }
+
+    /// Those of `ids` that the project has.
+    pub async fn metrics_named(
+        &self,
+        database: &str,
+        project: &str,
+        ids: &[&str],
+    ) -> Result<Vec<MetricRow>, Error> {
+        let sql = catalogue(" AND metric_id IN {metrics:Array(String)}", "");
+        let query = self.query(database, &sql).param("project", project).param("metrics", ids);
+        self.all_of(project, "catalogue", query).await
     }
 
     /// The metric `id`.
@@ -193,18 +232,19 @@ impl Store {
              ORDER BY time DESC, received_at DESC, partition DESC, offset DESC, index DESC LIMIT {limit}"
         );
         let query = self.query(database, &sql).param("project", project).param("metric", metric);
-        self.all("points", query).await
+        self.all_of(project, "points", query).await
     }
 
     /// The rows of a [`crate::series::query::Plan`].
     pub async fn series(
         &self,
         database: &str,
-        (project, metric): (&str, &str),
+        project: &str,
+        metrics: &[String],
         sql: &str,
     ) -> Result<Vec<Partial>, Error> {
-        let query = self.query(database, sql).param("project", project).param("metric", metric);
-        self.all("series", query).await
+        let query = self.query(database, sql).param("project", project).param("metrics", metrics);
+        self.all_of(project, "series", query).await
     }
 
     /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`].
@@ -253,13 +293,97 @@ impl Store {
              AND time < fromUnixTimestamp64Milli({end}, 'UTC') ORDER BY time LIMIT {limit}"
         );
         let query = self.query(database, &sql).param("project", project).param("metric", metric);
-        self.all("values", query).await
+        self.all_of(project, "values", query).await
     }
 
-    /// The ends of all chains.
+    /// Ids of the project's metrics, ascending; with `hours` only of those with points in the hours that it touches.
+    pub async fn metric_ids(
+        &self,
+        database: &str,
+        project: &str,
+        hours: Option<Range>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        const HOUR_MS: i64 = 3_600_000;
+        let filter = match hours.map(|range| (range.start.max(FIRST_TIME), range.end.min(LAST_TIME))) {
+            None => String::new(),
+            Some((start, end)) if start >= end => return Ok(Vec::new()),
+            Some((start, end)) => format!(
+                " AND toStartOfHour(time) >= toDateTime({}, 'UTC') AND toStartOfHour(time) < toDateTime({}, 'UTC')",
+                start.div_euclid(HOUR_MS) * 3600,
+                (end + HOUR_MS - 1).div_euclid(HOUR_MS) * 3600,
+            ),
+        };
+        let sql = format!(
+            "SELECT metric_id FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
+             GROUP BY kind, project_id, metric_id ORDER BY metric_id LIMIT {limit}"
+        );
+        self.all_of(project, "metric_ids", self.query(database, &sql).param("project", project)).await
+    }
+
+    /// The samples of metrics `after < time <= until` (Unix milliseconds), each with its metric's place in `ids`: by
+    /// place and time, those of one moment in the order in which they count. Gives `limit` of them at most.
+    pub async fn samples(
+        &self,
+        database: &str,
+        (project, ids): (&str, &[&str]),
+        (after, until): (i64, i64),
+        limit: usize,
+        mut take: impl FnMut(SampleRow),
+    ) -> Result<(), Error> {
+        let (after, until) = (after.max(FIRST_TIME - 1), until.min(LAST_TIME - 1));
+        if after >= until || ids.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT toUInt32(transform(metric_id, {{ids:Array(String)}}, range({}), 0)) AS place, \
+             toUnixTimestamp64Milli(samples.time) AS at, value FROM samples \
+             WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{ids:Array(String)}} \
+             AND idempotency_key = '' AND time > fromUnixTimestamp64Milli({after}, 'UTC') \
+             AND time <= fromUnixTimestamp64Milli({until}, 'UTC') \
+             ORDER BY metric_id, time, received_at, partition, offset, index LIMIT {limit}",
+            ids.len()
+        );
+        let query = self.query(database, &sql).param("project", project).param("ids", ids);
+        let read = async {
+            let mut rows = query.fetch::<SampleRow>()?;
+            while let Some(row) = rows.next().await? {
+                take(row);
+            }
+            Ok(())
+        };
+        let _place = self.scheduler.enter(project).await?;
+        self.timed("samples", &[], read).await
+    }
+
+    /// The ends of all chains, as they were a moment ago at the earliest: one question for all who ask together.
+    /// What is read after it holds at least what they cover.
     pub async fn heads(&self, database: &str) -> Result<Vec<Head>, Error> {
         const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
-        self.all("heads", self.query(database, SQL)).await
+        let mut known = self.heads.lock().await;
+        if let Some((at, of, heads)) = &*known
+            && at.elapsed() < HEADS_AGE
+            && of == database
+        {
+            return Ok(heads.clone());
+        }
+        let asked = Instant::now();
+        let heads: Vec<Head> = self.all("heads", self.query(database, SQL)).await?;
+        *known = Some((asked, database.to_owned(), heads.clone()));
+        Ok(heads)
+    }
+
+    /// The rows of a statement with the parameter `project`, of tables that are made when they are first needed: none if
+    /// they are not there.
+    pub async fn rows_if_there<T: RowOwned + RowRead>(
+        &self,
+        name: &'static str,
+        database: &str,
+        sql: &str,
+        project: &str,
+    ) -> Result<Vec<T>, Error> {
+        let query = self.query(database, sql).param("project", project);
+        self.timed(name, &NOT_THERE, query.fetch_all::<T>()).await
     }
 
     /// `?` marks nothing in our texts.
@@ -267,14 +391,38 @@ impl Store {
         self.client.clone().with_database(database).query_raw(sql)
     }
 
+    /// The rows of a query of `project`, as soon as it is its turn.
+    async fn all_of<T: RowOwned + RowRead>(
+        &self,
+        project: &str,
+        name: &'static str,
+        query: Query,
+    ) -> Result<Vec<T>, Error> {
+        let _place = self.scheduler.enter(project).await?;
+        self.all(name, query).await
+    }
+
     async fn all<T: RowOwned + RowRead>(&self, name: &'static str, query: Query) -> Result<Vec<T>, Error> {
+        self.timed(name, &[], query.fetch_all::<T>()).await
+    }
+
+    /// What `read` gives; nothing where the server's error is one of `as_nothing`.
+    async fn timed<T: Default>(
+        &self,
+        name: &'static str,
+        as_nothing: &[u32],
+        read: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, Error> {
         let begun = Instant::now();
-        let result = tokio::time::timeout(self.timeout + PATIENCE, query.fetch_all::<T>()).await;
+        let result = tokio::time::timeout(self.timeout + PATIENCE, read).await;
         let (outcome, result) = match result {
             Ok(Ok(rows)) => ("ok", Ok(rows)),
             Err(_) => ("timeout", Err(Error::QueryTimeout)),
             Ok(Err(error)) if server_code(&error) == Some(TIMEOUT_EXCEEDED) => {
                 ("timeout", Err(Error::QueryTimeout))
+            }
+            Ok(Err(error)) if server_code(&error).is_some_and(|code| as_nothing.contains(&code)) => {
+                ("none", Ok(T::default()))
             }
             Ok(Err(error)) => {
                 tracing::warn!(query = name, %error, "a query failed");
@@ -284,6 +432,21 @@ impl Store {
         self.metrics.query(name, outcome, begun);
         result
     }
+}
+
+/// What the catalogue knows of the metrics of the parameter `project` that `filter` lets pass.
+fn catalogue(filter: &str, rest: &str) -> String {
+    format!(
+        "SELECT metric_id, \
+         argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+         argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
+         toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
+         toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
+         argMax(value, (time, received_at, partition, offset, index)) AS last_value, \
+         count() AS points \
+         FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
+         GROUP BY kind, project_id, metric_id {rest}"
+    )
 }
 
 /// The number of a server's error.

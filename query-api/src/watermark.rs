@@ -15,12 +15,17 @@
 //! Kafka is away, those that were taken before go on to serve. Without a covered snapshot the watermark is 0, which
 //! promises nothing.
 //!
+//! A process that begins while the store is far behind has no snapshot from before. It takes some from what Kafka knows:
+//! the first record of a partition that was made at `t` or later was written at `t` or later, and with it all that
+//! follow, so what lies before that record serves as the end that the partition had at `t`.
+//!
 //! What expired from Kafka before any store had it is no longer asked for: it is lost, and the ingest worker says so.
 
 use crate::metrics::Metrics;
 use crate::store::Head;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +40,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(300);
 /// How long Kafka may take to answer each of the questions.
 const ANSWER: Duration = Duration::from_secs(2);
+/// How long ago the youngest snapshot is that is taken from the log; each other one is twice as old as the next.
+const PAST: Duration = Duration::from_secs(15);
+/// How many are taken from the log: over a bit more than two days.
+const PAST_COUNT: u32 = 14;
 /// How many snapshots are kept; beyond that the older ones are thinned out.
 const KEPT: usize = 512;
 
@@ -51,7 +60,8 @@ impl Snapshot {
     /// Whether chains that end at `heads` hold all that was there.
     fn covered(&self, heads: &[Head]) -> bool {
         self.last.iter().all(|(partition, last)| {
-            heads.iter().any(|head| head.partition == *partition && head.last >= *last)
+            // A partition that was empty has no end to reach.
+            *last < 0 || heads.iter().any(|head| head.partition == *partition && head.last >= *last)
         })
     }
 }
@@ -146,10 +156,19 @@ impl Watermarks {
     }
 
     async fn look(&self, consumer: Arc<BaseConsumer>, topic: String) {
+        let mut begins = true;
         loop {
             let begun = Instant::now();
             let at_ms = accounts::now_ms();
             let (consumer, topic) = (consumer.clone(), topic.clone());
+            if std::mem::take(&mut begins) {
+                let (consumer, topic) = (consumer.clone(), topic.clone());
+                let past = tokio::task::spawn_blocking(move || past(&consumer, &topic, at_ms)).await;
+                // Without them the watermark is 0 until the store has caught up, which is true as well.
+                let past = past.ok().and_then(Result::ok).unwrap_or_default();
+                let mut history = self.0.history.lock().unwrap_or_else(PoisonError::into_inner);
+                past.into_iter().for_each(|snapshot| history.add(snapshot));
+            }
             match tokio::task::spawn_blocking(move || ends(&consumer, &topic)).await {
                 Ok(Ok(last)) => {
                     self.0
@@ -173,6 +192,31 @@ impl Watermarks {
             }
         }
     }
+}
+
+/// Snapshots of the time before `now_ms`, oldest first.
+fn past(consumer: &BaseConsumer, topic: &str, now_ms: i64) -> Result<Vec<Snapshot>, KafkaError> {
+    let ends = ends(consumer, topic)?;
+    let youngest = i64::try_from(PAST.as_millis()).unwrap_or(i64::MAX);
+    let ages = (0..PAST_COUNT).rev().map(|doubled| youngest << doubled);
+    ages.map(|age| {
+        let at_ms = now_ms - age;
+        let mut wanted = TopicPartitionList::new();
+        for (partition, _) in &ends {
+            wanted.add_partition_offset(topic, *partition, Offset::Offset(at_ms))?;
+        }
+        let found = consumer.offsets_for_times(wanted, ANSWER)?;
+        let last = ends.iter().map(|(partition, end)| {
+            let first = found.find_partition(topic, *partition).map(|found| found.offset());
+            match first {
+                Some(Offset::Offset(first)) => (*partition, (first - 1).min(*end)),
+                // Nothing was made since.
+                _ => (*partition, *end),
+            }
+        });
+        Ok(Snapshot { at_ms, last: last.collect() })
+    })
+    .collect()
 }
 
 /// The last offset of each partition that holds records.

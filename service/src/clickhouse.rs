@@ -1,4 +1,10 @@
-//! What ClickHouse says when it refuses.
+//! ClickHouse: the names that services share, and what it says when it refuses.
+
+/// The database of what is known about the use of an installation. It belongs to no generation: it is filled from
+/// another topic.
+pub fn usage_database(namespace: &str) -> String {
+    if namespace.is_empty() { "tidemark_usage".to_owned() } else { format!("tidemark_{namespace}_usage") }
+}
 
 /// The number in the text of a server's error, `Code: N. DB::Exception: …`.
 pub fn error_code(text: &str) -> Option<u32> {

@@ -1,9 +1,11 @@
-//! What every Tidemark binary shares: settings, logs, metrics, health, an HTTP server, Kafka's basics, an orderly stop.
+//! What every Tidemark binary shares: settings, logs, metrics, health, an HTTP server and who its clients
+//! are, Kafka's basics, an orderly stop.
 //!
 //! A `main` reads the same everywhere: [`settings`] (all faults at once), [`logs::init`], [`stop::on_signal`],
 //! the service's own work, and [`ops::serve`] beside it.
 
 pub mod clickhouse;
+pub mod client;
 pub mod health;
 pub mod http;
 pub mod kafka;
@@ -11,4 +13,5 @@ pub mod logs;
 pub mod ops;
 pub mod request_id;
 pub mod settings;
+pub mod slowdown;
 pub mod stop;

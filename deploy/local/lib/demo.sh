@@ -6,6 +6,8 @@ load_demo() {
     OPERATOR_TOKEN=${OPERATOR_TOKEN:-$(read_value "$STATE/env" OPERATOR_TOKEN)}
     # 32 random bytes in hex.
     OPERATOR_TOKEN=${OPERATOR_TOKEN:-$(od -An -N32 -v -tx1 /dev/urandom | tr -d ' \n')}
+    ADDRESS_HASH_KEY=${ADDRESS_HASH_KEY:-$(read_value "$STATE/env" ADDRESS_HASH_KEY)}
+    ADDRESS_HASH_KEY=${ADDRESS_HASH_KEY:-$(od -An -N32 -v -tx1 /dev/urandom | tr -d ' \n')}
     DEMO_PROJECT_ID=$(read_value "$STATE/env" DEMO_PROJECT_ID)
     DEMO_MANAGE_KEY=$(read_value "$STATE/env" DEMO_MANAGE_KEY)
     DEMO_API_KEY=$(read_value "$STATE/env" DEMO_API_KEY)
@@ -13,7 +15,7 @@ load_demo() {
 
 save_env() {
     local name
-    for name in GATEWAY_URL QUERY_URL GATEWAY_OPS_URL WORKER_OPS_URL QUERY_OPS_URL OPERATOR_TOKEN \
+    for name in GATEWAY_URL QUERY_URL GATEWAY_OPS_URL WORKER_OPS_URL QUERY_OPS_URL OPERATOR_TOKEN ADDRESS_HASH_KEY \
         DEMO_PROJECT_ID DEMO_API_KEY DEMO_MANAGE_KEY KAFKA_BROKERS REDIS_URL CLICKHOUSE_URL; do
         echo "$name=${!name}"
     done | write_private "$STATE/env"

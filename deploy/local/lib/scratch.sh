@@ -3,7 +3,7 @@
 # Needs SCRATCH, the run's name; sets STATE. A run that fails keeps its data and says where.
 
 # Whatever the environment says, no setting of a running `up` may reach the run.
-for name in $(compgen -e | grep -E '_PORT$|^(KAFKA_BROKERS|REDIS_URL|CLICKHOUSE_URL|OPERATOR_TOKEN|WEBHOOK_URL|LISTEN|OPS_LISTEN)$'); do
+for name in $(compgen -e | grep -E '_PORT$|^(KAFKA_BROKERS|REDIS_URL|CLICKHOUSE_URL|OPERATOR_TOKEN|ADDRESS_HASH_KEY|WEBHOOK_URL|LISTEN|OPS_LISTEN)$'); do
     unset "$name"
 done
 TIDEMARK_STATE=$(mktemp -d "${TMPDIR:-/tmp}/tidemark-$SCRATCH.XXXXXX")

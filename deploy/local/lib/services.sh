@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Our own binaries: built here, told by their environment where everything is.
-# Needs STATE, the ports and addresses of settings.sh, OPERATOR_TOKEN.
+# Needs STATE, the ports and addresses of settings.sh, OPERATOR_TOKEN, ADDRESS_HASH_KEY.
 
 build_services() {
     run_job build "$STATE/logs/build.log" \
@@ -14,7 +14,8 @@ command_of_service() {
     COMMAND=("KAFKA_BROKERS=$KAFKA_BROKERS" "REDIS_URL=$REDIS_URL")
     case $1 in
         gateway)
-            COMMAND+=("LISTEN=127.0.0.1:$GATEWAY_PORT" "OPS_LISTEN=127.0.0.1:$GATEWAY_OPS_PORT")
+            COMMAND+=("LISTEN=127.0.0.1:$GATEWAY_PORT" "OPS_LISTEN=127.0.0.1:$GATEWAY_OPS_PORT"
+                "ADDRESS_HASH_KEY=$ADDRESS_HASH_KEY")
             ;;
         ingest-worker)
             COMMAND+=("OPS_LISTEN=127.0.0.1:$WORKER_OPS_PORT" "CLICKHOUSE_URL=$CLICKHOUSE_URL")

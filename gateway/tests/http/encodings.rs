@@ -158,8 +158,8 @@ async fn a_zstd_frame_that_asks_for_a_huge_window_does_not_decode() {
 async fn the_hash_is_that_of_the_decoded_bytes() {
     use sha2::{Digest, Sha256};
     let server = server().await;
-    for (name, encode) in ENCODINGS {
-        let headers = format!("Content-Encoding: {name}\r\nIdempotency-Key: k-{name}\r\n");
+    for (number, (name, encode)) in ENCODINGS.into_iter().enumerate() {
+        let headers = format!("Content-Encoding: {name}\r\nIdempotency-Key: k-{number}\r\n");
         assert_eq!(ask(&server, post(&headers, encode(GOOD.as_bytes()))).await.summary(), "200 1");
     }
     let records = server.kafka.records.lock().expect("no test panics while holding it");

@@ -9,4 +9,5 @@ mod head;
 mod idempotency;
 mod openapi;
 mod quota;
+mod slowdown;
 mod support;

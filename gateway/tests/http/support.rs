@@ -8,6 +8,7 @@ use gateway::Gateway;
 use gateway::handle::Keys;
 use gateway::idempotency::{Claims, Idempotency};
 use gateway::metrics::Metrics;
+use gateway::outcomes::Outcomes;
 use gateway::publish::{NotPublished, Publish, Record};
 use gateway::quota::Quota;
 use gateway::request::body::BodyTimes;
@@ -15,7 +16,9 @@ use hyper::service::service_fn;
 use proto::Message;
 use proto::v1::MetricBatch;
 use serde_json::Value;
+use service::client::Clients;
 use service::http::HalfClosed;
+use service::slowdown::Slowdown;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -50,6 +53,10 @@ impl Keys for FakeKeys {
             "away" => Err(AuthError::Unavailable),
             _ => Err(AuthError::Unknown),
         }
+    }
+
+    fn named(&self, _: &str) -> Option<Arc<Key>> {
+        None
     }
 }
 
@@ -163,6 +170,7 @@ pub struct Server {
     pub quota: FakeQuota,
     pub claims: FakeClaims,
     pub metrics: Metrics,
+    pub slowdown: Slowdown,
     _stop: DropGuard,
 }
 
@@ -186,7 +194,7 @@ async fn start(body_times: BodyTimes, patience: Duration) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
     let (kafka, quota, claims) = (FakeKafka::default(), FakeQuota::default(), FakeClaims::default());
-    let metrics = Metrics::default();
+    let (metrics, slowdown) = (Metrics::default(), Slowdown::default());
     let stop = CancellationToken::new();
     let gateway = Arc::new(Gateway {
         keys: FakeKeys,
@@ -194,13 +202,16 @@ async fn start(body_times: BodyTimes, patience: Duration) -> Server {
         idempotency: Idempotency::new(claims.clone(), patience, metrics.idempotency.clone()),
         publisher: kafka.clone(),
         body_times,
+        clients: Clients::new("127.0.0.2".parse().expect("an address"), None),
+        slowdown: slowdown.clone(),
+        outcomes: Outcomes::default(),
         metrics: metrics.clone(),
     });
-    let service = move |_| {
-        let gateway = gateway.clone();
+    let service = move |peer: SocketAddr| {
+        let (gateway, peer) = (gateway.clone(), gateway.clients.peer(peer.ip()));
         service_fn(move |request| {
             let gateway = gateway.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
         })
     };
     tokio::spawn(service::http::serve(
@@ -210,7 +221,7 @@ async fn start(body_times: BodyTimes, patience: Duration) -> Server {
         stop.clone(),
         Duration::from_secs(1),
     ));
-    Server { address, kafka, quota, claims, metrics, _stop: stop.drop_guard() }
+    Server { address, kafka, quota, claims, metrics, slowdown, _stop: stop.drop_guard() }
 }
 
 impl Server {

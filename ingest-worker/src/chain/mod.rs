@@ -91,6 +91,8 @@ pub enum Event {
     Inserted(Answer),
     /// Whether an insert of this beginning runs in the engine.
     Running(bool),
+    /// The refused block is not made smaller: what is refused is not in its records.
+    Hopeless,
     /// A wait is over.
     Waited,
 }
@@ -120,6 +122,10 @@ pub enum Action {
         /// As in `Insert`.
         form: u32,
     },
+    /// The block was refused, and nothing of it is stored: find the record that is to blame. Answer with
+    /// [`Event::Ready`] and the block's first half; with [`Event::Start`] once a block of one record is refused, and that
+    /// record will be kept elsewhere; with [`Event::Hopeless`] if it is none of them.
+    Narrow,
     /// Wait a moment; answer with [`Event::Waited`].
     Wait,
     /// Say it loudly and stop; later, or when asked to, answer with [`Event::Start`].
@@ -195,11 +201,15 @@ impl fmt::Display for Refusal {
             Self::HeadWentBack { before, now: Some(now) } => write!(
                 f,
                 "the table ended at offset {before} and now ends at {now}: it was restored or lost parts, offsets {} to \
-                 {before} are missing",
+                 {before} are missing; bring them back, or fill a new table: ingest-worker rebuild clickhouse",
                 now + 1
             ),
             Self::HeadWentBack { before, now: None } => {
-                write!(f, "the table ended at offset {before} and now holds nothing of the partition")
+                write!(
+                    f,
+                    "the table ended at offset {before} and now holds nothing of the partition: bring it back, or fill a \
+                     new table: ingest-worker rebuild clickhouse"
+                )
             }
             Self::LogTruncated { from, to } => write!(
                 f,
@@ -253,6 +263,8 @@ enum State {
     Looking { block: Block, form: u32, doubt: Doubt, answer: Answer },
     /// The engine is asked who else inserts.
     Counting { block: Block, form: u32, doubt: Doubt },
+    /// A refused block is made smaller.
+    Narrowing { block: Block },
     /// A pause before the chain is read again.
     Pausing { block: Block, form: u32, doubt: Doubt },
     /// Refused.
@@ -273,6 +285,11 @@ impl Machine {
     /// A machine for a chain that begins at `begin`; its first event is [`Event::Start`].
     pub fn new(begin: i64) -> Self {
         Self { begin, head: begin - 1, state: State::Refused }
+    }
+
+    /// Everything before `next` was stored once, whoever did it: a table that ends before it has lost something.
+    pub fn was_stored(&mut self, next: i64) {
+        self.head = self.head.max(next - 1);
     }
 
     /// Takes an event, says what to do. An event that does not fit the state (a late answer) starts a takeover, which
@@ -336,6 +353,14 @@ impl Machine {
                     Action::Wait
                 }
             },
+            (State::Narrowing { block }, Event::Ready(half))
+                if half.first == block.first && (half.first..block.last).contains(&half.last) =>
+            {
+                self.insert(half, 0, Doubt::None)
+            }
+            (State::Narrowing { block }, Event::Hopeless) => {
+                self.refuse(Refusal::BlockRefused { first: block.first, last: block.last })
+            }
             (State::Pausing { block, form, doubt }, Event::Waited) => {
                 self.state = State::Looking { block, form, doubt, answer: Answer::Ok };
                 Action::ReadChain
@@ -355,7 +380,8 @@ impl Machine {
             // Sending it again is safe: whatever is still on its way has the same token.
             (Answer::Unknown | Answer::Stale, _) => self.insert(block, form, Doubt::None),
             (Answer::Refused, _) => {
-                self.refuse(Refusal::BlockRefused { first: block.first, last: block.last })
+                self.state = State::Narrowing { block };
+                Action::Narrow
             }
             (Answer::Ok, Doubt::SentAlone) => self.count(block, form, Doubt::CheckAlone),
             (Answer::Ok, Doubt::None | Doubt::AwaitQuiet | Doubt::CheckAlone) => {

@@ -140,6 +140,7 @@ impl World {
                 )
             }
             Action::Wait => Event::Waited,
+            Action::Narrow => panic!("nothing was refused"),
             Action::Refuse(refusal) => panic!("nothing was lost, yet: {refusal}"),
         };
         worker.hear(event);
@@ -340,7 +341,7 @@ fn a_block_that_does_not_follow_on_the_chain_is_not_inserted() {
 }
 
 #[test]
-fn a_block_that_the_engine_refuses_is_given_up_only_when_nothing_of_it_is_stored() {
+fn a_block_that_the_engine_refuses_is_narrowed_only_when_nothing_of_it_is_stored() {
     let offered = || {
         let mut machine = Machine::new(0);
         machine.on(Event::Start);
@@ -350,8 +351,18 @@ fn a_block_that_the_engine_refuses_is_given_up_only_when_nothing_of_it_is_stored
         assert_eq!(machine.on(Event::Inserted(Answer::Refused)), Action::ReadChain);
         machine
     };
+    let narrowing = || {
+        let mut machine = offered();
+        assert_eq!(machine.on(Event::Chain(None)), Action::Narrow);
+        machine
+    };
+    let half = |first, last| Event::Ready(Block { first, last, identity: Uuid::nil() });
+    assert_eq!(narrowing().on(half(0, 4)), Action::Insert { form: 0 });
+    for wrong in [half(0, 9), half(1, 4), half(0, -1), Event::Start] {
+        assert_eq!(narrowing().on(wrong), Action::ReadChain, "{wrong:?}");
+    }
     let refused = Action::Refuse(Refusal::BlockRefused { first: 0, last: 9 });
-    assert_eq!(offered().on(Event::Chain(None)), refused);
+    assert_eq!(narrowing().on(Event::Hopeless), refused);
     let stored = Chain { first: 0, last: 9, identity: identity(9), linked: true };
     assert_eq!(offered().on(Event::Chain(Some(stored))), Action::NextBlock { from: 10, stored: true });
 }
@@ -378,6 +389,21 @@ fn a_table_that_lost_its_newest_blocks_or_all_of_them_is_refused() {
         machine.on(Event::Start);
         assert_eq!(machine.on(Event::Chain(chain)), Action::Refuse(Refusal::HeadWentBack { before: 4, now }));
     }
+}
+
+#[test]
+fn what_others_had_stored_is_missed_by_a_machine_that_never_saw_it() {
+    let chain = Chain { first: 0, last: 1, identity: identity(1), linked: true };
+    for (chain, now) in [(None, None), (Some(chain), Some(1))] {
+        let mut machine = Machine::new(0);
+        machine.was_stored(5);
+        machine.on(Event::Start);
+        assert_eq!(machine.on(Event::Chain(chain)), Action::Refuse(Refusal::HeadWentBack { before: 4, now }));
+    }
+    let mut machine = Machine::new(0);
+    machine.was_stored(2);
+    machine.on(Event::Start);
+    assert_eq!(machine.on(Event::Chain(Some(chain))), Action::ReadLog(Some(1)), "nothing is missing");
 }
 
 #[test]

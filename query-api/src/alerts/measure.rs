@@ -8,7 +8,7 @@
 use super::machine::Observation;
 use super::rule::{Condition, Window};
 use crate::error::Error;
-use crate::series::aggregation::Aggregation;
+use crate::series::aggregation::{Aggregation, QUANTILES};
 use crate::series::merge::Place;
 use crate::store::Store;
 use clickhouse::Row;
@@ -39,13 +39,9 @@ pub struct Part {
     pub last_value: f64,
     /// Where the latest is.
     pub last_place: Place,
-    /// The quantiles of [`LEVELS`]; empty if none was asked for.
+    /// The quantiles of [`QUANTILES`]; empty if none was asked for.
     pub quantiles: Vec<f64>,
 }
-
-/// The quantiles that rules may ask for.
-const LEVELS: [(f64, Aggregation); 3] =
-    [(0.5, Aggregation::P50), (0.9, Aggregation::P90), (0.99, Aggregation::P99)];
 
 impl Part {
     fn absorb(&mut self, other: Self) {
@@ -69,8 +65,7 @@ impl Part {
             Aggregation::Count => self.points as f64,
             Aggregation::Last => self.last_value,
             Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => {
-                let index = LEVELS.iter().position(|(_, level)| *level == aggregation)?;
-                *self.quantiles.get(index)?
+                *self.quantiles.get(aggregation.quantile()?)?
             }
         };
         value.is_finite().then_some(value)
@@ -141,7 +136,7 @@ fn sql(window_ms: i64, quantiles: bool, end_ms: i64) -> String {
     let start_ms = end_ms - window_ms;
     let raw = |filter: &str| {
         let quantiles = if quantiles {
-            let levels = LEVELS.map(|(level, _)| level.to_string()).join(", ");
+            let levels = QUANTILES.map(|level| level.to_string()).join(", ");
             format!("quantilesExactInclusive({levels})(value)")
         } else {
             "emptyArrayFloat64()".to_owned()

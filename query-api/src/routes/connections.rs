@@ -14,7 +14,6 @@ use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -334,7 +333,8 @@ async fn one(app: &App, project_id: &str, id: &str) -> Result<Versioned<Connecti
 }
 
 async fn described(app: &App, project_id: &str, views: Vec<ConnectionView>) -> Vec<Connection> {
-    let last_used = last_used(app, project_id).await;
+    // Connections can be managed while ClickHouse is away: then it is not known when they were used.
+    let last_used = app.usage.last_used(project_id).await.unwrap_or_default();
     let connection = |view: ConnectionView| Connection {
         last_used_at: last_used.get(&view.connection.connection_id).copied(),
         connection_id: view.connection.connection_id,
@@ -346,10 +346,4 @@ async fn described(app: &App, project_id: &str, views: Vec<ConnectionView>) -> V
         version: view.connection.version,
     };
     views.into_iter().map(connection).collect()
-}
-
-/// When each of the project's connections was last used, Unix milliseconds. Usage is not recorded yet, so it is not known
-/// of any.
-async fn last_used(_app: &App, _project_id: &str) -> HashMap<String, i64> {
-    HashMap::new()
 }

@@ -5,6 +5,7 @@ pub mod channels;
 pub mod connections;
 pub mod csv;
 pub mod dashboards;
+pub mod docs;
 pub mod inbox;
 pub mod keys;
 pub mod metrics;
@@ -12,9 +13,12 @@ pub mod openapi;
 pub mod plans;
 pub mod points;
 pub mod projects;
+pub mod query;
 pub mod reading;
 pub mod session;
+pub mod stream;
 pub mod timeseries;
+pub mod usage;
 
 use crate::app::App;
 use crate::error::Error;
@@ -54,7 +58,10 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::list))
         .routes(routes!(metrics::get))
         .routes(routes!(points::list))
-        .routes(routes!(timeseries::get));
+        .routes(routes!(timeseries::get))
+        .routes(routes!(usage::get))
+        .routes(routes!(query::post))
+        .routes(routes!(stream::get));
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
 }
 

@@ -1,9 +1,10 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use crate::app::App;
-use crate::routes::timeseries::WantedInterval;
+use crate::routes::usage::UsageInterval;
 use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
+use crate::series::question::WantedInterval;
 use crate::session;
 use axum::Router;
 use axum::response::IntoResponse;
@@ -34,10 +35,11 @@ pub fn document() -> OpenApi {
         .schema_from::<WantedInterval>()
         .schema_from::<Aggregation>()
         .schema_from::<Fill>()
+        .schema_from::<UsageInterval>()
         .security_scheme(
             "key",
             bearer(
-                "A key of a project; what a call asks of it is named beside the call. In a browser the cookie of \
+                "A key of a project; what a call asks of it is named beside the call. In a browser the cookie of \\\\
                  `POST /api/v1/session` may stand for it.",
             ),
         )

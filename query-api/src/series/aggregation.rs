@@ -26,14 +26,17 @@ words! {
     }
 }
 
+/// The quantiles that can be asked for.
+pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+
 impl Aggregation {
-    /// The quantile that it is, if it is one. Quantiles are computed from every point, interpolated between the two
+    /// Its place in [`QUANTILES`], if it is one. Quantiles are computed from every point, interpolated between the two
     /// nearest (the median of 1 and 2 is 1.5), never from a sketch.
-    pub fn quantile(self) -> Option<f64> {
+    pub fn quantile(self) -> Option<usize> {
         match self {
-            Self::P50 => Some(0.5),
-            Self::P90 => Some(0.9),
-            Self::P99 => Some(0.99),
+            Self::P50 => Some(0),
+            Self::P90 => Some(1),
+            Self::P99 => Some(2),
             Self::Avg | Self::Sum | Self::Min | Self::Max | Self::Count | Self::Last => None,
         }
     }

@@ -16,6 +16,8 @@ pub type Place = (i64, i64, i32, i64, u16);
 /// What is known of some points of a bucket; at least one.
 #[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
 pub struct Partial {
+    /// The metric.
+    pub metric_id: String,
     /// The bucket's start, Unix milliseconds.
     pub bucket: i64,
     /// How many points.
@@ -30,8 +32,8 @@ pub struct Partial {
     pub last_value: f64,
     /// Where the latest is.
     pub last_place: Place,
-    /// The quantile that was asked for. Quantiles cannot be merged: a bucket has one part then.
-    pub quantile: f64,
+    /// [`super::aggregation::QUANTILES`], or none of them. They cannot be merged: a bucket has one part then.
+    pub quantiles: Vec<f64>,
 }
 
 impl Partial {
@@ -58,12 +60,15 @@ impl Partial {
             Aggregation::Max => self.greatest,
             Aggregation::Count => points,
             Aggregation::Last => self.last_value,
-            Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => self.quantile,
+            Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => {
+                let place = aggregation.quantile().and_then(|place| self.quantiles.get(place));
+                place.copied().unwrap_or(f64::NAN)
+            }
         }
     }
 }
 
-/// One point for each bucket that `parts` has, ascending. A sum that no double holds has no value.
+/// One point for each bucket that `parts` of one metric have, ascending. A sum that no double holds has no value.
 pub fn merge(parts: impl IntoIterator<Item = Partial>, aggregation: Aggregation) -> Vec<Point> {
     let mut buckets: BTreeMap<i64, Partial> = BTreeMap::new();
     for part in parts {
@@ -89,6 +94,7 @@ mod tests {
     /// The part of one point.
     fn single(bucket: i64, value: f64, place: Place) -> Partial {
         Partial {
+            metric_id: "m".to_owned(),
             bucket,
             points: 1,
             total: value,
@@ -96,7 +102,7 @@ mod tests {
             greatest: value,
             last_value: value,
             last_place: place,
-            quantile: 0.0,
+            quantiles: Vec::new(),
         }
     }
 

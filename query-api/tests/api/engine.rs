@@ -5,10 +5,9 @@ use clickhouse::Client;
 use jiff::tz::TimeZone;
 use query_api::error::Error;
 use query_api::metrics::Metrics;
-use query_api::series::aggregation::Aggregation;
 use query_api::series::buckets::{self, Interval, Range};
 use query_api::series::merge::Partial;
-use query_api::series::query::Plan;
+use query_api::series::query::{Kind, Plan};
 use query_api::settings::ClickHouse;
 use query_api::store::Store;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ const HOUR: i64 = 3_600_000;
 fn statement(range: Range, interval: Interval, zone: &str) -> String {
     let zone = TimeZone::get(zone).expect("a zone");
     let starts = buckets::starts(range, interval, &zone, buckets::MOST).expect("few");
-    Plan::new(range, &starts, interval, Aggregation::Avg).expect("a plan").sql(&starts, Aggregation::Avg)
+    Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").sql(&starts, Kind::Sums)
 }
 
 /// Many points an hour: where there are few, the rollup is no smaller than the rows, and the engine may prefer them.
@@ -55,8 +54,10 @@ async fn whole_hours_are_read_from_the_rollup() {
         (Interval::Month, "UTC"),
     ] {
         let sql = statement(whole, interval, zone);
-        let query =
-            forced(stack.clickhouse.clone()).query_raw(&sql).param("project", &project).param("metric", "m");
+        let query = forced(stack.clickhouse.clone())
+            .query_raw(&sql)
+            .param("project", &project)
+            .param("metrics", &["m"][..]);
         let rows: Vec<Partial> = query.fetch_all().await.expect("the projection is used");
         assert_eq!(rows.iter().map(|row| row.points).sum::<u64>(), 18_000, "{interval:?} {zone}");
     }
@@ -70,7 +71,7 @@ async fn a_cut_range_is_read_from_the_rollup_and_a_few_raw_rows() {
     let cut = Range { start: START + 5, end: START + 100 * HOUR + 7 };
     for (interval, zone) in [(Interval::Hour, "UTC"), (Interval::Day, "Asia/Kolkata")] {
         let sql = format!("EXPLAIN {}", statement(cut, interval, zone));
-        let query = stack.clickhouse.query_raw(&sql).param("project", &project).param("metric", "m");
+        let query = stack.clickhouse.query_raw(&sql).param("project", &project).param("metrics", &["m"][..]);
         let plan = query.fetch_all::<String>().await.expect("a plan").join("\n");
         assert!(plan.contains("ReadFromMergeTree (rollup_1h)"), "{plan}");
         assert!(plan.contains(&format!("ReadFromMergeTree ({}.samples)", stack.namespace)), "{plan}");
@@ -97,14 +98,17 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
     let stack = shared();
-    let endless = "SELECT toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, 0. AS least, 0. AS greatest, \
+    let endless = "SELECT '' AS metric_id, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, 0. AS least, 0. AS greatest, \
                    0. AS last_value, (toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toInt32(0), toInt64(0), toUInt16(0)) AS last_place, \
-                   0. AS quantile FROM numbers(1000000000000)";
+                   emptyArrayFloat64() AS quantiles FROM numbers(1000000000000)";
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
         let store = Store::new(&server, timeout, Metrics::default());
         let begun = Instant::now();
-        assert_eq!(store.series(&stack.namespace, ("p", "m"), endless).await, Err(Error::QueryTimeout));
+        assert_eq!(
+            store.series(&stack.namespace, "p", &["m".to_owned()], endless).await,
+            Err(Error::QueryTimeout)
+        );
         assert!(begun.elapsed() < timeout + Duration::from_secs(1));
     }
 }

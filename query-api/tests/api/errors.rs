@@ -12,7 +12,7 @@ async fn an_unknown_path_is_404_and_another_method_is_405_with_the_right_ones() 
         refused(operator.get(path).await, 404, "not_found");
     }
     for (method, path, allow) in [
-        (Method::PUT, "/api/v1/projects", "GET,HEAD,POST"),
+        (Method::PUT, "/api/v1/projects", "POST,GET,HEAD"),
         (Method::POST, "/api/v1/keys/a", "DELETE"),
         (Method::DELETE, "/api/v1/metrics", "GET,HEAD"),
         (Method::POST, "/api/v1/metrics/a/timeseries", "GET,HEAD"),

@@ -58,7 +58,7 @@ async fn every_fault_of_a_key_is_told() {
     for (body, expected) in [
         (json!({}), vec!["name required", "scopes required"]),
         (json!({"name": "x", "scopes": []}), vec!["scopes empty"]),
-        (json!({"name": "x", "scopes": "read"}), vec!["scopes not_a_list"]),
+        (json!({"name": "x", "scopes": "read"}), vec!["scopes not_an_array"]),
         (json!({"name": "", "scopes": ["read", "write"]}), vec!["name bad_name", "scopes unknown_word"]),
         (json!({"name": "x", "scopes": [1]}), vec!["scopes unknown_word"]),
     ] {

@@ -53,6 +53,7 @@ async fn every_answer_is_as_the_document_says() {
         ("/api/v1/metrics/{metricId}/points", ""),
         ("/api/v1/metrics/{metricId}/timeseries", "?fill=null&interval=minute"),
         ("/api/v1/metrics/{metricId}/timeseries", "?aggregation=p99&timezone=Asia/Tokyo"),
+        ("/api/v1/usage", "?interval=day"),
     ];
     for (path, query) in calls {
         for metric in ["a", "b"] {
@@ -62,6 +63,11 @@ async fn every_answer_is_as_the_document_says() {
         let (_, refused) = nobody.get(path).await;
         check(&document, ("get", path, "4XX"), &refused);
     }
+    let queries = json!({"queries": [{"metricId": "a", "fill": "null"}, {"metricId": "nothing"}, 5]});
+    let (_, results) = manager.post("/api/v1/query", &queries).await;
+    check(&document, ("post", "/api/v1/query", "200"), &results);
+    let (_, refused) = manager.post("/api/v1/query", &json!({})).await;
+    check(&document, ("post", "/api/v1/query", "4XX"), &refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

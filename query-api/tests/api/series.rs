@@ -1,8 +1,11 @@
 //! Time series against a computation that knows neither rollup nor SQL.
 
-use crate::support::{Caller, Sample, details, refused, send, shared};
+use crate::support::{Caller, Sample, Stack, details, refused, send, shared};
+use futures::future::join_all;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use query_api::series::buckets::{self, Interval, Range};
+use query_api::series::query::FEW;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
@@ -10,14 +13,33 @@ use serde_json::{Value, json};
 
 const START: i64 = 1_767_571_200_000;
 const HOUR: i64 = 3_600_000;
+const ZONES: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"];
+const FILLS: [&str; 4] = ["none", "null", "zero", "previous"];
 const AGGREGATIONS: [&str; 9] = ["avg", "sum", "min", "max", "count", "last", "p50", "p90", "p99"];
 
-/// Whole numbers, so that sums are exact in any order; some share a moment.
+/// The moments at which the clock of `zone` is moved within `span`.
+fn changes(zone: &str, span: i64) -> Vec<i64> {
+    let zone = TimeZone::get(zone).expect("a zone");
+    let start = Timestamp::from_millisecond(START).expect("a time");
+    let changes = zone.following(start).map(|change| change.timestamp().as_millisecond());
+    changes.take_while(|change| *change < START + span).collect()
+}
+
+/// Whole numbers, so that sums are exact in any order; some share a moment. A third of them lies where clocks are
+/// moved. None arrives in the order of its time.
 fn samples(count: i64, span: i64) -> Vec<Sample> {
     let mut random = StdRng::seed_from_u64(7);
-    let mut sample = |i| Sample {
+    let moved: Vec<i64> = ZONES.iter().flat_map(|zone| changes(zone, span)).collect();
+    let mut time = |i: i64| {
+        if i % 3 == 0 {
+            return moved[random.random_range(0..moved.len())] + random.random_range(-20 * HOUR..20 * HOUR);
+        }
+        START + random.random_range(0..span / 1000) * 1000 + i64::from(random.random_bool(0.1))
+    };
+    let times: Vec<i64> = (0..count).map(&mut time).collect();
+    let mut sample = |i: i64| Sample {
         metric: "m",
-        time: START + random.random_range(0..span / 1000) * 1000 + i64::from(random.random_bool(0.1)),
+        time: times[i as usize],
         value: f64::from(random.random_range(-500..500)),
         received_at: START + span + i / 30,
         offset: i / 3,
@@ -52,22 +74,20 @@ fn naive(samples: &[&Sample], aggregation: &str) -> f64 {
     }
 }
 
-async fn check(
-    caller: &Caller,
-    samples: &[Sample],
-    range: Range,
-    interval: (&str, Interval),
-    aggregation: &str,
-    zone: &str,
-) {
-    let path = format!(
-        "/api/v1/metrics/m/timeseries?startDate={}&endDate={}&interval={}&aggregation={aggregation}&timezone={zone}",
-        range.start, range.end, interval.0
-    );
-    let answer = caller.ok(&path).await;
-    let starts = buckets::starts(range, interval.1, &TimeZone::get(zone).expect("a zone"), buckets::MOST)
-        .expect("few");
-    let mut expected = Vec::new();
+/// What is asked for beside the range.
+#[derive(Clone, Copy)]
+struct Ask {
+    interval: (&'static str, Interval),
+    aggregation: &'static str,
+    zone: &'static str,
+    fill: &'static str,
+}
+
+/// Every bucket of `range` as the plain computation has it: start, value, count.
+fn expected(samples: &[Sample], range: Range, ask: Ask) -> Vec<(i64, Option<f64>, u64)> {
+    let zone = TimeZone::get(ask.zone).expect("a zone");
+    let starts = buckets::starts(range, ask.interval.1, &zone, buckets::MOST).expect("few");
+    let (mut buckets, mut previous) = (Vec::new(), None);
     for (i, start) in starts.iter().enumerate() {
         let end = starts.get(i + 1).copied().unwrap_or(i64::MAX);
         let inside: Vec<&Sample> = samples
@@ -75,9 +95,28 @@ async fn check(
             .filter(|s| (*start..end).contains(&s.time) && (range.start..range.end).contains(&s.time))
             .collect();
         if !inside.is_empty() {
-            expected.push((*start, naive(&inside, aggregation), inside.len() as u64));
+            previous = Some(naive(&inside, ask.aggregation));
+            buckets.push((*start, previous, inside.len() as u64));
+            continue;
+        }
+        match ask.fill {
+            "null" => buckets.push((*start, None, 0)),
+            "zero" => buckets.push((*start, Some(0.0), 0)),
+            "previous" => buckets.push((*start, previous, 0)),
+            _ => {}
         }
     }
+    buckets
+}
+
+async fn check(caller: &Caller, samples: &[Sample], range: Range, ask: Ask) {
+    let Ask { interval, aggregation, zone, fill } = ask;
+    let path = format!(
+        "/api/v1/metrics/m/timeseries?startDate={}&endDate={}&interval={}&aggregation={aggregation}&timezone={zone}&fill={fill}",
+        range.start, range.end, interval.0
+    );
+    let answer = caller.ok(&path).await;
+    let expected = expected(samples, range, ask);
     let points = answer["points"].as_array().expect("points");
     assert_eq!(points.len(), expected.len(), "{path}");
     for (point, (start, value, count)) in points.iter().zip(expected) {
@@ -86,8 +125,12 @@ async fn check(
             (Some(start), Some(count)),
             "{path}"
         );
-        let given = point["value"].as_f64().expect("a number");
-        assert!((given - value).abs() <= 1e-9 * value.abs(), "{given} is not {value}: {path}");
+        match (point["value"].as_f64(), value) {
+            (Some(given), Some(value)) => {
+                assert!((given - value).abs() <= 1e-9 * value.abs(), "{given} is not {value}: {path}");
+            }
+            (given, value) => assert_eq!(given, value, "{path}"),
+        }
     }
     assert_eq!(
         (&answer["interval"], &answer["aggregation"], &answer["timezone"]),
@@ -95,16 +138,24 @@ async fn check(
     );
 }
 
+/// Gives the metric more points than are few, long before all others.
+async fn many_elsewhere(stack: &Stack, project: &str) {
+    let sql = format!(
+        "INSERT INTO samples (kind, project_id, metric_id, time, value, received_at, offset) \
+         SELECT 'sample', '{project}', 'm', toDateTime64('2010-01-01', 3, 'UTC') + number, 1, \
+         toDateTime64('2010-01-01', 3, 'UTC'), number FROM numbers({})",
+        FEW + 1
+    );
+    stack.clickhouse.query_raw(&sql).execute().await.expect("they are stored");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_interval_aggregation_and_zone_answers_what_the_points_say() {
+async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() {
     let stack = shared();
     let (project, manager) = stack.project().await;
-    // Over the change to summer time in Berlin and New York.
-    let span = 100 * 24 * HOUR;
+    // Over both changes of the clock in each zone that has them.
+    let span = 330 * 24 * HOUR;
     let samples = samples(6000, span);
-    for part in samples.chunks(2000) {
-        stack.store(&project, part).await;
-    }
     let mut random = StdRng::seed_from_u64(11);
     let intervals = [
         ("minute", Interval::Minute, 6 * HOUR),
@@ -113,14 +164,35 @@ async fn every_interval_aggregation_and_zone_answers_what_the_points_say() {
         ("week", Interval::Week, span),
         ("month", Interval::Month, span),
     ];
-    for (name, interval, longest) in intervals {
-        for zone in ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"] {
-            for aggregation in AGGREGATIONS {
-                let start = START + random.random_range(0..span / 2);
-                let cut = Range { start, end: start + 1 + random.random_range(0..longest) };
-                let whole = Range { start: cut.start / HOUR * HOUR, end: (cut.end / HOUR + 1) * HOUR };
-                let range = if random.random() { cut } else { whole };
-                check(&manager, &samples, range, (name, interval), aggregation, zone).await;
+    // What is asked for in the middle is exact as well, and what comes later, for earlier times, is not missed. By then
+    // the metric has so many points elsewhere that the rollup is read.
+    for stored in [4000, 6000] {
+        if stored == 6000 {
+            many_elsewhere(stack, &project).await;
+        }
+        let before = &samples[..stored];
+        let new = if stored == 4000 { before } else { &before[4000..] };
+        for part in new.chunks(2000) {
+            stack.store(&project, part).await;
+        }
+        for (name, interval, longest) in intervals {
+            for zone in ZONES {
+                let mut ask = |aggregation| {
+                    let length = 1 + random.random_range(0..longest);
+                    let moved = changes(zone, span);
+                    let start = if !moved.is_empty() && random.random() {
+                        moved[random.random_range(0..moved.len())] - random.random_range(0..length)
+                    } else {
+                        START + random.random_range(0..span / 2)
+                    };
+                    let cut = Range { start, end: start + length };
+                    let whole = Range { start: cut.start / HOUR * HOUR, end: (cut.end / HOUR + 1) * HOUR };
+                    let range = if random.random() { cut } else { whole };
+                    let fill = FILLS[random.random_range(0..FILLS.len())];
+                    (range, Ask { interval: (name, interval), aggregation, zone, fill })
+                };
+                let asked = AGGREGATIONS.map(&mut ask);
+                join_all(asked.map(|(range, ask)| check(&manager, before, range, ask))).await;
             }
         }
     }

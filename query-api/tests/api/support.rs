@@ -65,22 +65,42 @@ pub async fn own() -> Stack {
 
 /// Starts a service with these settings; returns its addresses, for clients and for operators.
 pub async fn serve(settings: &[String]) -> (String, String) {
+    serve_until(settings, CancellationToken::new()).await
+}
+
+/// The same, until `stop`.
+pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (String, String) {
     let settings = settings.to_vec();
     let start = async move {
         let arguments =
             ["query-api", "--operator-token", OPERATOR].map(str::to_owned).into_iter().chain(settings);
-        let settings = Arguments::parse_from(arguments).check().unwrap_or_else(|error| panic!("{error}"));
+        let mut settings = Arguments::parse_from(arguments).check().unwrap_or_else(|error| panic!("{error}"));
+        settings.streams.beat = Duration::from_millis(300);
         let clients = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let operators = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
         let urls = (url(&clients), url(&operators));
         let listeners = Listeners { clients, operators };
         tokio::spawn(async move {
-            run(settings, listeners, CancellationToken::new()).await.expect("it runs");
+            run(settings, listeners, stop).await.expect("it runs");
         });
         urls
     };
     RUNTIME.spawn(start).await.expect("it starts")
+}
+
+/// The settings of a service of the installation `namespace`.
+pub fn settings(namespace: &str) -> [String; 7] {
+    let part = |setting: &str, name: &str| format!("--{setting}={}", store_address(name));
+    [
+        part("kafka-brokers", "KAFKA_BROKERS"),
+        part("redis-url", "REDIS_URL"),
+        part("clickhouse-url", "CLICKHOUSE_URL"),
+        format!("--namespace={namespace}"),
+        "--max-publish-time=1s".to_owned(),
+        "--alert-interval=10s".to_owned(),
+        "--allow-outgoing=127.0.0.0/8".to_owned(),
+    ]
 }
 
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
@@ -96,16 +116,7 @@ impl Stack {
         let (brokers, redis_url, clickhouse_url) =
             (store_address("KAFKA_BROKERS"), store_address("REDIS_URL"), store_address("CLICKHOUSE_URL"));
         let namespace = format!("q{:016x}", rand::random::<u64>());
-        let settings = [
-            format!("--kafka-brokers={brokers}"),
-            format!("--redis-url={redis_url}"),
-            format!("--clickhouse-url={clickhouse_url}"),
-            format!("--namespace={namespace}"),
-            "--max-publish-time=1s".to_owned(),
-            "--alert-interval=10s".to_owned(),
-            "--allow-outgoing=127.0.0.0/8".to_owned(),
-        ];
-        let (url, ops_url) = serve(&settings).await;
+        let (url, ops_url) = serve(&settings(&namespace)).await;
 
         let clickhouse = Client::default().with_url(&clickhouse_url);
         let migration = include_str!("../../../ingest-worker/migrations/0001_samples.sql");
@@ -125,7 +136,9 @@ impl Stack {
         };
         let topics = Topics::new(&namespace);
         let writer = ControlWriter::new(&brokers, &topics, Duration::from_secs(10)).expect("a writer");
-        let redis = accounts::projection::connect(&redis_url).expect("an address");
+        let mut redis = accounts::projection::connect(&redis_url).expect("an address");
+        // It connects here, in the runtime that outlives the tests.
+        redis::cmd("PING").query_async::<()>(&mut redis).await.expect("Redis runs");
         let projection = Projection::new(&namespace);
         until("the topics", || async { accounts::control_log::end(&brokers, &topics).await.is_ok() }).await;
         let generation = Generation { number: 1, database: namespace.clone(), ..Generation::default() };
@@ -188,7 +201,7 @@ impl Stack {
              metric_name, unit) VALUES {}",
             rows.join(", ")
         );
-        self.clickhouse.query_raw(&sql).execute().await.expect("the samples are stored");
+        self.insert(&sql).await;
     }
 
     /// Stores a marker: `partition` is stored up to `last`.
@@ -196,7 +209,13 @@ impl Stack {
         let sql = format!(
             "INSERT INTO samples (kind, partition, first_offset, last_offset) VALUES ('marker', {partition}, 0, {last})"
         );
-        self.clickhouse.query_raw(&sql).execute().await.expect("the marker is stored");
+        self.insert(&sql).await;
+    }
+
+    /// On the runtime that outlives the tests: its connections are shared, and end with the runtime that made them.
+    async fn insert(&self, sql: &str) {
+        let query = self.clickhouse.query_raw(sql);
+        RUNTIME.spawn(query.execute()).await.expect("it is carried out").expect("it is stored");
     }
 }
 
@@ -289,7 +308,7 @@ pub async fn read(request: RequestBuilder) -> (u16, Value) {
         assert_eq!(text(&body, "requestId"), request_id);
         assert!(!text(&body, "message").is_empty() && !text(&body, "error").is_empty());
         assert_eq!(retry_after, body.get("retryAfter").map(Value::to_string));
-        assert_eq!(status == 503, retry_after.is_some());
+        assert_eq!(status == 503 || status == 429, retry_after.is_some());
         assert_eq!(challenge.as_deref(), (status == 401).then_some("Bearer"));
     }
     (status, body)

@@ -1,6 +1,6 @@
 //! Watermarks against real offsets.
 
-use crate::support::{Caller, Sample, Stack, own, until};
+use crate::support::{Caller, Sample, Stack, own, serve, settings, until};
 use proto::topics::Topics;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use std::time::Duration;
@@ -13,10 +13,15 @@ async fn watermark(caller: &Caller) -> i64 {
 }
 
 async fn publish(stack: &Stack, partition: i32) -> i64 {
+    publish_at(stack, partition, accounts::now_ms()).await
+}
+
+/// A record that a gateway made at `at`.
+async fn publish_at(stack: &Stack, partition: i32, at: i64) -> i64 {
     let producer: FutureProducer =
         service::kafka::client(&stack.brokers, "test").create().expect("a producer");
     let topic = Topics::new(&stack.namespace).metrics;
-    let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("a batch");
+    let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("a batch").timestamp(at);
     producer.send(record, Duration::from_secs(10)).await.expect("it is acknowledged").offset
 }
 
@@ -49,4 +54,23 @@ async fn a_watermark_rises_only_over_what_is_stored() {
     assert!(watermark(&manager).await < published - D);
     stack.mark(3, offset).await;
     until("a watermark after both", || async { watermark(&manager).await >= published - D }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_begins_while_the_store_is_behind_knows_how_far() {
+    const MINUTE: i64 = 60_000;
+    let stack = own().await;
+    let (project, manager) = stack.project().await;
+    stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
+    let now = accounts::now_ms();
+    let stored = publish_at(&stack, 1, now - 60 * MINUTE).await;
+    publish_at(&stack, 1, now - 2 * MINUTE).await;
+    stack.mark(1, stored).await;
+    let (url, _) = serve(&settings(&stack.namespace)).await;
+    let caller = Caller { url, key: manager.key.clone() };
+    until("the service is there", async || caller.get("/api/v1/metrics").await.0 == 200).await;
+    until("a watermark", async || watermark(&caller).await > 0).await;
+    let given = watermark(&caller).await;
+    assert!(given > now - 60 * MINUTE, "what was stored an hour ago is known: {}", now - given);
+    assert!(given < now - 2 * MINUTE - D, "what is not stored is not promised: {}", now - given);
 }

@@ -211,6 +211,28 @@ proptest! {
     }
 
     #[test]
+    fn at_the_turn_several_gateways_give_each_hour_its_own_limit(
+        limit in 1..8u64, gateways in 2..4usize,
+        before in prop::collection::vec(event(1, 0), 0..60),
+        after in prop::collection::vec(event(1, 0), 0..60),
+    ) {
+        let mut world = World::new(limit, gateways, Outage::Closed);
+        // Calls of the old hour are under way at the turn, answers of it come after.
+        before.iter().for_each(|event| world.apply(event));
+        world.redis.now_ms = world.redis.now_ms.max(START_MS + 30_000);
+        after.iter().for_each(|event| world.apply(event));
+        world.finish();
+        // Nobody is kept from the new hour by the old one.
+        let new_hour = world.redis.now_ms / HOUR_MS;
+        world.held.clear();
+        world.redis.now_ms = (new_hour + 1) * HOUR_MS;
+        (0..gateways).cycle().take(2 * limit as usize).for_each(|g| world.apply(&Event::Arrive(g)));
+        world.finish();
+        prop_assert_eq!(world.held.len() as u64, limit);
+        prop_assert!(world.held.iter().all(|(_, charge)| charge.hour == new_hour + 1));
+    }
+
+    #[test]
     fn in_an_outage_a_gateway_alone_grants_no_more_than_the_limit(
         limit in 1..8u64, gateways in 1..4usize,
         events in prop::collection::vec(event(4, 0), 0..150),

@@ -28,18 +28,19 @@ pub fn range(condition: &Condition, now_ms: i64) -> Range {
     Range { start: first - condition.window.length_ms(), end: last }
 }
 
-/// The statement that puts the points of `range` into buckets; its rows are [`Partial`].
+/// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows are
+/// [`Partial`].
 pub fn sql(range: Range) -> String {
     const PLACE: &str = "(time, received_at, partition, offset, index)";
     let (start, end) = (range.start, range.end);
     format!(
-        "SELECT intDiv(toUnixTimestamp64Milli(time), {STEP_MS}) * {STEP_MS} AS bucket, count() AS points, \
+        "SELECT metric_id, intDiv(toUnixTimestamp64Milli(time), {STEP_MS}) * {STEP_MS} AS bucket, count() AS points, \
          sum(value) AS total, min(value) AS least, max(value) AS greatest, argMax(value, {PLACE}) AS last_value, \
-         max({PLACE}) AS last_place, toFloat64(0) AS quantile \
+         max({PLACE}) AS last_place, emptyArrayFloat64() AS quantiles \
          FROM samples \
-         WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id = {{metric:String}} \
+         WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} \
          AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC') \
-         GROUP BY bucket"
+         GROUP BY metric_id, bucket"
     )
 }
 

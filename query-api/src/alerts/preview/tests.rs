@@ -1,6 +1,7 @@
 use super::*;
 use crate::alerts::machine::State;
 use crate::alerts::rule::{NoData, Operator, Window as Length};
+use crate::series::aggregation::QUANTILES;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_790_000_000_000;
@@ -14,6 +15,7 @@ fn buckets(points: &[(i64, f64)]) -> Vec<Partial> {
     for (index, &(time, value)) in points.iter().enumerate() {
         let bucket = time - time.rem_euclid(STEP_MS);
         let part = Partial {
+            metric_id: "m".to_owned(),
             bucket,
             points: 1,
             total: value,
@@ -21,7 +23,7 @@ fn buckets(points: &[(i64, f64)]) -> Vec<Partial> {
             greatest: value,
             last_value: value,
             last_place: (time, 0, 0, index as i64, 0),
-            quantile: 0.0,
+            quantiles: Vec::new(),
         };
         match buckets.get_mut(&bucket) {
             Some(known) => known.absorb(part),
@@ -96,7 +98,7 @@ proptest! {
         let range = range(&condition, NOW);
         points.retain(|(time, _)| (range.start..range.end).contains(time));
         let slid = match aggregation.quantile() {
-            Some(level) => of_points(&condition, level, &points, NOW),
+            Some(place) => of_points(&condition, QUANTILES[place], &points, NOW),
             None => of_buckets(&condition, buckets(&points), NOW),
         };
         let plain = plainly(&condition, &points);

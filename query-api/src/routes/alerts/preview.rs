@@ -9,6 +9,7 @@ use crate::auth::Reader;
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::fault::{Code, Faults};
+use crate::series::aggregation::QUANTILES;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -63,14 +64,15 @@ pub async fn post(
     let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
     let database = app.generations.database().await?;
     let now_ms = accounts::now_ms();
-    let (series, range) =
-        ((key.project_id.as_str(), alert.metric_id.as_str()), preview::range(&condition, now_ms));
+    let (project, metrics) = (key.project_id.as_str(), std::slice::from_ref(&alert.metric_id));
+    let range = preview::range(&condition, now_ms);
     let changes = match condition.aggregation.quantile() {
         None => {
-            let buckets = app.store.series(&database, series, &preview::sql(range)).await?;
+            let buckets = app.store.series(&database, project, metrics, &preview::sql(range)).await?;
             preview::of_buckets(&condition, buckets, now_ms)
         }
-        Some(level) => {
+        Some(place) => {
+            let series = (project, alert.metric_id.as_str());
             let points = app.store.values(&database, series, range, POINTS + 1).await?;
             if points.len() > POINTS {
                 let mut faults = Faults::default();
@@ -78,7 +80,7 @@ pub async fn post(
                 faults.add("aggregation", Code::OutOfRange, message);
                 faults.check()?;
             }
-            preview::of_points(&condition, level, &points, now_ms)
+            preview::of_points(&condition, QUANTILES[place], &points, now_ms)
         }
     };
     let transitions = changes.into_iter().map(|change| PreviewedTransition {

@@ -63,13 +63,13 @@ async fn channels(app: &App, project_id: &str, fields: &mut Fields) -> Result<Ve
         Some(_) => None,
     };
     let Some(mut ids) = ids else {
-        fields.faults.add("channels", Code::NotAList, "must be a list of channels' ids");
+        fields.faults.add("channels", Code::NotAnArray, "must be a list of channels' ids");
         return Ok(Vec::new());
     };
     let mut seen = std::collections::HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
     if ids.len() > CHANNELS {
-        fields.faults.add("channels", Code::TooMany, format!("must be at most {CHANNELS} channels"));
+        fields.faults.add("channels", Code::BadLength, format!("must be at most {CHANNELS} channels"));
         return Ok(Vec::new());
     }
     let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();

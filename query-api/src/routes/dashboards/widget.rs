@@ -2,8 +2,8 @@
 
 use crate::fault::{Code, Faults};
 use crate::routes::reading::{self, Reading};
-use crate::routes::timeseries::WantedInterval;
 use crate::series::aggregation::Aggregation;
+use crate::series::question::WantedInterval;
 use crate::words::{text, words};
 use proto::v1;
 use serde::Serialize;
@@ -141,12 +141,12 @@ pub fn read(value: Option<Value>, faults: &mut Faults) -> Vec<v1::Widget> {
         }
         Some(Value::Array(items)) => items,
         Some(_) => {
-            faults.add("widgets", Code::NotAList, "must be a list");
+            faults.add("widgets", Code::NotAnArray, "must be a list");
             return Vec::new();
         }
     };
     if items.len() > WIDGETS {
-        faults.add("widgets", Code::TooMany, format!("must be at most {WIDGETS} widgets"));
+        faults.add("widgets", Code::BadLength, format!("must be at most {WIDGETS} widgets"));
         return Vec::new();
     }
     let mut widgets = Vec::new();
@@ -211,11 +211,15 @@ fn fixed_range(mut fixed: Map<String, Value>, reading: &mut Reading) -> (String,
 
 fn series(value: Option<Value>, reading: &mut Reading) -> Vec<v1::WidgetSeries> {
     let Some(Value::Array(items)) = value else {
-        reading.fault("series", Code::NotAList, "must be a list of {metricId, aggregation}");
+        reading.fault("series", Code::NotAnArray, "must be a list of {metricId, aggregation}");
         return Vec::new();
     };
     if items.is_empty() || items.len() > SERIES {
-        reading.fault("series", Code::TooMany, format!("must be 1 to {SERIES} of {{metricId, aggregation}}"));
+        reading.fault(
+            "series",
+            Code::BadLength,
+            format!("must be 1 to {SERIES} of {{metricId, aggregation}}"),
+        );
         return Vec::new();
     }
     let one = |item: Value| {

@@ -1,0 +1,99 @@
+//! Which series there are: `series`, `labels`, `label/<name>/values`, `metadata`.
+//!
+//! A time range is looked at by whole hours, as the rollup has them, so a series may be listed that has its points just
+//! outside of it.
+
+use super::Caller;
+use super::answer;
+use super::failure::Failure;
+use super::fetch;
+use super::form::Form;
+use super::labels::{Labels, metric_name};
+use crate::app::App;
+use crate::routes::metrics::name;
+use crate::store::MetricsPage;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// So many metrics are described.
+const MOST_DESCRIBED: usize = 20_000;
+
+/// The label sets of the series that `match[]` selects.
+pub async fn series(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let (limit, selectors, range) = (form.limit("limit")?, form.selectors()?, form.range()?);
+    if selectors.is_empty() {
+        return Err(Failure::BadData("no match[] parameter provided".to_owned()));
+    }
+    let found = fetch::metrics(&app, &key.project_id, &selectors, range).await?;
+    Ok(answer::list(found, limit))
+}
+
+/// The names of all labels.
+pub async fn labels(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let (limit, selectors, range) = (form.limit("limit")?, form.selectors()?, form.range()?);
+    let found = fetch::metrics(&app, &key.project_id, &selectors, range).await?;
+    let names: BTreeSet<&str> = found.iter().flat_map(Labels::names).collect();
+    Ok(answer::list(names.into_iter().collect(), limit))
+}
+
+/// The values of a label.
+pub async fn label_values(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    label: Result<Path<String>, PathRejection>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let Path(label) =
+        label.map_err(|_| Failure::BadData("invalid label name: it is not UTF-8".to_owned()))?;
+    let (limit, selectors, range) = (form.limit("limit")?, form.selectors()?, form.range()?);
+    let found = fetch::metrics(&app, &key.project_id, &selectors, range).await?;
+    let values: BTreeSet<&str> =
+        found.iter().map(|labels| labels.get(&label)).filter(|value| !value.is_empty()).collect();
+    Ok(answer::list(values.into_iter().collect(), limit))
+}
+
+/// What is known of a metric.
+#[derive(Serialize)]
+struct Description {
+    r#type: &'static str,
+    help: String,
+    unit: String,
+}
+
+/// Names and units of metrics, by the name that Prometheus sees.
+pub async fn metadata(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let (limit, each) = (form.limit("limit")?, form.limit("limit_per_metric")?);
+    let database = app.generations.database().await?;
+    let page = MetricsPage { limit: MOST_DESCRIBED, ..MetricsPage::default() };
+    let rows = app.store.metrics(&database, &key.project_id, page).await?;
+    let mut described: BTreeMap<String, Vec<Description>> = BTreeMap::new();
+    for row in rows {
+        let named = metric_name(&row.metric_id);
+        if form.text("metric").is_some_and(|metric| metric != named) {
+            continue;
+        }
+        let descriptions = described.entry(named).or_default();
+        if descriptions.len() < each {
+            // What a metric is, its sender does not say.
+            descriptions.push(Description { r#type: "unknown", help: name(&row), unit: row.newest_unit });
+        }
+    }
+    let described: BTreeMap<_, _> = described.into_iter().take(limit).collect();
+    Ok(answer::plain(&described, &BTreeSet::new()))
+}

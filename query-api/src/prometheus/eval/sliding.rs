@@ -1,0 +1,237 @@
+//! Summaries of windows that move forward: each element is looked at a constant number of times, however long windows are.
+//!
+//! The technique is the queue of two stacks (Tangwongsan, Hirzel, Schneider: "Low-latency sliding-window aggregation",
+//! DEBS 2017): the older part of a window has a summary for each of its ends, the newer part has one for all of it.
+//! Nothing is ever subtracted, so sums lose no digits to what has left the window.
+
+/// What is known of some elements.
+pub trait Summary: Copy {
+    /// What is known of the elements of `self` and those of `later`, which follow.
+    fn join(self, later: Self) -> Self;
+}
+
+/// The summary of a window `first..end` of elements that are named by their places.
+pub struct Sliding<S> {
+    /// `older[k]` summarizes the elements from `middle - 1 - k` to `middle`.
+    older: Vec<S>,
+    middle: usize,
+    newer: Option<S>,
+    end: usize,
+}
+
+impl<S: Summary> Sliding<S> {
+    /// An empty window at the first element.
+    pub fn new() -> Self {
+        Self { older: Vec::new(), middle: 0, newer: None, end: 0 }
+    }
+
+    /// The summary of `first..end`; none if that is empty. Neither may be less than the time before.
+    pub fn advance(&mut self, first: usize, end: usize, element: impl Fn(usize) -> S) -> Option<S> {
+        if first >= self.end {
+            (self.middle, self.end, self.newer) = (first, first, None);
+            self.older.clear();
+        }
+        for place in self.end..end {
+            let one = element(place);
+            self.newer = Some(self.newer.map_or(one, |newer| newer.join(one)));
+        }
+        self.end = self.end.max(end);
+        if first > self.middle {
+            self.older.clear();
+            for place in (first..self.end).rev() {
+                let one = element(place);
+                self.older.push(self.older.last().map_or(one, |later| one.join(*later)));
+            }
+            (self.middle, self.newer) = (self.end, None);
+        }
+        self.older.truncate(self.middle - first);
+        match (self.older.last().copied(), self.newer) {
+            (Some(older), Some(newer)) => Some(older.join(newer)),
+            (older, newer) => older.or(newer),
+        }
+    }
+}
+
+/// A sum whose rounding errors are kept (Neumaier), so that it does not depend on how it was split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sum {
+    total: f64,
+    lost: f64,
+}
+
+impl Sum {
+    /// Of one number.
+    pub fn of(value: f64) -> Self {
+        Self { total: value, lost: 0.0 }
+    }
+
+    /// The number that it is.
+    pub fn value(self) -> f64 {
+        // Beyond what a double holds, what was lost says nothing.
+        if self.total.is_finite() { self.total + self.lost } else { self.total }
+    }
+}
+
+impl Summary for Sum {
+    fn join(self, later: Self) -> Self {
+        let total = self.total + later.total;
+        let lost = if self.total.abs() >= later.total.abs() {
+            (self.total - total) + later.total
+        } else {
+            (later.total - total) + self.total
+        };
+        Self { total, lost: self.lost + later.lost + lost }
+    }
+}
+
+/// The least number; NaN only if there is nothing else.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Least(pub f64);
+
+impl Summary for Least {
+    fn join(self, later: Self) -> Self {
+        Self(self.0.min(later.0))
+    }
+}
+
+/// The greatest number; NaN only if there is nothing else.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Greatest(pub f64);
+
+impl Summary for Greatest {
+    fn join(self, later: Self) -> Self {
+        Self(self.0.max(later.0))
+    }
+}
+
+/// Count, means and centred second moments of pairs (Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for
+/// computing sample variances", 1979).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// How many.
+    pub count: f64,
+    /// The mean of x.
+    pub mean_x: f64,
+    /// The mean of y.
+    pub mean_y: f64,
+    /// Sum of squared distances of x from its mean.
+    pub xx: f64,
+    /// Sum of products of distances.
+    pub xy: f64,
+    /// Sum of squared distances of y from its mean.
+    pub yy: f64,
+}
+
+impl Moments {
+    /// Of one pair.
+    pub fn of(x: f64, y: f64) -> Self {
+        // Zero, but NaN for a number that is not finite: so the variance is NaN too.
+        let nothing = y * 0.0;
+        Self { count: 1.0, mean_x: x, mean_y: y, xx: 0.0, xy: nothing, yy: nothing }
+    }
+}
+
+impl Summary for Moments {
+    fn join(self, later: Self) -> Self {
+        let count = self.count + later.count;
+        let (dx, dy) = (later.mean_x - self.mean_x, later.mean_y - self.mean_y);
+        let (share, weight) = (later.count / count, self.count * later.count / count);
+        Self {
+            count,
+            mean_x: self.mean_x + dx * share,
+            mean_y: self.mean_y + dy * share,
+            xx: self.xx + later.xx + dx * dx * weight,
+            xy: self.xy + later.xy + dx * dy * weight,
+            yy: self.yy + later.yy + dy * dy * weight,
+        }
+    }
+}
+
+/// The quantiles of a window: a Fenwick tree that counts the window's numbers by their rank in the whole series.
+pub struct Ranks {
+    /// The numbers of the series in order; NaN is the least.
+    ordered: Vec<f64>,
+    /// The rank of each element.
+    ranks: Vec<usize>,
+    tree: Vec<usize>,
+    first: usize,
+    end: usize,
+}
+
+impl Ranks {
+    /// An empty window on `values`.
+    pub fn new(values: &[f64]) -> Self {
+        let key = |value: f64| if value.is_nan() { f64::NEG_INFINITY } else { value };
+        let mut places: Vec<usize> = (0..values.len()).collect();
+        places.sort_by(|&a, &b| {
+            key(values[a]).total_cmp(&key(values[b])).then(values[b].is_nan().cmp(&values[a].is_nan()))
+        });
+        let mut ranks = vec![0; values.len()];
+        for (rank, &place) in places.iter().enumerate() {
+            ranks[place] = rank;
+        }
+        let ordered = places.into_iter().map(|place| values[place]).collect();
+        Self { ordered, ranks, tree: vec![0; values.len() + 1], first: 0, end: 0 }
+    }
+
+    /// The quantile at `level` of `first..end`; none if that is empty. Neither may be less than the time before.
+    pub fn quantile(&mut self, first: usize, end: usize, level: f64) -> Option<f64> {
+        for place in self.end..end {
+            self.count(self.ranks[place], true);
+        }
+        self.end = self.end.max(end);
+        for place in self.first..first.min(self.end) {
+            self.count(self.ranks[place], false);
+        }
+        self.first = self.first.max(first);
+        let count = end.checked_sub(first).filter(|count| *count > 0)?;
+        Some(quantile(level, count, |rank| self.at(rank)))
+    }
+
+    fn count(&mut self, rank: usize, entered: bool) {
+        let mut node = rank + 1;
+        while node < self.tree.len() {
+            if entered {
+                self.tree[node] += 1;
+            } else {
+                self.tree[node] -= 1;
+            }
+            node += node & node.wrapping_neg();
+        }
+    }
+
+    /// The number that has `rank` lesser ones in the window.
+    fn at(&self, rank: usize) -> f64 {
+        let (mut node, mut left) = (0, rank);
+        let mut stride = (self.tree.len()).next_power_of_two();
+        while stride > 0 {
+            if let Some(&counted) = self.tree.get(node + stride)
+                && counted <= left
+            {
+                node += stride;
+                left -= counted;
+            }
+            stride /= 2;
+        }
+        self.ordered.get(node).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// The quantile at `level` of `count` numbers in order, between two of them by their distance.
+pub fn quantile(level: f64, count: usize, at: impl Fn(usize) -> f64) -> f64 {
+    if count == 0 || level.is_nan() {
+        return f64::NAN;
+    }
+    if level < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if level > 1.0 {
+        return f64::INFINITY;
+    }
+    // Counts stay far below 2^53, and the rank is not negative.
+    let rank = level * (count - 1) as f64;
+    let lower = (rank.floor() as usize).min(count - 1);
+    let upper = (lower + 1).min(count - 1);
+    let weight = rank - rank.floor();
+    at(lower) * (1.0 - weight) + at(upper) * weight
+}

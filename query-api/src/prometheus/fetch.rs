@@ -1,0 +1,123 @@
+//! Reads what a plan's selectors ask for: each selector's samples at once, for the whole range of the query.
+
+use super::budget::{MOST_SAMPLES, MOST_SERIES};
+use super::eval::{Sample, Series};
+use super::failure::Failure;
+use super::labels::Labels;
+use super::plan::Selector;
+use crate::app::App;
+use crate::series::buckets::Range;
+use promql_parser::label::Matcher;
+
+/// So many metrics of a project can be searched.
+const MOST_METRICS: usize = 200_000;
+/// So many bytes of ids a statement has at most; the server refuses longer parameters.
+const IDS_LENGTH: usize = 100_000;
+
+/// The metrics of a project whose labels all matchers of at least one list match, with their labels, by id; all if there
+/// is no list. With `hours` only those that have points in the hours that it touches.
+pub async fn metrics(
+    app: &App,
+    project: &str,
+    lists: &[Vec<Matcher>],
+    hours: Option<Range>,
+) -> Result<Vec<Labels>, Failure> {
+    let database = app.generations.database().await?;
+    let ids = ids(app, &database, project, hours).await?;
+    let labels = ids.iter().map(|id| Labels::of_metric(id));
+    let wanted = |labels: &Labels| lists.is_empty() || lists.iter().any(|list| labels.matched_by(list));
+    Ok(labels.filter(wanted).collect())
+}
+
+async fn ids(app: &App, database: &str, project: &str, hours: Option<Range>) -> Result<Vec<String>, Failure> {
+    let ids = app.store.metric_ids(database, project, hours, MOST_METRICS + 1).await?;
+    if ids.len() > MOST_METRICS {
+        return Err(Failure::Execution(format!("the project has more than {MOST_METRICS} metrics")));
+    }
+    Ok(ids)
+}
+
+/// The series of each selector.
+pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<Vec<Vec<Series>>, Failure> {
+    if selectors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let database = app.generations.database().await?;
+    let ids = ids(app, &database, project, None).await?;
+    let (mut all, mut left) = (Vec::with_capacity(selectors.len()), MOST_SAMPLES);
+    for selector in selectors {
+        let matched = |id: &&String| Labels::of_metric(id).matched_by(&selector.matchers);
+        let wanted: Vec<&str> = ids.iter().filter(matched).map(String::as_str).collect();
+        if wanted.len() > MOST_SERIES {
+            return Err(Failure::Execution(format!(
+                "a selector matches {} series, more than {MOST_SERIES}: select fewer",
+                wanted.len()
+            )));
+        }
+        let read = read(app, &database, (project, &wanted), selector, left).await?;
+        left -= read.iter().map(|series| series.samples.len()).sum::<usize>();
+        all.push(read);
+    }
+    Ok(all)
+}
+
+async fn read(
+    app: &App,
+    database: &str,
+    (project, ids): (&str, &[&str]),
+    selector: &Selector,
+    mut left: usize,
+) -> Result<Vec<Series>, Failure> {
+    let mut all: Vec<Series> = Vec::with_capacity(ids.len());
+    for ids in chunks(ids) {
+        let base = all.len();
+        all.extend(ids.iter().map(|id| Series { labels: Labels::of_metric(id), samples: Vec::new() }));
+        let mut rows = 0;
+        let take = |row: crate::store::SampleRow| {
+            rows += 1;
+            let Some(series) = all.get_mut(base + row.place as usize) else { return };
+            let sample = Sample { at: row.at, value: row.value };
+            match series.samples.last_mut() {
+                // Of one moment the last counts.
+                Some(last) if last.at == sample.at => *last = sample,
+                _ => series.samples.push(sample),
+            }
+        };
+        app.store.samples(database, (project, ids), (selector.after, selector.until), left + 1, take).await?;
+        left = left.checked_sub(rows).ok_or_else(|| {
+            Failure::Execution(format!(
+                "the query reads more than {MOST_SAMPLES} samples: ask for a shorter range or fewer series"
+            ))
+        })?;
+    }
+    Ok(all)
+}
+
+/// Splits ids so that each part is short enough for a statement.
+fn chunks<'a, 'b>(mut ids: &'a [&'b str]) -> Vec<&'a [&'b str]> {
+    let mut chunks = Vec::new();
+    while !ids.is_empty() {
+        let mut length = 0;
+        let fits = |id: &&&str| {
+            length += id.len() + 3;
+            length <= IDS_LENGTH
+        };
+        let (chunk, rest) = ids.split_at(ids.iter().take_while(fits).count().max(1));
+        chunks.push(chunk);
+        ids = rest;
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_split_into_statements_that_the_server_takes_and_none_is_left_out() {
+        let id = "x".repeat(128);
+        let ids = vec![id.as_str(); 2000];
+        let chunks = chunks(&ids);
+        assert_eq!(chunks.iter().map(|chunk| chunk.len()).collect::<Vec<_>>(), [763, 763, 474]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Labels of series. A metric has two: `__name__`, its id with what Prometheus does not allow in names made `_`, and
+//! `metric_id`, its true id.
+
+use promql_parser::label::{Matcher, Matchers};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The label that holds a metric's name.
+pub const NAME: &str = "__name__";
+/// The label that holds a metric's id.
+pub const METRIC_ID: &str = "metric_id";
+
+/// A set of labels. An empty value is as if the label were absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// The labels of a metric.
+    pub fn of_metric(id: &str) -> Self {
+        Self(BTreeMap::from([(NAME.to_owned(), metric_name(id)), (METRIC_ID.to_owned(), id.to_owned())]))
+    }
+
+    /// The label's value, empty if there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// The names of the labels.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Gives the label a value; an empty one removes it.
+    pub fn set(&mut self, name: &str, value: String) {
+        if value.is_empty() {
+            self.0.remove(name);
+        } else {
+            self.0.insert(name.to_owned(), value);
+        }
+    }
+
+    /// Only the labels that `keep` says.
+    #[must_use]
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| keep(name));
+        Self(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// All but the metric's name.
+    #[must_use]
+    pub fn nameless(&self) -> Self {
+        self.filtered(|name| name != NAME)
+    }
+
+    /// Whether all of `matchers` match.
+    pub fn matched_by(&self, matchers: &[Matcher]) -> bool {
+        matchers.iter().all(|matcher| matcher.is_match(self.get(&matcher.name)))
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        write!(f, "{{{}}}", labels.join(", "))
+    }
+}
+
+/// Which labels tell groups, or the sides of a match, apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grouping {
+    /// Only these: `by`, `on`.
+    By(Vec<String>),
+    /// All but these and the name: `without`, `ignoring`.
+    Without(Vec<String>),
+}
+
+impl Grouping {
+    /// The labels that count.
+    pub fn key(&self, labels: &Labels) -> Labels {
+        match self {
+            Self::By(names) => labels.filtered(|name| names.iter().any(|by| by == name)),
+            Self::Without(names) => {
+                labels.filtered(|name| name != NAME && !names.iter().any(|without| without == name))
+            }
+        }
+    }
+}
+
+/// A metric's id as a name that Prometheus allows: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub fn metric_name(id: &str) -> String {
+    let allowed = |(place, c): (usize, char)| match c {
+        'a'..='z' | 'A'..='Z' | '_' | ':' => c,
+        '0'..='9' if place > 0 => c,
+        _ => '_',
+    };
+    id.chars().enumerate().map(allowed).collect()
+}
+
+/// The matchers of a selector, its name among them.
+pub fn matchers(name: Option<&str>, matchers: &Matchers) -> Vec<Matcher> {
+    let name = name.map(|name| Matcher::new(promql_parser::label::MatchOp::Equal, NAME, name));
+    matchers.matchers.iter().cloned().chain(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_only_what_prometheus_allows() {
+        for (id, name) in [
+            ("daily_signups", "daily_signups"),
+            ("api.response-time", "api_response_time"),
+            ("job:rate:5m", "job:rate:5m"),
+            ("5xx", "_xx"),
+            ("_5", "_5"),
+            ("-a", "_a"),
+        ] {
+            assert_eq!(metric_name(id), name, "{id}");
+        }
+    }
+
+    #[test]
+    fn groups_are_told_apart_by_some_labels_or_by_all_others_without_the_name() {
+        let labels = Labels::of_metric("a.b");
+        let key = |grouping: Grouping| grouping.key(&labels).to_string();
+        assert_eq!(key(Grouping::By(vec![])), "{}");
+        assert_eq!(key(Grouping::By(vec!["__name__".to_owned()])), "{__name__=\"a_b\"}");
+        assert_eq!(key(Grouping::Without(vec![])), "{metric_id=\"a.b\"}");
+        assert_eq!(key(Grouping::Without(vec!["metric_id".to_owned()])), "{}");
+    }
+}

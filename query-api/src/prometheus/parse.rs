@@ -1,0 +1,97 @@
+//! PromQL text to a syntax tree, within bounds: what a tree may cost (its depth is stack) is limited before it is made.
+
+use promql_parser::parser::Expr;
+use std::panic::catch_unwind;
+
+/// So many words and symbols a query may have. Each makes the tree deeper by one at most.
+const MOST_TOKENS: usize = 2000;
+
+/// Parses a query.
+pub fn parse(text: &str) -> Result<Expr, String> {
+    if tokens(text) > MOST_TOKENS {
+        return Err(format!("parse error: the query has more than {MOST_TOKENS} words and symbols"));
+    }
+    // The parser panics on some durations that no clock can hold, such as [1e300].
+    match catch_unwind(|| promql_parser::parser::parse(text)) {
+        Ok(parsed) => parsed.map_err(|reason| format!("parse error: {reason}")),
+        Err(_) => Err("parse error: a number is out of range".to_owned()),
+    }
+}
+
+/// How many words and symbols `text` has; a string is one.
+fn tokens(text: &str) -> usize {
+    let (mut count, mut in_word) = (0, false);
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        let word = c.is_alphanumeric() || c == '_' || c == '.';
+        match c {
+            '"' | '\'' | '`' => {
+                count += 1;
+                while let Some(inner) = characters.next() {
+                    if inner == c {
+                        break;
+                    }
+                    if inner == '\\' && c != '`' {
+                        characters.next();
+                    }
+                }
+            }
+            '#' => {
+                characters.find(|c| *c == '\n');
+            }
+            _ if word && in_word || c.is_whitespace() => {}
+            _ => count += 1,
+        }
+        in_word = word;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_symbols_and_strings_count_once() {
+        assert_eq!(tokens("rate(http_total{a=~\"x,y\\\"z\"}[5m]) # (((\n + 1.5"), 15);
+        assert_eq!(tokens(""), 0);
+    }
+
+    #[test]
+    fn what_would_be_too_deep_is_refused_and_the_deepest_is_not() {
+        let most = MOST_TOKENS / 2 - 1;
+        for (opening, inner, closing) in [
+            ("(", "1", ")"),
+            ("-", "a", ""),
+            ("1+", "1", ""),
+            ("1^", "1", ""),
+            ("abs(", "a", ")"),
+            ("sum(", "a", ")"),
+        ] {
+            let nested = |depth: usize| format!("{}{inner}{}", opening.repeat(depth), closing.repeat(depth));
+            let fits = most / opening.len().min(2);
+            assert!(parse(&nested(fits)).is_ok(), "{opening}");
+            assert!(parse(&nested(1_000_000 / opening.len())).is_err(), "{opening}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_promql_is_an_error_and_never_a_panic() {
+        for text in [
+            "",
+            "1 +",
+            "a[5m",
+            "a[1e300]",
+            "a[-5]",
+            "{}",
+            "{a=~\".*\"}",
+            "sum()",
+            "a{b=~\"(\"}",
+            "nope(a)",
+            "\u{0}",
+            "é",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `query` and `query_range`.
+
+use super::Caller;
+use super::answer::{self, Outcome};
+use super::budget::{Budget, Interest, MOST_POINTS};
+use super::eval::{Evaluation, Sample, Series, Value};
+use super::failure::Failure;
+use super::fetch;
+use super::form::Form;
+use super::grid::Grid;
+use super::labels::Labels;
+use super::plan::{Plan, Root};
+use crate::app::App;
+use axum::extract::State;
+use axum::response::Response;
+use promql_parser::parser::Expr;
+use promql_parser::parser::value::ValueType;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So many queries are evaluated at a time: each may take a processor and some hundred megabytes.
+const AT_A_TIME: usize = 8;
+static EVALUATIONS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(AT_A_TIME);
+
+/// Evaluates a query at a moment.
+pub async fn instant(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let limit = form.limit("limit")?;
+    let at = form.time("time")?.unwrap_or_else(accounts::now_ms);
+    let timeout = form.timeout()?;
+    let expr = form.query()?;
+    run(&app, &key.project_id, &expr, Question { grid: Grid::instant(at), over_range: false, limit, timeout })
+        .await
+}
+
+/// Evaluates a query at evenly spaced moments.
+pub async fn range(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let limit = form.limit("limit")?;
+    let (start, end) = (form.required_time("start")?, form.required_time("end")?);
+    if end < start {
+        return Err(Failure::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = form.duration("step")?.unwrap_or(0);
+    if step <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(Failure::parameter("step", reason));
+    }
+    if (end - start) / step > MOST_POINTS {
+        let reason = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+        return Err(Failure::BadData(reason.to_owned()));
+    }
+    let timeout = form.timeout()?;
+    let expr = form.query()?;
+    let kind = match expr.value_type() {
+        ValueType::Matrix => Some("range vector"),
+        ValueType::String => Some("string"),
+        ValueType::Vector | ValueType::Scalar => None,
+    };
+    if let Some(kind) = kind {
+        let reason =
+            format!("invalid expression type {kind:?} for range query, must be Scalar or instant Vector");
+        return Err(Failure::parameter("query", reason));
+    }
+    let grid = Grid::range(start, end, step);
+    run(&app, &key.project_id, &expr, Question { grid, over_range: true, limit, timeout }).await
+}
+
+/// No exemplars are kept; the query must be one all the same.
+pub async fn exemplars(_: Caller, form: Form) -> Result<Response, Failure> {
+    form.query()?;
+    form.range()?;
+    Ok(answer::list(Vec::<()>::new(), usize::MAX))
+}
+
+struct Question {
+    grid: Grid,
+    over_range: bool,
+    limit: usize,
+    timeout: Option<Duration>,
+}
+
+async fn run(app: &App, project: &str, expr: &Expr, question: Question) -> Result<Response, Failure> {
+    let Question { grid, over_range, limit, timeout } = question;
+    let timeout = timeout.map_or(app.store.timeout(), |timeout| timeout.min(app.store.timeout()));
+    let deadline = Instant::now() + timeout;
+    let plan = Plan::new(expr, grid)?;
+    let work = async {
+        let _turn = EVALUATIONS.acquire().await.map_err(|_| Failure::timeout())?;
+        let data = fetch::series(app, project, &plan.selectors).await?;
+        // Dropped with this future: the thread then stops.
+        let interest = Interest::default();
+        let budget = Budget::new(deadline, &interest);
+        let evaluate = tokio::task::spawn_blocking(move || {
+            let evaluation = Evaluation::new(&data, &budget);
+            let outcome = outcome(&evaluation, &plan.root, grid, over_range)?;
+            Ok(answer::query(outcome, limit, evaluation.warnings.take()))
+        });
+        evaluate.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a query was not evaluated to its end");
+            Err(Failure::Execution("the query could not be evaluated".to_owned()))
+        })
+    };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Failure::timeout()))
+}
+
+fn outcome(
+    evaluation: &Evaluation<'_>,
+    root: &Root,
+    grid: Grid,
+    over_range: bool,
+) -> Result<Outcome, Failure> {
+    Ok(match root {
+        Root::Text(text) => Outcome::Text(grid.start, text.clone()),
+        Root::Matrix(matrix) => {
+            let (series, timing, range) = evaluation.matrix(matrix, grid)?;
+            let until = timing.shift(grid.start);
+            let inside = |sample: &&Sample| sample.at > until - range && sample.at <= until;
+            let cut = series.iter().map(|series| Series {
+                labels: series.labels.clone(),
+                samples: series.samples.iter().filter(inside).copied().collect(),
+            });
+            Outcome::Matrix(cut.collect())
+        }
+        Root::Node(node) => match (evaluation.node(node, grid)?, over_range) {
+            (Value::Vector(columns), true) => Outcome::Columns(grid, columns),
+            (Value::Vector(columns), false) => Outcome::Vector(grid.start, columns),
+            (Value::Scalar(values), true) => {
+                let samples = grid.times().zip(values).map(|(at, value)| Sample { at, value });
+                Outcome::Matrix(vec![Series { labels: Labels::default(), samples: samples.collect() }])
+            }
+            (Value::Scalar(values), false) => {
+                Outcome::Scalar(grid.start, values.first().copied().unwrap_or(f64::NAN))
+            }
+        },
+    })
+}

@@ -1,0 +1,119 @@
+//! Many time series by few statements: those that are cut into the same buckets are read together.
+//!
+//! What the rollup answers (sums, counts, extremes, the last) and what every point is needed for (quantiles) are read
+//! apart: a median on a dashboard must not make its averages as dear as itself. Within one kind each statement brings
+//! all that any aggregation needs.
+
+use super::query::{FEW, Kind, Plan};
+use super::question::Question;
+
+/// Series that one statement reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    plan: Plan,
+    kind: Kind,
+    starts: Vec<i64>,
+    /// The metrics, each once, in the order in which they were asked for.
+    pub metrics: Vec<String>,
+    /// Which of the series that were asked for it answers.
+    pub members: Vec<usize>,
+}
+
+impl Group {
+    /// Its statement, with the parameters `project` and `metrics`.
+    pub fn sql(&self) -> String {
+        self.plan.sql(&self.starts, self.kind)
+    }
+}
+
+/// A time series that is asked for of a metric that is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its place in the request.
+    pub place: usize,
+    /// The metric.
+    pub metric: &'a str,
+    /// How many points the metric has.
+    pub points: u64,
+    /// What is asked for.
+    pub question: &'a Question,
+}
+
+/// The groups of what is asked for. What is in none has no points.
+pub fn groups<'a>(asked: impl IntoIterator<Item = Asked<'a>>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for Asked { place, metric, points, question } in asked {
+        let kind = Kind::of(question.aggregation);
+        let few = points <= FEW;
+        let plan = Plan::new(question.range, &question.starts, question.interval, kind, few);
+        let Some(plan) = plan else { continue };
+        let same =
+            |group: &Group| group.plan == plan && group.kind == kind && group.starts == question.starts;
+        let group = groups.iter().position(same).unwrap_or(groups.len());
+        if group == groups.len() {
+            let starts = question.starts.clone();
+            groups.push(Group { plan, kind, starts, metrics: Vec::new(), members: Vec::new() });
+        }
+        let group = &mut groups[group];
+        group.members.push(place);
+        if !group.metrics.iter().any(|known| known == metric) {
+            group.metrics.push(metric.to_owned());
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Params;
+
+    const END: &str = "endDate=2026-03-02&startDate=2026-03-01";
+
+    fn ask(queries: &[(&str, &str)]) -> Vec<(Vec<String>, Vec<usize>)> {
+        let questions: Vec<(&str, Question)> = queries
+            .iter()
+            .map(|(metric, query)| (*metric, Question::read(&mut Params::parse(query), 0).expect("valid")))
+            .collect();
+        // `a` has few points, whatever else is asked for has many.
+        let points = |metric: &str| if metric == "a" { FEW } else { FEW + 1 };
+        let asked = questions.iter().enumerate().map(|(place, (metric, question))| Asked {
+            place,
+            metric,
+            points: points(metric),
+            question,
+        });
+        groups(asked).into_iter().map(|group| (group.metrics, group.members)).collect()
+    }
+
+    fn group(metrics: &[&str], members: &[usize]) -> (Vec<String>, Vec<usize>) {
+        (metrics.iter().map(|metric| (*metric).to_owned()).collect(), members.to_vec())
+    }
+
+    #[test]
+    fn series_in_the_same_buckets_are_read_together_and_quantiles_apart() {
+        let [avg, last, p50, p99] = ["avg", "last", "p50", "p99"]
+            .map(|aggregation| format!("{END}&interval=hour&aggregation={aggregation}"));
+        let groups = ask(&[("b", &avg), ("c", &last), ("a", &p50), ("c", &p99), ("b", &last)]);
+        assert_eq!(groups, [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3])]);
+        let groups = ask(&[("a", &avg), ("b", &last), ("a", &last)]);
+        assert_eq!(groups, [group(&["a"], &[0, 2]), group(&["b"], &[1])], "few points are read raw");
+    }
+
+    #[test]
+    fn fill_and_the_name_of_a_zone_part_nothing_but_other_buckets_do() {
+        let zone = |zone: &str, fill: &str| format!("{END}&interval=hour&fill={fill}&timezone={zone}");
+        let utc = zone("UTC", "none")
+            .replace("2026-03-02", "2026-03-02T00:00Z")
+            .replace("2026-03-01", "2026-03-01T00:00Z");
+        let accra = utc.replace("UTC", "Africa/Accra").replace("none", "zero");
+        let kolkata = utc.replace("UTC", "Asia/Kolkata");
+        let groups = ask(&[("b", &utc), ("c", &accra), ("d", &kolkata)]);
+        assert_eq!(groups, [group(&["b", "c"], &[0, 1]), group(&["d"], &[2])]);
+    }
+
+    #[test]
+    fn a_range_that_can_hold_no_points_is_not_read() {
+        assert_eq!(ask(&[("a", "startDate=0&endDate=1000")]), []);
+    }
+}

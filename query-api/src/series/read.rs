@@ -1,0 +1,115 @@
+//! Answers time series from the store: the one way for a single one and for a dashboard's.
+//!
+//! The ends of the log, the heads of the chains, the data: in this order, so that the watermark is true.
+
+use super::aggregation::Aggregation;
+use super::batch::{Asked, Group, groups};
+use super::buckets::Interval;
+use super::fill::{Point, fill};
+use super::merge::{Partial, merge};
+use super::question::Question;
+use crate::app::App;
+use crate::error::Error;
+use crate::routes::metrics;
+use crate::store::MetricRow;
+use futures::future::join_all;
+use serde::Serialize;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+
+/// The points of a metric in buckets.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeSeries {
+    /// The metric's id.
+    metric_id: String,
+    /// The newest name that was sent; the id in title case if none was.
+    metric_name: String,
+    /// The newest unit that was sent; `null` if none was.
+    #[schema(required)]
+    unit: Option<String>,
+    /// How long the buckets are.
+    interval: Interval,
+    /// How the points of a bucket became one number.
+    aggregation: Aggregation,
+    /// The zone by whose clock buckets begin.
+    timezone: String,
+    /// The buckets, ascending.
+    pub points: Vec<Point>,
+    /// Every point that was accepted with a `receivedAt` up to this is in the answer; 0 promises nothing.
+    watermark: i64,
+}
+
+/// The series that are asked for of `project`, in their order; an error for each that cannot be answered. Fails as a
+/// whole where none could be.
+pub async fn series(
+    app: &App,
+    project: &str,
+    asked: &[(String, Question)],
+) -> Result<Vec<Result<TimeSeries, Error>>, Error> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let database = app.generations.database().await?;
+    let heads = async {
+        app.watermarks.refresh().await;
+        app.store.heads(&database).await
+    };
+    let ids: Vec<&str> = asked.iter().map(|(id, _)| id.as_str()).collect();
+    let (heads, known) = tokio::join!(heads, app.store.metrics_named(&database, project, &ids));
+    let (watermark, known) = (app.watermarks.at(&heads?), known?);
+    let known: HashMap<&str, &MetricRow> = known.iter().map(|row| (row.metric_id.as_str(), row)).collect();
+
+    let there = asked.iter().enumerate().filter_map(|(place, (id, question))| {
+        let points = known.get(id.as_str())?.points;
+        Some(Asked { place, metric: id, points, question })
+    });
+    let groups = groups(there);
+    let read = join_all(groups.iter().map(|group| read(app, &database, project, group))).await;
+    let mut answered: HashMap<usize, Result<&HashMap<String, Vec<Partial>>, Error>> = HashMap::new();
+    for (group, parts) in groups.iter().zip(&read) {
+        for member in &group.members {
+            answered.insert(*member, parts.as_ref().map_err(Error::clone));
+        }
+    }
+
+    let answer = |(place, (id, question)): (usize, &(String, Question))| {
+        let metric = known.get(id.as_str()).ok_or(Error::NoMetric)?;
+        let parts = match answered.remove(&place) {
+            Some(parts) => parts?.get(id).cloned().unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let points = merge(parts, question.aggregation);
+        Ok(TimeSeries {
+            metric_name: metrics::name(metric),
+            unit: metrics::unit(metric),
+            metric_id: id.clone(),
+            interval: question.interval,
+            aggregation: question.aggregation,
+            timezone: question.timezone.clone(),
+            points: fill(&question.starts, points, question.fill),
+            watermark,
+        })
+    };
+    Ok(asked.iter().enumerate().map(answer).collect())
+}
+
+/// The parts of a group's buckets, by metric.
+async fn read(
+    app: &App,
+    database: &str,
+    project: &str,
+    group: &Group,
+) -> Result<HashMap<String, Vec<Partial>>, Error> {
+    let rows = app.store.series(database, project, &group.metrics, &group.sql()).await?;
+    let mut parts: HashMap<String, Vec<Partial>> = HashMap::with_capacity(group.metrics.len());
+    for row in rows {
+        match parts.get_mut(&row.metric_id) {
+            Some(parts) => parts.push(row),
+            None => {
+                parts.insert(row.metric_id.clone(), vec![row]);
+            }
+        }
+    }
+    Ok(parts)
+}

@@ -1,0 +1,37 @@
+//! The page for people.
+
+use crate::support::{send, shared};
+use std::collections::HashSet;
+
+async fn file(path: &str) -> (String, String, String) {
+    let response = send(reqwest::Client::new().get(format!("{}{path}", shared().url))).await;
+    assert_eq!(response.status(), 200, "{path}");
+    let header = |name: &str| response.headers()[name].to_str().expect("text").to_owned();
+    let (kind, policy) = (header("content-type"), header("content-security-policy"));
+    (kind, policy, response.text().await.expect("text"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_complete_in_itself_and_runs_no_script_but_its_own() {
+    let (kind, policy, page) = file("/docs").await;
+    assert_eq!(kind, "text/html; charset=utf-8");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe") && !policy.contains("http"));
+    // Whatever it names is served here, and a script or a style is a file.
+    let named: HashSet<&str> = page
+        .split(['"', ' '])
+        .zip(page.split(['"', ' ']).skip(1))
+        .filter(|(name, _)| name.ends_with("src=") || name.ends_with("href="))
+        .map(|(_, path)| path)
+        .collect();
+    assert_eq!(named, HashSet::from(["/docs/page.css", "/docs/page.js", "/api/v1/openapi.json"]));
+    for path in named {
+        let response = send(reqwest::Client::new().get(format!("{}{path}", shared().url))).await;
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains("style=\""));
+    let (kind, _, script) = file("/docs/page.js").await;
+    assert_eq!(kind, "text/javascript; charset=utf-8");
+    for unsafe_way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http://", "https://"] {
+        assert!(!script.contains(unsafe_way), "{unsafe_way}");
+    }
+}

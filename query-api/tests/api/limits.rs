@@ -1,0 +1,67 @@
+//! What one project may ask at once, and what becomes of queries that nobody waits for.
+
+use crate::support::{Sample, shared, store_address, until};
+use clickhouse::Client;
+use query_api::error::Error;
+use query_api::metrics::Metrics;
+use query_api::scheduler::Limits;
+use query_api::settings::ClickHouse;
+use query_api::store::Store;
+use std::time::Duration;
+
+/// Ends only when it is ended; `marker` tells it from others.
+fn endless(marker: &str) -> String {
+    format!(
+        "SELECT '{marker}' AS metric_id, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
+         0. AS least, 0. AS greatest, 0. AS last_value, \
+         (toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toInt32(0), toInt64(0), toUInt16(0)) AS last_place, \
+         emptyArrayFloat64() AS quantiles FROM numbers(1000000000000)"
+    )
+}
+
+async fn running(clickhouse: &Client, marker: &str) -> u64 {
+    // The pattern does not match this question itself.
+    let sql = format!(
+        "SELECT count() FROM system.processes WHERE query LIKE concat('%SELECT ', '''', '{marker}', '%')"
+    );
+    clickhouse.query_raw(&sql).fetch_one().await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_whose_client_left_ends_in_the_store() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
+    let marker = format!("left{:x}", rand::random::<u64>());
+    let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let store = Store::new(&server, Duration::from_secs(60), Metrics::default());
+    let (database, sql) = (stack.namespace.clone(), endless(&marker));
+    let query = tokio::spawn(async move { store.series(&database, "p", &[], &sql).await });
+    until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
+    query.abort();
+    until("the query has ended", async || running(&stack.clickhouse, &marker).await == 0).await;
+    assert!(!manager.ok("/api/v1/metrics").await["items"].as_array().expect("items").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does() {
+    let stack = shared();
+    let limits = Limits { places: 2, share: 1, line: 1, patience: Duration::from_secs(60) };
+    let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).with_limits(limits);
+    let marker = format!("heavy{:x}", rand::random::<u64>());
+    let ask = || {
+        let (store, database, sql) = (store.clone(), stack.namespace.clone(), endless(&marker));
+        tokio::spawn(async move { store.series(&database, "heavy", &[], &sql).await })
+    };
+    let first = ask();
+    until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
+    let mut second = Box::pin(store.metric(&stack.namespace, "heavy", "m"));
+    assert!(futures::poll!(&mut second).is_pending());
+    assert_eq!(store.metric(&stack.namespace, "heavy", "m").await, Err(Error::TooManyQueries));
+    // Another project is answered meanwhile, and the one that waits once the first has left.
+    assert_eq!(store.metric(&stack.namespace, "light", "m").await, Err(Error::NoMetric));
+    assert!(futures::poll!(&mut second).is_pending());
+    first.abort();
+    assert_eq!(second.await, Err(Error::NoMetric));
+}
