@@ -6,6 +6,7 @@ pub mod docs;
 pub mod keys;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod plans;
 pub mod points;
 pub mod projects;
