@@ -91,6 +91,7 @@ pub struct Connections {
 
 /// How a key is to be replaced. It describes the body; [`Fields`] reads it.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
 pub struct Rotation {
     /// For how many seconds the replaced key stays good; 0 if left out.

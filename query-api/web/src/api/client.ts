@@ -24,7 +24,7 @@ export const api = createClient<paths>({
   },
 });
 
-interface Answer<T> {
+export interface Answer<T> {
   data?: T;
   error?: unknown;
   response: Response;

@@ -31,6 +31,8 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
       type: "time",
       min: start,
       max: end,
+      // The range is what it is, also where bars are as wide as their bucket.
+      containShape: false,
       axisLine: { lineStyle: { color: theme.strong } },
       axisTick: { show: false },
       axisLabel: { color: theme.quiet, hideOverlap: true, fontSize: 11, formatter: timeLabel(start, end) },

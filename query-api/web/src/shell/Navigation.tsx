@@ -1,12 +1,13 @@
 import { Dialog, DialogDismiss } from "@ariakit/react";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState, type ReactNode } from "react";
 import { NavLink, useLocation } from "react-router";
 import { api, of } from "../api/client.ts";
 import { messageOf } from "../api/error.ts";
 import { sessionQuery, useSession } from "../api/queries.ts";
+import { inboxQuery } from "../pages/alerts/queries.ts";
 import { Button } from "../ui/Button.tsx";
-import { BookIcon, CrossIcon, DashboardIcon, GaugeIcon, GearIcon, LeaveIcon, MenuIcon, MetricIcon, PlugIcon } from "../ui/icons.tsx";
+import { BellIcon, BookIcon, CrossIcon, DashboardIcon, GaugeIcon, GearIcon, InboxIcon, LeaveIcon, MenuIcon, MetricIcon, PlugIcon } from "../ui/icons.tsx";
 import { tell } from "../ui/toast.ts";
 import { Logo } from "./Logo.tsx";
 import { ThemeButton } from "./theme.tsx";
@@ -45,10 +46,13 @@ export function TopBar() {
 }
 
 function Links() {
+  const unread = useQuery(inboxQuery).data?.unread ?? 0;
   return (
     <nav className="side-links" aria-label="Main">
       <Item to="/dashboards" icon={<DashboardIcon />}>Dashboards</Item>
       <Item to="/metrics" icon={<MetricIcon />}>Metrics</Item>
+      <Item to="/alerts" icon={<BellIcon />}>Alerts</Item>
+      <Item to="/inbox" icon={<InboxIcon />} count={unread}>Inbox</Item>
       <Item to="/integrations" icon={<PlugIcon />}>Integrations</Item>
       <Item to="/usage" icon={<GaugeIcon />}>Usage</Item>
       <Item to="/settings" icon={<GearIcon />}>Settings</Item>
@@ -56,8 +60,14 @@ function Links() {
   );
 }
 
-function Item({ to, icon, children }: { to: string; icon: ReactNode; children: ReactNode }) {
-  return <NavLink to={to} className="side-link">{icon}<span>{children}</span></NavLink>;
+function Item({ to, icon, count = 0, children }: { to: string; icon: ReactNode; count?: number; children: ReactNode }) {
+  return (
+    <NavLink to={to} className="side-link">
+      {icon}
+      <span>{children}</span>
+      {count > 0 && <span className="side-count"><span className="sr-only">, unread: </span>{count > 99 ? "99+" : count}</span>}
+    </NavLink>
+  );
 }
 
 function Foot() {

@@ -1,6 +1,7 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
-import { api, of } from "../../api/client.ts";
+import { api, of, type Answer } from "../../api/client.ts";
+import type { components } from "../../api/schema";
 import { formatValue } from "../../format/numbers.ts";
 import { bounds, readRange, type Range } from "../../format/range.ts";
 import { formatExact } from "../../format/times.ts";
@@ -9,6 +10,9 @@ import { DownloadIcon } from "../../ui/icons.tsx";
 import { Card } from "../../ui/Page.tsx";
 import { Empty, Failed, Skeleton } from "../../ui/states.tsx";
 import { downloadCsv } from "./csv.ts";
+
+/** The description knows the call's CSV as well; without asking for it, it is JSON. */
+type Page = components["schemas"]["Points"];
 
 /** The points of the range, one by one, newest first. */
 export function Points({ metricId, unit }: { metricId: string; unit: string | null }) {
@@ -19,7 +23,7 @@ export function Points({ metricId, unit }: { metricId: string; unit: string | nu
     queryFn: ({ pageParam }) => {
       const { start, end } = bounds(range, Date.now());
       const query = pageParam ? { cursor: pageParam } : { startDate: String(start), endDate: String(end) };
-      return of(api.GET("/api/v1/metrics/{metricId}/points", { params: { path: { metricId }, query: { limit: 50, ...query } } }));
+      return of<Page>(api.GET("/api/v1/metrics/{metricId}/points", { params: { path: { metricId }, query: { limit: 20, ...query } } }) as Promise<Answer<Page>>);
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.nextCursor,
@@ -40,8 +44,8 @@ export function Points({ metricId, unit }: { metricId: string; unit: string | nu
             <table className="table">
               <thead><tr><th>Time</th><th className="right">Value</th><th className="phone-hide">Received</th></tr></thead>
               <tbody>
-                {items.map((point) => (
-                  <tr key={`${point.timestamp} ${point.receivedAt} ${point.value}`}>
+                {items.map((point, index) => (
+                  <tr key={`${point.timestamp} ${point.receivedAt} ${index}`}>
                     <td className="numeric">{formatExact(point.timestamp)}</td>
                     <td className="right">{formatValue(point.value, unit)}</td>
                     <td className="phone-hide quiet numeric">{formatExact(point.receivedAt)}</td>

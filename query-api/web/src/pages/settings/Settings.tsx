@@ -36,7 +36,7 @@ export function Settings() {
             <dl className="facts">
               <div><dt>Plan</dt><dd><span className="plan"><Badge kind="accent">{project.data.plan}</Badge></span></dd></div>
               <div><dt>Requests per hour</dt><dd className="numeric">{project.data.quota.limit == null ? "No limit" : formatCount(project.data.quota.limit)}</dd></div>
-              <div><dt>Used this hour</dt><dd className="numeric">{formatCount(project.data.quota.used)}</dd></div>
+              {project.data.quota.limit != null && <div><dt>Used this hour</dt><dd className="numeric">{formatCount(project.data.quota.used)}</dd></div>}
             </dl>
             <p className="quiet small gap-above">The plan is changed by whoever runs this installation.</p>
           </Card>

@@ -56,14 +56,14 @@ function Quota({ quota }: { quota: UsageReport["quota"] }) {
   return (
     <Card title="This hour">
       <div className="quota">
-        <p className="quota-number numeric"><strong>{formatCount(quota.used)}</strong>{limit !== null && <span className="quiet"> of {formatCount(limit)} requests</span>}{limit === null && <span className="quiet"> requests</span>}</p>
+        <p className="quota-number numeric">{limit === null ? <strong>No limit</strong> : <><strong>{formatCount(quota.used)}</strong><span className="quiet"> of {formatCount(limit)} requests</span></>}</p>
         {limit !== null && (
           <div className={`meter meter-${kind}`} role="meter" aria-label="Requests of this hour" aria-valuemin={0} aria-valuemax={limit} aria-valuenow={Math.min(quota.used, limit)}>
             <span style={{ width: `${share * 100}%` }} />
           </div>
         )}
         <p className="quiet small">
-          Plan <strong className="plan">{plan}</strong>. {limit === null ? "It has no limit." : `It begins anew at ${formatTime(quota.resetAt)}, ${formatAgo(quota.resetAt, now)}.`}
+          Plan <strong className="plan">{plan}</strong>. {limit === null ? "Its requests are not counted against a quota." : `It begins anew at ${formatTime(quota.resetAt)}, ${formatAgo(quota.resetAt, now)}.`}
         </p>
       </div>
     </Card>
