@@ -1,7 +1,7 @@
 /** What the page reads, each thing under a key by which it is read again once it has changed. */
 
-import { keepPreviousData, queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback } from "react";
+import { keepPreviousData, queryOptions, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { createContext, use, useCallback } from "react";
 import { api, of } from "./client.ts";
 import { ApiError } from "./error.ts";
 import type { Session } from "./types.ts";
@@ -48,7 +48,6 @@ export const metricsQuery = (search = "") =>
     queryKey: ["metrics", { search }],
     queryFn: () => of(api.GET("/api/v1/metrics", { params: { query: { limit: 1000, ...(search ? { search } : {}) } } })),
     placeholderData: keepPreviousData,
-    staleTime: 5_000,
   });
 
 export const metricQuery = (metricId: string) =>
@@ -57,16 +56,25 @@ export const metricQuery = (metricId: string) =>
     queryFn: () => of(api.GET("/api/v1/metrics/{metricId}", { params: { path: { metricId } } })),
   });
 
-/** Who is signed in. Only for pages within the shell, which is not there for nobody. */
+/** Who is signed in, for everything within the shell. */
+export const SessionContext = createContext<Session | undefined>(undefined);
+
+/** Who is signed in. Only within the shell, which is not there for nobody. */
 export function useSession(): Session {
-  const { data } = useQuery(sessionQuery);
-  if (!data) throw new ApiError(401, "missing_key", "You are signed out: sign in again.");
-  return data;
+  const session = use(SessionContext);
+  if (!session) throw new ApiError(401, "missing_key", "You are signed out: sign in again.");
+  return session;
 }
 
 /** Whether the signed-in key may make changes. */
 export function useMayManage(): boolean {
   return useSession().scopes.includes("manage");
+}
+
+/** Nobody is signed in any more. What one key has read is not for the next one. */
+export function forgetSession(client: QueryClient): void {
+  client.setQueryData(sessionQuery.queryKey, null);
+  client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
 }
 
 /** Reads anew what is under these keys. */

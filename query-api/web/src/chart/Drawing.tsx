@@ -74,7 +74,7 @@ export default function Drawing(props: ChartProps) {
   useEffect(() => {
     const made = chart.current;
     if (!made) return;
-    made.setOption(option(props, readTheme(), (moment) => tip(latest.current, moment)), { notMerge: true });
+    made.setOption(option(props, readTheme(), (moment) => tip(latest.current, moment)), { replaceMerge: ["series"] });
     if (props.onZoom) {
       made.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "lineX", brushMode: "single" } });
     }

@@ -22,6 +22,8 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
   const { kind, series, start, end, threshold, marked, onZoom } = props;
   const units = new Set(series.map((one) => one.unit));
   const unit = units.size === 1 ? (series[0]?.unit ?? null) : null;
+  // A bar stands on its bucket's start: half of it would be cut off at the ends.
+  const half = kind === "bar" ? bucketOf(series) / 2 : 0;
   return {
     animation: false,
     // The bottom holds the times, the left the values: both are measured.
@@ -29,8 +31,8 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
     textStyle: { fontFamily: '"Inter Variable", system-ui, sans-serif' },
     xAxis: {
       type: "time",
-      min: start,
-      max: end,
+      min: start - half,
+      max: end + half,
       // The range is what it is, also where bars are as wide as their bucket.
       containShape: false,
       axisLine: { lineStyle: { color: theme.strong } },
@@ -98,6 +100,18 @@ function marks(threshold: number | undefined, marked: ChartProps["marked"], them
       ? { silent: true, itemStyle: { color: theme.bad, opacity: 0.13 }, data: marked.map(({ start, end }) => [{ xAxis: start }, { xAxis: end }]) }
       : undefined,
   };
+}
+
+/** How long buckets are: the shortest distance of two points, a day at most. */
+function bucketOf(series: ChartSeries[]): number {
+  let least = 86_400_000;
+  for (const { points } of series) {
+    points.forEach((point, index) => {
+      const before = points[index - 1];
+      if (before) least = Math.min(least, point.timestamp - before.timestamp);
+    });
+  }
+  return least;
 }
 
 function momentOf(items: unknown): number {

@@ -2,12 +2,12 @@
 
 export const COLOURS = 8;
 
-/** The colour's place in the palette for each of these series. */
-export function slots(names: string[]): number[] {
+/** The colour's place in the palette for each of these series; those that are `chosen` keep theirs where they can. */
+export function slots(names: string[], chosen?: Map<string, number>): number[] {
   const taken = new Set<number>();
   return names.map((name) => {
     if (taken.size === COLOURS) taken.clear();
-    let slot = hash(name) % COLOURS;
+    let slot = chosen?.get(name) ?? hash(name) % COLOURS;
     while (taken.has(slot)) slot = (slot + 1) % COLOURS;
     taken.add(slot);
     return slot;

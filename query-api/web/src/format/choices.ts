@@ -27,5 +27,8 @@ export const isAggregation = (text: unknown): text is Aggregation => AGGREGATION
 export const isInterval = (text: unknown): text is Interval => INTERVALS.some(([name]) => name === text);
 export const aggregationName = (name: string): string => AGGREGATIONS.find(([one]) => one === name)?.[1] ?? name;
 
+/** The same where there is little room. */
+export const aggregationShort = (name: string): string => (/^p\d/.test(name) ? name : name === "last" ? "Last" : name === "count" ? "Points" : aggregationName(name));
+
 /** The unit of what an aggregation makes of values with `unit`: a number of points has none. */
 export const unitOf = (aggregation: string, unit: string | null): string | null => (aggregation === "count" ? null : unit);

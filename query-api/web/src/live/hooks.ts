@@ -17,27 +17,34 @@ export function useLivePoints(metrics: string[] | undefined, onPoint: (point: Li
   );
 }
 
-/** Calls `refresh` when points of these metrics came, soon after the first and not more often than every `everyMs`. */
+const SOON_MS = 100;
+const SETTLED_MS = 1000;
+
+/**
+ * Calls `refresh` when points of these metrics came: soon after the first, not more often than every `everyMs`, and once
+ * more when none has come for a second. The stream may be ahead of what can be read, but not by more.
+ */
 export function useLiveRefresh(metrics: string[] | undefined, refresh: () => void, everyMs = 1500): void {
-  const state = useRef<{ last: number; timer: ReturnType<typeof setTimeout> | undefined }>({ last: 0, timer: undefined });
+  const timers = useRef<{ last: number; next?: ReturnType<typeof setTimeout>; settled?: ReturnType<typeof setTimeout> }>({ last: 0 });
   const latest = useRef(refresh);
   latest.current = refresh;
   const ask = () => {
-    const current = state.current;
-    if (current.timer !== undefined) return;
-    const wait = Math.max(100, current.last + everyMs - Date.now());
-    current.timer = setTimeout(() => {
-      current.timer = undefined;
+    const current = timers.current;
+    clearTimeout(current.settled);
+    current.settled = setTimeout(() => latest.current(), SETTLED_MS);
+    current.next ??= setTimeout(() => {
+      current.next = undefined;
       current.last = Date.now();
       latest.current();
-    }, wait);
+    }, Math.max(SOON_MS, current.last + everyMs - Date.now()));
   };
   useLivePoints(metrics, ask, ask);
   useEffect(() => {
-    const current = state.current;
+    const current = timers.current;
     return () => {
-      clearTimeout(current.timer);
-      current.timer = undefined;
+      clearTimeout(current.next);
+      clearTimeout(current.settled);
+      current.next = undefined;
     };
   }, []);
 }

@@ -4,7 +4,7 @@ import { useEffect, useState, type ReactNode } from "react";
 import { NavLink, useLocation } from "react-router";
 import { api, of } from "../api/client.ts";
 import { messageOf } from "../api/error.ts";
-import { sessionQuery, useSession } from "../api/queries.ts";
+import { forgetSession, useSession } from "../api/queries.ts";
 import { inboxQuery } from "../pages/alerts/queries.ts";
 import { Button } from "../ui/Button.tsx";
 import { BellIcon, BookIcon, CrossIcon, DashboardIcon, GaugeIcon, GearIcon, InboxIcon, LeaveIcon, MenuIcon, MetricIcon, PlugIcon } from "../ui/icons.tsx";
@@ -15,11 +15,11 @@ import { ThemeButton } from "./theme.tsx";
 /** The way around, at the side. */
 export function Navigation() {
   return (
-    <div className="side">
+    <aside className="side" aria-label="Tidemark">
       <div className="side-head"><Logo /></div>
       <Links />
       <Foot />
-    </div>
+    </aside>
   );
 }
 
@@ -29,7 +29,7 @@ export function TopBar() {
   const { pathname } = useLocation();
   useEffect(() => setOpen(false), [pathname]);
   return (
-    <div className="top-bar">
+    <header className="top-bar">
       <Button look="quiet" icon={<MenuIcon size={22} />} aria-label="Menu" aria-expanded={open} onClick={() => setOpen(true)} />
       <Logo />
       <ThemeButton />
@@ -41,7 +41,7 @@ export function TopBar() {
         <Links />
         <Foot />
       </Dialog>
-    </div>
+    </header>
   );
 }
 
@@ -75,10 +75,7 @@ function Foot() {
   const client = useQueryClient();
   const signOut = useMutation({
     mutationFn: () => of(api.DELETE("/api/v1/session")),
-    onSuccess: () => {
-      client.clear();
-      client.setQueryData(sessionQuery.queryKey, null);
-    },
+    onSuccess: () => forgetSession(client),
     onError: (error) => tell(messageOf(error), "error"),
   });
   return (

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { Outlet, ScrollRestoration, useLocation } from "react-router";
 import { onSessionEnd } from "../api/client.ts";
-import { sessionQuery } from "../api/queries.ts";
+import { forgetSession, SessionContext, sessionQuery } from "../api/queries.ts";
 import { Failed } from "../ui/states.tsx";
 import { Toasts } from "../ui/Toasts.tsx";
 import { Banners } from "./Banners.tsx";
@@ -18,9 +18,7 @@ export function Shell() {
     () =>
       onSessionEnd(() => {
         if (client.getQueryData(sessionQuery.queryKey)) setEnded(true);
-        // What one key has read is not for the next one.
-        client.setQueryData(sessionQuery.queryKey, null);
-        client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+        forgetSession(client);
       }),
     [client],
   );
@@ -30,7 +28,7 @@ export function Shell() {
     return <main className="splash"><Failed error={session.error} onRetry={() => session.refetch()} /></main>;
   }
   if (!session.data) return <><SignIn ended={ended} onSignIn={() => setEnded(false)} /><Toasts /></>;
-  return <SignedIn />;
+  return <SessionContext value={session.data}><SignedIn /></SessionContext>;
 }
 
 function SignedIn() {

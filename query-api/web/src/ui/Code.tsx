@@ -5,7 +5,7 @@ import { CopyButton } from "./Copy.tsx";
 export function CodeBlock({ code, label }: { code: string; label: string }) {
   return (
     <div className="code">
-      <pre tabIndex={0} role="region" aria-label={label}><code>{code}</code></pre>
+      <pre tabIndex={0} role="group" aria-label={label}><code>{code}</code></pre>
       <CopyButton text={code} label={`Copy ${label}`} />
     </div>
   );

@@ -14,9 +14,9 @@ export function RangePicker({ value, onChange, none }: { value: Range | undefine
       <div className="segments">
         {none && <button type="button" className="segment" aria-pressed={value === undefined} onClick={() => onChange(undefined)}>{none}</button>}
         {SPANS.map((span) => (
-          <button key={span} type="button" className="segment" aria-pressed={value === span} aria-label={SPAN_NAMES[span]} onClick={() => onChange(span)}>{span}</button>
+          <button key={span} type="button" className="segment" aria-pressed={value === span} aria-label={`${span}: ${SPAN_NAMES[span]}`} onClick={() => onChange(span)}>{span}</button>
         ))}
-        <button type="button" className="segment" aria-pressed={custom} aria-label={custom ? `Own range: ${formatRange(value.startDate, value.endDate)}` : "Own range"} onClick={() => setAsking(true)}>
+        <button type="button" className="segment" aria-pressed={custom} aria-label={custom ? `Custom range: ${formatRange(value.startDate, value.endDate)}` : "Custom range"} onClick={() => setAsking(true)}>
           <span className="row-tight"><ClockIcon size={14} /> {custom ? formatRange(value.startDate, value.endDate) : "Custom"}</span>
         </button>
       </div>
@@ -32,7 +32,7 @@ function OwnRange({ value, onClose, onChange }: { value: Range | undefined; onCl
   const [startDate, endDate] = [fromLocalInput(from), fromLocalInput(to)];
   const valid = startDate !== undefined && endDate !== undefined && startDate < endDate;
   return (
-    <FormDialog title="Own range" action="Apply" busy={false} error={null} disabled={!valid} onClose={onClose}
+    <FormDialog title="Custom range" action="Apply" busy={false} error={null} disabled={!valid} onClose={onClose}
       onSubmit={() => valid && onChange({ startDate, endDate })}>
       <div className="fields-two">
         <TextField label="From" type="datetime-local" value={from} onChange={(event) => setFrom(event.target.value)} />

@@ -1,5 +1,5 @@
 // What a project in use has beside its points, and the pages that show it.
-import { call } from "./installation.mjs";
+import { call, until } from "./installation.mjs";
 
 const series = (metricId, aggregation) => ({ metricId, aggregation });
 
@@ -23,6 +23,15 @@ const DASHBOARD = {
 export async function furnish({ manageKey, connections }) {
   const { dashboardId } = await call("POST", "/dashboards", manageKey, DASHBOARD);
   await call("POST", "/dashboards", manageKey, { name: "On Call", widgets: DASHBOARD.widgets.slice(2, 8) });
+  const channel = await call("POST", "/channels", manageKey, { name: "On call", kind: "in_app" });
+  await call("POST", "/channels", manageKey, { name: "Ops in Slack", kind: "slack", url: "https://hooks.slack.com/services/T000/B000/secret" });
+  const rule = (part) => call("POST", "/alerts", manageKey, { aggregation: "avg", range: "1h", channels: [channel.channelId], ...part });
+  const slow = await rule({ name: "API is slow", metricId: "api_response_time", aggregation: "last", operator: ">", threshold: 90, range: "24h" });
+  await rule({ name: "Too few signups", metricId: "daily_signups", aggregation: "sum", operator: "<", threshold: 20, range: "24h" });
+  await rule({ name: "Disk almost full", metricId: "disk_used", aggregation: "max", operator: ">=", threshold: 95, range: "24h" });
+  await rule({ name: "Backup is missing", metricId: "backup_finished", aggregation: "count", operator: "<", threshold: 1, range: "24h", enabled: false });
+  await until("the slow API is noticed", async () => (await call("GET", "/inbox", manageKey)).unread > 0);
+  await call("POST", `/alerts/${slow.alertId}/acknowledge`, manageKey, { note: "Ann looks into it" });
   const drawn = async (page) => {
     await page.locator("canvas").first().waitFor();
   };
@@ -54,6 +63,19 @@ export async function furnish({ manageKey, connections }) {
         await page.getByRole("tab", { name: "Zapier" }).click();
       },
     },
+    { name: "alerts", path: "/alerts" },
+    { name: "alert", path: `/alerts/${slow.alertId}`, prepare: drawn },
+    { name: "alert-edit", path: `/alerts/${slow.alertId}/edit`, prepare: drawn },
+    { name: "channels", path: "/alerts/channels" },
+    {
+      name: "channel-new",
+      path: "/alerts/channels",
+      prepare: async (page) => {
+        await page.getByRole("button", { name: "New channel" }).click();
+        await page.getByRole("dialog").getByLabel("Kind").selectOption("webhook");
+      },
+    },
+    { name: "inbox", path: "/inbox" },
     { name: "usage", path: "/usage", prepare: drawn },
     { name: "settings", path: "/settings" },
   ];

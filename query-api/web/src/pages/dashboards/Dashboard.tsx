@@ -12,7 +12,7 @@ import { Menu } from "../../ui/Menu.tsx";
 import { Page } from "../../ui/Page.tsx";
 import { RangePicker } from "../../ui/RangePicker.tsx";
 import { Alert, Badge, Empty, Failed, Skeleton } from "../../ui/states.tsx";
-import { wantedBy } from "./data.ts";
+import { coloursOf, wantedBy } from "./data.ts";
 import { DeleteDashboard, RenameDashboard } from "./dialogs.tsx";
 import { Grid } from "./Grid.tsx";
 import { freePlace, sizeOf, step } from "./layout.ts";
@@ -48,6 +48,7 @@ function Shown({ dashboard }: { dashboard: Dashboard }) {
 
   const wanted = useMemo(() => widgets.flatMap((widget) => wantedBy(widget, range)), [widgets, range]);
   const answers = useQuery(seriesQuery(wanted));
+  const colours = useMemo(() => coloursOf(widgets), [widgets]);
   const client = useQueryClient();
   const metrics = useMemo(() => [...new Set(wanted.map((one) => one.metricId))].sort(), [wanted]);
   useLiveRefresh(metrics, () => void client.invalidateQueries({ queryKey: ["series"] }));
@@ -101,7 +102,7 @@ function Shown({ dashboard }: { dashboard: Dashboard }) {
       ) : (
         <Grid widgets={widgets} editing={editing} onLayout={save}>
           {(widget) => (
-            <WidgetFrame widget={widget} range={range} answers={answers.data} editing={editing} manage={manage}
+            <WidgetFrame widget={widget} range={range} answers={answers.data} colours={colours} editing={editing} manage={manage}
               onEdit={() => setEdited({ widget, isNew: false })} onRemove={() => save(widgets.filter((one) => one.id !== widget.id))} onDuplicate={() => duplicate(widget)}
               onStep={(by) => {
                 const next = step(widgets, widget.id, by);

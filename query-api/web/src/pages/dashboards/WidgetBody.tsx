@@ -56,7 +56,7 @@ function NumberBody({ one, content }: { one: Shown; content: Content }) {
 
 function SeriesTable({ series }: { series: Shown[] }) {
   return (
-    <div className="widget-table" tabIndex={0} role="region" aria-label="Table">
+    <div className="widget-table" tabIndex={0} role="group" aria-label="Table">
       <table className="table">
         <thead><tr><th>Series</th><th className="right">Value</th><th className="right">Change</th></tr></thead>
         <tbody>
@@ -75,7 +75,7 @@ function SeriesTable({ series }: { series: Shown[] }) {
 
 function BucketTable({ one }: { one: Shown }) {
   return (
-    <div className="widget-table" tabIndex={0} role="region" aria-label="Table">
+    <div className="widget-table" tabIndex={0} role="group" aria-label="Table">
       <table className="table">
         <thead><tr><th>Time</th><th className="right">{aggregationName(one.aggregation)}</th></tr></thead>
         <tbody>

@@ -1,11 +1,11 @@
 import { useMemo, useRef, type KeyboardEvent } from "react";
 import type { Series } from "../../api/series.ts";
 import type { Widget } from "../../api/types.ts";
-import { aggregationName } from "../../format/choices.ts";
+import { aggregationShort } from "../../format/choices.ts";
 import { isSpan, SPAN_NAMES, type Range } from "../../format/range.ts";
 import { CopyIcon, DragIcon, MoreIcon, PencilIcon, TrashIcon } from "../../ui/icons.tsx";
 import { Menu, type Item } from "../../ui/Menu.tsx";
-import { contentOf, type Content } from "./data.ts";
+import { contentOf, type Colours, type Content } from "./data.ts";
 import type { Step } from "./layout.ts";
 import { WidgetBody } from "./WidgetBody.tsx";
 
@@ -13,6 +13,7 @@ interface Props {
   widget: Widget;
   range: Range | undefined;
   answers: Map<string, Series> | undefined;
+  colours: Colours;
   editing: boolean;
   manage: boolean;
   onEdit: () => void;
@@ -26,8 +27,8 @@ const KEYS: Record<string, Step> = { ArrowLeft: "left", ArrowRight: "right", Arr
 const SIZE_KEYS: Record<string, Step> = { ArrowLeft: "narrower", ArrowRight: "wider", ArrowUp: "shorter", ArrowDown: "taller" };
 
 /** A widget with its title, and with handles while the dashboard is edited. */
-export function WidgetFrame({ widget, range, answers, editing, manage, onEdit, onRemove, onDuplicate, onStep, onZoom }: Props) {
-  const content = useHeld(useMemo(() => contentOf(widget, range, answers), [widget, range, answers]));
+export function WidgetFrame({ widget, range, answers, colours, editing, manage, onEdit, onRemove, onDuplicate, onStep, onZoom }: Props) {
+  const content = useHeld(useMemo(() => contentOf(widget, range, answers, colours), [widget, range, answers, colours]));
   const title = widget.title || content?.series[0]?.name || widget.series[0]?.metricId || "Widget";
   const press = (event: KeyboardEvent) => {
     const step = (event.shiftKey ? SIZE_KEYS : KEYS)[event.key];
@@ -42,7 +43,7 @@ export function WidgetFrame({ widget, range, answers, editing, manage, onEdit, o
     { label: "Remove", icon: <TrashIcon />, danger: true, onSelect: onRemove },
   ];
   return (
-    <section className={`widget${editing ? " widget-editing" : ""}`} aria-label={title}>
+    <article className={`widget${editing ? " widget-editing" : ""}`} aria-label={title}>
       <div className="widget-head">
         {editing && (
           <button type="button" className="widget-drag" onKeyDown={press} title="Drag to move. With the keyboard: arrow keys move, with Shift they resize." aria-label={`Move ${title}: arrow keys move it, with Shift they resize it`}>
@@ -56,7 +57,7 @@ export function WidgetFrame({ widget, range, answers, editing, manage, onEdit, o
       <div className="widget-body">
         {content ? <WidgetBody widget={widget} content={content} group="dashboard" onZoom={editing ? undefined : onZoom} /> : <div className="skeleton chart-waits" />}
       </div>
-    </section>
+    </article>
   );
 }
 
@@ -64,7 +65,7 @@ export function WidgetFrame({ widget, range, answers, editing, manage, onEdit, o
 function note(widget: Widget, range: Range | undefined): string {
   const aggregations = new Set(widget.series.map((one) => one.aggregation));
   const [only] = aggregations;
-  const parts = [aggregations.size === 1 && only ? aggregationName(only) : undefined];
+  const parts = [aggregations.size === 1 && only ? aggregationShort(only) : undefined];
   if (!range) {
     const own = widget.range as Range;
     parts.push(isSpan(own) ? SPAN_NAMES[own].replace("Last ", "") : "own range");

@@ -3,7 +3,7 @@
 import { nameOf, type Series, type Wanted } from "../../api/series.ts";
 import type { Aggregation, Interval, Widget } from "../../api/types.ts";
 import type { ChartSeries } from "../../chart/model.ts";
-import { slots } from "../../chart/palette.ts";
+import { COLOURS, slots } from "../../chart/palette.ts";
 import { total } from "../../chart/total.ts";
 import { aggregationName, unitOf } from "../../format/choices.ts";
 import type { Range } from "../../format/range.ts";
@@ -41,14 +41,23 @@ export function wantedBy(widget: Widget, range: Range | undefined): Wanted[] {
   });
 }
 
+/** Colours by metric: on a dashboard a metric has the same one in all widgets, and neighbours differ. */
+export type Colours = Map<string, number>;
+
+/** Colours of all metrics of these widgets, in the order in which they turn up. */
+export function coloursOf(widgets: Widget[]): Colours {
+  const metrics = [...new Set(widgets.flatMap((widget) => widget.series.map((one) => one.metricId)))];
+  return new Map(metrics.map((metric, index) => [metric, index % COLOURS]));
+}
+
 /** What a widget shows; nothing as long as an answer is missing. */
-export function contentOf(widget: Widget, range: Range | undefined, answers: Map<string, Series> | undefined): Content | undefined {
+export function contentOf(widget: Widget, range: Range | undefined, answers: Map<string, Series> | undefined, chosen?: Colours): Content | undefined {
   const all = wantedBy(widget, range);
   const found = all.map((wanted) => answers?.get(nameOf(wanted)));
   if (found.some((series) => series === undefined) || !answers) return undefined;
   const of = (wanted: Wanted | undefined) => (wanted ? answers.get(nameOf(wanted)) : undefined);
   const current = all.filter((wanted) => !wanted.before);
-  const colours = slots(current.map((wanted) => wanted.metricId));
+  const colours = slots(current.map((wanted) => wanted.metricId), chosen);
   const sameMetric = new Set(current.map((wanted) => wanted.metricId)).size < current.length;
   const [first] = current.map(of);
   const series = current.map((wanted, index): Shown => {

@@ -39,7 +39,7 @@ function Name({ onMade }: { onMade: (connection: CreatedConnection) => void }) {
   return (
     <Page title="Connect a webhook" about="A connection is whatever sends metrics: a job, a tool, a service." back={BACK}>
       {manage ? (
-        <Card label="Name">
+        <Card>
           <form className="fields narrow" onSubmit={submit} noValidate>
             <TextField label="Name" placeholder="Cron Job Metrics" value={name} onChange={(event) => setName(event.target.value)} maxLength={100} autoFocus error={fault} hint="So that you recognise it among others. You can change it later." />
             {create.error && !fault ? <Alert>{messageOf(create.error)}</Alert> : null}

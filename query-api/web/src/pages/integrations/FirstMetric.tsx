@@ -43,7 +43,8 @@ export function FirstMetric() {
 }
 
 function Arrival({ point }: { point: LivePoint }) {
-  const metric = useQuery(metricQuery(point.metricId));
+  // The stream may be a little ahead of the catalogue.
+  const metric = useQuery({ ...metricQuery(point.metricId), retry: false, refetchInterval: (query) => (query.state.data ? false : 300) });
   return (
     <li className="arrival">
       <div>

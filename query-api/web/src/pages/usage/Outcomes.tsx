@@ -14,8 +14,7 @@ export function Outcomes({ items, span }: { items: UsageItem[]; span: UsageSpan 
   const range = useMemo(() => {
     const { start, end } = bounds(span, Date.now());
     const width = bucketMs(span);
-    // The first and the last bar are not cut off.
-    return { start: Math.floor(start / width) * width - width / 2, end };
+    return { start: Math.floor(start / width) * width, end };
     // The range moves on with the items.
   }, [items, span]);
   if (sums.length === 0) return <Empty title="No requests in this time" />;

@@ -34,7 +34,7 @@ export function Usage() {
           <Card title="Requests" actions={
             <div className="segments" role="group" aria-label="Range of time">
               {SPANS.map(([name, label]) => (
-                <button key={name} type="button" className="segment" aria-pressed={span === name} aria-label={label} onClick={() => setParams({ range: name }, { replace: true })}>{name}</button>
+                <button key={name} type="button" className="segment" aria-pressed={span === name} aria-label={`${name}: ${label}`} onClick={() => setParams({ range: name }, { replace: true })}>{name}</button>
               ))}
             </div>
           }>
