@@ -31,7 +31,7 @@ test("files are packed, guarded, and kept for ever if their name has a hash", as
   const index = await fetch(`${pageUrl()}/`);
   const text = await index.text();
   assert.equal(index.headers.get("cache-control"), "no-cache");
-  assert.ok(!/<style|<script(?![^>]* src=)|style="|on\w+="/.test(text), "nothing is inline");
+  assert.ok(!/<style|<script(?![^>]* src=)|style="| on\w+="/.test(text), "nothing is inline");
   const policy = index.headers.get("content-security-policy");
   assert.ok(policy.includes("default-src 'self'") && !policy.includes("unsafe") && !policy.includes("http"), policy);
   const [script] = text.match(/\/assets\/[^"]+\.js/);

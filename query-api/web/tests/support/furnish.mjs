@@ -1,5 +1,5 @@
 // What a project in use has beside its points, and the pages that show it.
-import { call, until } from "./installation.mjs";
+import { call, send, until } from "./installation.mjs";
 
 const series = (metricId, aggregation) => ({ metricId, aggregation });
 
@@ -20,7 +20,7 @@ const DASHBOARD = {
 };
 
 /** Makes dashboards; gives the pages of the project. */
-export async function furnish({ manageKey, connections }) {
+export async function furnish({ projectId, manageKey, connections }) {
   const { dashboardId } = await call("POST", "/dashboards", manageKey, DASHBOARD);
   await call("POST", "/dashboards", manageKey, { name: "On Call", widgets: DASHBOARD.widgets.slice(2, 8) });
   const channel = await call("POST", "/channels", manageKey, { name: "On call", kind: "in_app" });
@@ -30,6 +30,8 @@ export async function furnish({ manageKey, connections }) {
   await rule({ name: "Too few signups", metricId: "daily_signups", aggregation: "sum", operator: "<", threshold: 20, range: "24h" });
   await rule({ name: "Disk almost full", metricId: "disk_used", aggregation: "max", operator: ">=", threshold: 95, range: "24h" });
   await rule({ name: "Backup is missing", metricId: "backup_finished", aggregation: "count", operator: "<", threshold: 1, range: "24h", enabled: false });
+  // Rules are evaluated when points come.
+  await send(connections.shop.apiKey, projectId, [{ metricId: "api_response_time", value: 184 }]);
   await until("the slow API is noticed", async () => (await call("GET", "/inbox", manageKey)).unread > 0);
   await call("POST", `/alerts/${slow.alertId}/acknowledge`, manageKey, { note: "Ann looks into it" });
   const drawn = async (page) => {
