@@ -1,6 +1,7 @@
 //! Benchmarks on the real parts; `deploy/local/bench` starts them. Machines are shared and noisy: what counts is the ratio
 //! to the baseline of the same run, and CPU time rather than time.
 
+mod alerts;
 mod backlog;
 mod baseline;
 mod freshness;
@@ -50,6 +51,18 @@ enum What {
         #[arg(long, default_value_t = 4_000_000)]
         points: u64,
     },
+    /// Alert rules: from a POST to the receiver's request, and the evaluation of many.
+    Alerts {
+        /// Rules that are evaluated.
+        #[arg(long, default_value_t = 10_000)]
+        rules: usize,
+        /// Series that they are over.
+        #[arg(long, default_value_t = 1000)]
+        series: usize,
+        /// POSTs over a threshold.
+        #[arg(long, default_value_t = 100)]
+        posts: usize,
+    },
     /// The bare server that `gateway` compares with; started by it.
     #[command(hide = true)]
     Baseline {
@@ -66,6 +79,7 @@ async fn main() -> ExitCode {
         What::Freshness { points } => freshness::run(points).await,
         What::Backlog { metrics } => backlog::run(metrics).await,
         What::Reads { seconds, points } => reads::run(seconds, points).await,
+        What::Alerts { rules, series, posts } => alerts::run(rules, series, posts).await,
         What::Baseline { listen } => baseline::serve(listen).await,
     };
     match done {

@@ -130,6 +130,15 @@ impl Installation {
         self.gateways.last_mut().ok_or_else(|| "no gateway".into())
     }
 
+    /// Starts one more query service; gives it with its address.
+    pub fn another_query(&self) -> Result<(Process, String)> {
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let own = [("LISTEN", listen.as_str()), ("OPERATOR_TOKEN", OPERATOR_TOKEN)];
+        let settings = self.settings(&own)?;
+        let process = Process::start("query-api", "query-api-1", &self.directory, settings)?;
+        Ok((process, format!("http://{listen}")))
+    }
+
     fn settings(&self, own: &[(&str, &str)]) -> Result<HashMap<String, String>> {
         let shared: Vec<(&str, &str)> = self.shared.iter().map(|(name, value)| (&**name, &**value)).collect();
         settings(&self.namespace, &[&shared, own].concat())

@@ -9,12 +9,14 @@ pub mod installation;
 pub mod log;
 pub mod own;
 pub mod process;
+pub mod receiver;
 pub mod wait;
 
 pub use client::{Client, Project};
 pub use installation::Installation;
 pub use own::OwnStore;
 pub use process::Process;
+pub use receiver::Receiver;
 
 /// What the harness and its tests fail with.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

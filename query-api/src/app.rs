@@ -55,6 +55,8 @@ pub struct App {
     pub notes: Notes,
     /// What happened to alert rules.
     pub history: History,
+    /// How often all alert rules are evaluated.
+    pub alert_interval: Duration,
     /// Who calls receivers; it knows which it refuses.
     pub outgoing: Client,
     /// Points as they come.

@@ -133,6 +133,7 @@ fn build(
         alerts: Follower::start(kafka_brokers, namespace, stop.clone()),
         notes: Notes::new(kafka_brokers, namespace)?,
         history: History::new(&settings.clickhouse, kafka_brokers, namespace),
+        alert_interval: settings.alert_interval,
         outgoing: Client::new(settings.allow_outgoing.clone())?,
         streams: Streams::start(kafka_brokers, &topics.metrics, settings.streams.clone(), stop.clone())?,
         webhook_url: settings.webhook_url.clone(),

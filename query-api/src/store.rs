@@ -253,21 +253,28 @@ impl Store {
         self.all("windows", query).await
     }
 
-    /// The newest names and units of `series`, for people.
+    /// The newest names and units that came with the points of `series` in the 30 days before `now_ms`: no rule looks
+    /// further back, and a series may be long.
     pub async fn names(
         &self,
         database: &str,
         series: HashSet<Series>,
+        now_ms: i64,
     ) -> Result<HashMap<Series, (String, String)>, Error> {
-        const SQL: &str = "SELECT (project_id, metric_id) AS series, \
+        const DAYS_MS: i64 = 30 * 24 * 3_600_000;
+        let (start, end) = (now_ms - DAYS_MS, now_ms + 1);
+        let sql = format!(
+            "SELECT (project_id, metric_id) AS series, \
             argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
             argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit \
-            FROM samples WHERE kind = 'sample' AND (project_id, metric_id) IN {series:Array(Tuple(String, String))} \
-            GROUP BY project_id, metric_id";
+            FROM samples WHERE kind = 'sample' AND (project_id, metric_id) IN {{series:Array(Tuple(String, String))}} \
+            AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC') \
+            GROUP BY project_id, metric_id"
+        );
         let series: Vec<Series> = series.into_iter().collect();
         let mut names = HashMap::new();
         for chunk in series.chunks(measure::SERIES) {
-            let query = self.query(database, SQL).param("series", chunk);
+            let query = self.query(database, &sql).param("series", chunk);
             let rows: Vec<(Series, String, String)> = self.all("names", query).await?;
             for (series, name, unit) in rows {
                 let name = if name.is_empty() { title_case(&series.1) } else { name };

@@ -3,6 +3,9 @@
 //! A point that was seen in the log is not in the store yet: a series is due once the heads of the chains have passed its
 //! records, and once the time of its points has come. What is missed here (a restart, a store that is far behind) the
 //! evaluation of all rules finds.
+//!
+//! A rule and the first points of its metric may be sent in one breath, and the log of the points be read first: series
+//! that no rule watches are remembered for a moment.
 
 use super::measure::Series;
 use crate::store::Head;
@@ -17,6 +20,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What is not due after this is left to the evaluation of all rules; gateways take points up to a minute ahead.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long series are remembered at least that no rule watches.
+const UNWATCHED: Duration = Duration::from_secs(2);
+/// So many of them are remembered.
+const UNWATCHED_SERIES: usize = 10_000;
+
 /// Series with points that no evaluation has seen.
 #[derive(Debug, Default)]
 pub struct Arrivals {
@@ -24,6 +32,9 @@ pub struct Arrivals {
     open: HashMap<Series, Arrival>,
     /// These wait for the store. What comes meanwhile is collected anew, so that a busy series is not put off for ever.
     closed: Vec<(Series, Arrival)>,
+    /// Nobody watches these: those of the last moment, and those of the one before.
+    unwatched: [HashMap<Series, Arrival>; 2],
+    turned: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -35,24 +46,60 @@ struct Arrival {
     due_ms: i64,
 }
 
+impl Arrival {
+    fn new(first: Instant) -> Self {
+        Self { first, offsets: HashMap::new(), due_ms: 0 }
+    }
+
+    fn add(&mut self, (partition, offset): (i32, i64), timestamp_ms: i64) {
+        let last = self.offsets.entry(partition).or_insert(offset);
+        *last = (*last).max(offset);
+        self.due_ms = self.due_ms.max(timestamp_ms + 1);
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        for place in other.offsets {
+            self.add(place, other.due_ms - 1);
+        }
+    }
+}
+
 impl Arrivals {
     /// Notes the batch at (partition, offset), as far as `watched` has rules over its series.
-    pub fn note(
-        &mut self,
-        batch: MetricBatch,
-        (partition, offset): (i32, i64),
-        watched: &HashSet<Series>,
-        now: Instant,
-    ) {
+    pub fn note(&mut self, batch: MetricBatch, place: (i32, i64), watched: &HashSet<Series>, now: Instant) {
+        self.turn(now);
         for sample in batch.samples {
             let series = (batch.project_id.clone(), sample.metric_id);
-            if !watched.contains(&series) {
+            let arrivals = if watched.contains(&series) {
+                &mut self.open
+            } else if self.unwatched[0].len() < UNWATCHED_SERIES {
+                &mut self.unwatched[0]
+            } else {
                 continue;
+            };
+            arrivals.entry(series).or_insert_with(|| Arrival::new(now)).add(place, sample.timestamp_ms);
+        }
+    }
+
+    /// Takes up what came of series a moment before they were watched.
+    pub fn watch(&mut self, watched: &HashSet<Series>, now: Instant) {
+        self.turn(now);
+        for unwatched in &mut self.unwatched {
+            for (series, arrival) in unwatched.extract_if(|series, _| watched.contains(series)) {
+                let first = arrival.first;
+                self.open.entry(series).or_insert_with(|| Arrival::new(first)).absorb(arrival);
             }
-            let new = || Arrival { first: now, offsets: HashMap::new(), due_ms: 0 };
-            let arrival = self.open.entry(series).or_insert_with(new);
-            arrival.offsets.insert(partition, offset);
-            arrival.due_ms = arrival.due_ms.max(sample.timestamp_ms + 1);
+        }
+    }
+
+    /// Forgets what nobody came to watch.
+    fn turn(&mut self, now: Instant) {
+        let turned = *self.turned.get_or_insert(now);
+        if now.duration_since(turned) >= UNWATCHED {
+            self.turned = Some(now);
+            self.unwatched.swap(0, 1);
+            self.unwatched[0].clear();
         }
     }
 
@@ -124,6 +171,20 @@ mod tests {
         );
         assert_eq!(arrivals.take(&[head(0, 7), head(1, 3)], later, 5001), HashSet::from([series("late")]));
         assert_eq!(arrivals.wait(later), None);
+    }
+
+    #[test]
+    fn what_came_a_moment_before_the_rule_is_taken_up_and_what_came_long_before_is_not() {
+        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+        arrivals.note(batch(&[("old", 1000)]), (0, 1), &HashSet::new(), begun);
+        arrivals.note(batch(&[("later", 1000)]), (0, 2), &HashSet::new(), begun + UNWATCHED);
+        arrivals.note(batch(&[("new", 1000)]), (0, 3), &HashSet::new(), begun + 2 * UNWATCHED);
+        assert_eq!(arrivals.wait(begun), None, "nobody watches them");
+        let watched = ["old", "later", "new"].map(series).into();
+        let now = begun + 2 * UNWATCHED + DEBOUNCE;
+        arrivals.watch(&watched, now);
+        let due = arrivals.take(&[Head { partition: 0, last: 3 }], now, 2000);
+        assert_eq!(due, HashSet::from([series("later"), series("new")]));
     }
 
     #[test]

@@ -141,6 +141,10 @@ impl Deliverer {
     async fn attempt(&self, channel_id: &str, task: &Task) -> Tried {
         let failed =
             |error: &str, kind| Tried { status: DeliveryStatus::Failed, error: error.to_owned(), kind };
+        let pause =
+            lock(&self.state.paces).get(channel_id).map_or(Duration::ZERO, |pace| pace.wait(Instant::now()));
+        sleep(pause).await;
+        // After the pause, in which it may have been removed.
         let Some(channel) = self.channel(channel_id).await else {
             return failed("the channel was removed", None);
         };
@@ -148,9 +152,6 @@ impl Deliverer {
             return failed("the channel's kind is not known", None);
         };
         let message = Message { link: self.link(&task.message), ..(*task.message).clone() };
-        let pause =
-            lock(&self.state.paces).get(channel_id).map_or(Duration::ZERO, |pace| pace.wait(Instant::now()));
-        sleep(pause).await;
         let Some((headers, body)) = payload(kind, &channel.signing_key, &message, accounts::now_ms()) else {
             return match kind {
                 Kind::InApp => {

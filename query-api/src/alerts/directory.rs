@@ -31,8 +31,13 @@ impl Entries {
     /// Takes in an event. What cannot be read is of a later version, and is passed over.
     pub fn apply(&mut self, event: &Event) {
         let Some(EntityKey { kind, id }) = &event.key else { return };
-        self.version += 1;
         let entity = event.value.as_deref().and_then(|value| Entity::decode(value).ok()?.kind);
+        let decides = match &entity {
+            Some(Kind::Alert(_) | Kind::ProjectPlan(_) | Kind::Plan(_) | Kind::Removal(_)) => true,
+            Some(_) => false,
+            None => *kind == EntityKind::Alert,
+        };
+        self.version += u64::from(decides);
         match entity {
             Some(Kind::Alert(alert)) => drop(self.alerts.insert(alert.alert_id.clone(), alert)),
             Some(Kind::Channel(channel)) => drop(self.channels.insert(channel.channel_id.clone(), channel)),
@@ -101,12 +106,13 @@ impl Entries {
 pub struct Directory {
     entries: Arc<RwLock<Entries>>,
     filled: watch::Sender<bool>,
+    version: watch::Sender<u64>,
 }
 
 impl Directory {
     /// An empty one.
     pub fn new() -> Self {
-        Self { entries: Arc::default(), filled: watch::Sender::new(false) }
+        Self { entries: Arc::default(), filled: watch::Sender::new(false), version: watch::Sender::new(0) }
     }
 
     /// Looks into the entries.
@@ -117,6 +123,11 @@ impl Directory {
     /// Waits until all is there that the log held when it was begun to be read.
     pub async fn filled(&self) {
         let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    }
+
+    /// Changes whenever other rules may be active.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// Reads the log from its beginning on, for as long as it can be read.
@@ -133,7 +144,12 @@ impl Directory {
         let reader = ControlReader::from(brokers, topics, 0)?;
         loop {
             let event = reader.next().await?;
-            self.entries.write().unwrap_or_else(PoisonError::into_inner).apply(&event);
+            let version = {
+                let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+                entries.apply(&event);
+                entries.version()
+            };
+            self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
             if event.offset + 1 >= end {
                 self.filled.send_replace(true);
             }

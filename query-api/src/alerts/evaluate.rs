@@ -139,6 +139,19 @@ impl Evaluator {
         }
     }
 
+    /// Names the metric for people: by `names`, else as it was named last, else by its id.
+    pub fn name(&self, subject: &mut AlertSubject, names: &HashMap<Series, (String, String)>) {
+        let known = names.get(&(subject.project_id.clone(), subject.metric_id.clone())).cloned();
+        let before = || {
+            let before = self.subjects.get(&subject.alert_id)?;
+            let same = before.metric_id == subject.metric_id && !before.metric_name.is_empty();
+            same.then(|| (before.metric_name.clone(), before.unit.clone()))
+        };
+        (subject.metric_name, subject.unit) = known
+            .or_else(before)
+            .unwrap_or_else(|| (crate::title::title_case(&subject.metric_id), String::new()));
+    }
+
     /// Rules that one more evaluation is to confirm bad news of. Good news waits for the next.
     pub fn suspects(&self) -> HashSet<String> {
         self.standings.iter().filter(|(_, standing)| standing.suspects()).map(|(id, _)| id.clone()).collect()

@@ -1,6 +1,6 @@
 //! Reads `alerts.v1` into the [`Book`]. Every replica runs one; what was not committed it never sees.
 
-use super::book::Book;
+use super::book::{Book, News};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::AlertRecord;
@@ -22,13 +22,18 @@ pub struct Follower {
     book: Arc<Mutex<Book>>,
     next: watch::Sender<i64>,
     tasks: watch::Sender<u64>,
+    notices: watch::Sender<u64>,
 }
 
 impl Follower {
     /// Reads the topic of the installation until `stop`.
     pub fn start(brokers: &str, namespace: &str, stop: CancellationToken) -> Self {
-        let follower =
-            Self { book: Arc::default(), next: watch::Sender::new(0), tasks: watch::Sender::new(0) };
+        let follower = Self {
+            book: Arc::default(),
+            next: watch::Sender::new(0),
+            tasks: watch::Sender::new(0),
+            notices: watch::Sender::new(0),
+        };
         let (topic, brokers, worker) = (Topics::new(namespace).alerts, brokers.to_owned(), follower.clone());
         tokio::spawn(async move {
             let work = async {
@@ -63,6 +68,11 @@ impl Follower {
         self.tasks.subscribe()
     }
 
+    /// Changes whenever there is a new notice in an inbox.
+    pub fn notices(&self) -> watch::Receiver<u64> {
+        self.notices.subscribe()
+    }
+
     async fn read(
         &self,
         brokers: &str,
@@ -75,9 +85,11 @@ impl Follower {
             let offset = message.offset();
             match AlertRecord::decode(message.payload().unwrap_or_default()) {
                 Ok(record) => {
-                    let new = self.book.lock().unwrap_or_else(PoisonError::into_inner).apply(offset, record);
-                    if new {
-                        self.tasks.send_modify(|count| *count += 1);
+                    let news = self.book.lock().unwrap_or_else(PoisonError::into_inner).apply(offset, record);
+                    match news {
+                        News::Nothing => {}
+                        News::Tasks => self.tasks.send_modify(|count| *count += 1),
+                        News::Notice => self.notices.send_modify(|count| *count += 1),
                     }
                 }
                 Err(error) => {

@@ -183,10 +183,21 @@ impl History {
              GROUP BY sequence ORDER BY sequence DESC LIMIT {limit}) ORDER BY sequence DESC, offset"
         );
         let query = self.client.query_raw(&sql).param("project", project_id).param("alert", alert_id);
-        let rows: Vec<EventRow> = in_time(query.fetch_all()).await?;
+        let rows: Vec<EventRow> = match in_time(query.fetch_all()).await {
+            // Nobody has evaluated a rule yet.
+            Err(HistoryError::ClickHouse(error)) if is_missing(&error) => Vec::new(),
+            rows => rows?,
+        };
         let pages = rows.chunk_by(|a, b| a.sequence == b.sequence);
         Ok(pages.map(<[EventRow]>::to_vec).collect())
     }
+}
+
+/// Whether the table or its database is not there.
+fn is_missing(error: &clickhouse::error::Error) -> bool {
+    const NOT_THERE: [u32; 2] = [60, 81];
+    let clickhouse::error::Error::BadResponse(text) = error else { return false };
+    service::clickhouse::error_code(text).is_some_and(|code| NOT_THERE.contains(&code))
 }
 
 async fn in_time<T>(

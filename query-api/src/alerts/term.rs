@@ -6,7 +6,7 @@
 
 use super::arrivals::Arrivals;
 use super::deliver::{Deliverer, State};
-use super::directory::Directory;
+use super::directory::{Directory, Entries};
 use super::evaluate::{Evaluator, Scope};
 use super::follower::Follower;
 use super::history::History;
@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How soon bad news is looked at a second time.
 const CONFIRM: Duration = Duration::from_secs(1);
+/// How long changes of rules are collected before the rules are looked through.
+const SETTLE: Duration = Duration::from_millis(50);
 /// How soon an evaluation that failed is repeated.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Between two terms.
@@ -148,7 +150,7 @@ async fn term(of: &Evaluation, lease: &Lease) -> Result<std::convert::Infallible
             journal: &journal,
             directory: &directory,
             evaluator: of.follower.look(|book| Evaluator::new(book.rules())),
-            watched: (0, HashSet::new()),
+            watched: HashSet::new(),
         };
         tokio::join!(deliverer.run(), of.history.clone().run(), rounds.run(arrivals)).2
     };
@@ -164,8 +166,8 @@ struct Rounds<'a> {
     journal: &'a Journal,
     directory: &'a Directory,
     evaluator: Evaluator,
-    /// The series that rules are over, and of which entries.
-    watched: (u64, HashSet<Series>),
+    /// The series that rules are over.
+    watched: HashSet<Series>,
 }
 
 /// A batch, and where it is in the log.
@@ -177,6 +179,9 @@ impl Rounds<'_> {
         let mut planned = Instant::now();
         let mut confirm: Option<Instant> = None;
         let mut look: Option<Instant> = None;
+        let mut versions = self.directory.versions();
+        versions.mark_changed();
+        let mut settled: Option<Instant> = None;
         loop {
             // Set once and kept, or batches that never cease would put it off for ever.
             look = look.or_else(|| arrivals.wait(Instant::now()).map(|wait| Instant::now() + wait));
@@ -198,10 +203,23 @@ impl Rounds<'_> {
                         }
                     }
                 }
+                changed = versions.changed(), if settled.is_none() => {
+                    if changed.is_err() {
+                        return End::Part;
+                    }
+                    settled = Some(Instant::now() + SETTLE);
+                    continue;
+                }
+                () = at(settled) => {
+                    settled = None;
+                    self.watched = self.directory.look(Entries::watched);
+                    arrivals.watch(&self.watched, Instant::now());
+                    // Those that are no more, and did not end well.
+                    Scope::Series(HashSet::new())
+                }
                 batch = arrived.recv() => {
                     let Some((batch, place)) = batch else { return End::Part };
-                    self.watch();
-                    arrivals.note(batch, place, &self.watched.1, Instant::now());
+                    arrivals.note(batch, place, &self.watched, Instant::now());
                     continue;
                 }
             };
@@ -237,13 +255,9 @@ impl Rounds<'_> {
                 .iter()
                 .map(|changed| (changed.subject.project_id.clone(), changed.subject.metric_id.clone()))
                 .collect();
-            let names = self.of.store.names(&database, series).await?;
+            let names = self.of.store.names(&database, series, now_ms).await?;
             for changed in &mut changes {
-                let subject = &mut changed.subject;
-                let series = (subject.project_id.clone(), subject.metric_id.clone());
-                let known = names.get(&series).cloned();
-                (subject.metric_name, subject.unit) =
-                    known.unwrap_or_else(|| (crate::title::title_case(&subject.metric_id), String::new()));
+                self.evaluator.name(&mut changed.subject, &names);
             }
             let records = changes.iter().map(super::evaluate::Changed::record).collect();
             let offset = self.journal.write(records).await?;
@@ -260,17 +274,6 @@ impl Rounds<'_> {
         let database = self.of.generations.database().await?;
         let heads = self.of.store.heads(&database).await?;
         Ok(arrivals.take(&heads, Instant::now(), accounts::now_ms()))
-    }
-
-    fn watch(&mut self) {
-        let known = self.watched.0;
-        let changed = self.directory.look(|entries| {
-            let version = entries.version();
-            (version != known).then(|| (version, entries.watched()))
-        });
-        if let Some(watched) = changed {
-            self.watched = watched;
-        }
     }
 }
 

@@ -34,6 +34,7 @@ mod labels;
 mod parse;
 mod plan;
 mod query;
+mod rules;
 mod status;
 
 use crate::app::App;
@@ -57,8 +58,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/label/{name}/values", get(catalogue::label_values))
         .route("/metadata", get(catalogue::metadata))
         .route("/status/buildinfo", get(status::build))
-        .route("/rules", get(status::rules))
-        .route("/alerts", get(status::alerts))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
         .fallback(async || Failure::NoRoute)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
 }

@@ -1,4 +1,4 @@
-//! What a data source asks to find out whom it talks to: `status/buildinfo`, and the rules and alerts that there are not.
+//! What a data source asks to find out whom it talks to: `status/buildinfo`.
 
 use super::Caller;
 use super::answer;
@@ -16,14 +16,4 @@ pub async fn build(_: Caller) -> Response {
         "buildUser": "", "buildDate": "", "goVersion": "",
     });
     answer::plain(&data, &BTreeSet::new())
-}
-
-/// There are no rules of Prometheus's kind.
-pub async fn rules(_: Caller) -> Response {
-    answer::plain(&json!({"groups": []}), &BTreeSet::new())
-}
-
-/// There are no alerts of Prometheus's kind.
-pub async fn alerts(_: Caller) -> Response {
-    answer::plain(&json!({"alerts": []}), &BTreeSet::new())
 }

@@ -8,9 +8,11 @@ use crate::error::{Error, ErrorBody};
 use crate::params::{Params, cursor_text};
 use axum::Json;
 use axum::extract::State;
+use bytes::Bytes;
 use proto::v1::{InboxRead, alert_record};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 /// A notice.
@@ -79,6 +81,44 @@ pub struct ReadUntil {
 pub struct Unread {
     /// How many of all were not read.
     unread: usize,
+}
+
+/// A notice as it is pushed to who listens.
+#[derive(Debug, Serialize)]
+struct Pushed {
+    #[serde(flatten)]
+    notice: InboxNotice,
+    /// How many of all were not read, this one among them.
+    unread: usize,
+}
+
+/// The notices that the project's inbox gets from now on, as texts of server-sent events. They have no ids: who comes
+/// back reads the inbox.
+pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
+    /// The clocks of replicas may differ by so much.
+    const CLOCKS_MS: i64 = 5_000;
+    let mut changed = app.alerts.notices();
+    let since_ms = accounts::now_ms() - CLOCKS_MS;
+    let mut last =
+        app.alerts.look(|book| book.inbox(project_id).notices.back().map_or(-1, |last| last.offset));
+    while changed.changed().await.is_ok() {
+        let (new, unread) =
+            app.alerts.look(|book| (book.notices_after(project_id, last), book.unread(project_id)));
+        for notice in new {
+            last = notice.offset;
+            // An older one: the topic is being read again from its beginning.
+            if notice.at_ms < since_ms {
+                continue;
+            }
+            let pushed = Pushed { notice: item(notice, i64::MIN), unread };
+            // What has only strings and numbers as keys and values can always be written.
+            let data = serde_json::to_string(&pushed).unwrap_or_default();
+            if out.send(format!("event: notice\ndata: {data}\n\n").into()).await.is_err() {
+                return;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 fn item(notice: Notice, read_until_ms: i64) -> InboxNotice {

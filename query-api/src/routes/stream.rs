@@ -5,6 +5,7 @@ use crate::auth::Reader;
 use crate::error::{Error, ErrorBody};
 use crate::fault::Code;
 use crate::params::Params;
+use crate::routes::inbox;
 use crate::stream::hub::Wanted;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -26,8 +27,8 @@ const MOST: usize = 500;
 const AHEAD: usize = 8;
 
 /// The points of a project as they come, within a second of the answer that accepted them. Events are `point` (data
-/// `{metricId, timestamp, value, receivedAt}`) and `gap` (points may be missing: the id was unknown or too old). The
-/// stream ends when the key does, when the client is too slow, and when the service stops; who comes back with the last
+/// `{metricId, timestamp, value, receivedAt}`), `gap` (points may be missing: the id was unknown or too old) and
+/// `notice` (an item of the inbox with how many are `unread`; it has no id, and is not repeated). The stream ends when the key does, when the client is too slow, and when the service stops; who comes back with the last
 /// id gets what it missed.
 #[utoipa::path(
     get,
@@ -64,12 +65,18 @@ pub async fn get(
 
     let (out, pieces) = mpsc::channel::<Bytes>(AHEAD);
     // The key is looked at as any call would, for as long as the stream lasts.
+    let (listening, project_id) = (app.clone(), key.project_id.clone());
     let still_allowed = move || {
         let (app, headers) = (app.clone(), headers.clone());
         let project = key.project_id.clone();
         async move { reader(headers, &app).await.is_ok_and(|Reader(key)| key.project_id == project) }
     };
-    tokio::spawn(session.run(out, still_allowed));
+    tokio::spawn(async move {
+        tokio::select! {
+            () = session.run(out.clone(), still_allowed) => {}
+            () = inbox::push(&listening, &project_id, &out) => {}
+        }
+    });
     let pieces = futures::stream::unfold(pieces, async |mut pieces| {
         pieces.recv().await.map(|piece| (Ok::<_, Infallible>(piece), pieces))
     });

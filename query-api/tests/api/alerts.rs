@@ -110,6 +110,14 @@ async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_res
     assert_eq!(webhook.header("webhook-id"), format!("{alert}-1"));
     assert!(signed(&webhook, &secret));
 
+    let query = r#"last_over_time({metric_id="api_response_time"}[1h]) > 500"#;
+    let rules = manager.ok("/prometheus/api/v1/rules").await;
+    let listed = &rules["data"]["groups"][0]["rules"][0];
+    assert_eq!((&listed["query"], &listed["state"]), (&json!(query), &json!("firing")), "{rules}");
+    let alerts = manager.ok("/prometheus/api/v1/alerts").await;
+    let listed = &alerts["data"]["alerts"][0];
+    assert_eq!((&listed["labels"]["alertname"], &listed["value"]), (&json!("Too slow"), &json!("812.5")));
+
     until("the notice in the inbox", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
     let note = json!({"note": "Ann looks into it"});
     let (status, acknowledged) = manager.post(&format!("{path}/acknowledge"), &note).await;

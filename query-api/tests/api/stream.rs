@@ -300,3 +300,30 @@ async fn a_stop_ends_streams() {
     stop.cancel();
     while listener.next().await.is_some_and(|event| event.comment) {}
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_of_the_inbox_comes_over_the_stream_of_its_project_alone() {
+    let (stack, gateway, project, manager) = start().await;
+    let (_, stranger) = stack.project().await;
+    let (status, channel) =
+        manager.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
+    assert_eq!(status, 201, "{channel}");
+    let test = format!("/api/v1/channels/{}/test", channel["channelId"].as_str().expect("an id"));
+    let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
+    let mut strange = Listener::begun(&stranger, "/api/v1/stream").await;
+    let (status, asked) = manager.post(&test, &json!({})).await;
+    assert_eq!(status, 202, "{asked}");
+    let notice = listener.event().await.expect("a notice");
+    assert_eq!((notice.kind.as_str(), notice.id.as_str()), ("notice", ""), "it is not resumed from");
+    let data = &notice.data;
+    assert_eq!((&data["id"], &data["event"]), (&asked["testId"], &json!("test")));
+    assert_eq!((&data["unread"], &data["read"]), (&json!(1), &json!(false)));
+    gateway.values(&project, 0..1).await;
+    assert_eq!(listener.values(1).await, [0], "points go on");
+    manager.post(&test, &json!({})).await;
+    assert_eq!(listener.event().await.expect("a notice").data["unread"], 2);
+    let (_, own) = stranger.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
+    let test = format!("/api/v1/channels/{}/test", own["channelId"].as_str().expect("an id"));
+    let (_, asked) = stranger.post(&test, &json!({})).await;
+    assert_eq!(strange.event().await.expect("a notice").data["id"], asked["testId"], "the first is its own");
+}

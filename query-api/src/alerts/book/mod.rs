@@ -34,6 +34,8 @@ pub struct RuleState {
     pub standing: Standing,
     /// The acknowledgement of the state that it is in.
     pub acknowledged: Option<Acknowledged>,
+    /// What was measured at its last change.
+    pub value: Option<f64>,
     /// The rule as it was at its last change.
     pub subject: AlertSubject,
 }
@@ -76,6 +78,17 @@ pub struct Task {
     pub attempts: u32,
 }
 
+/// What a record brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Nothing that anybody waits for.
+    Nothing,
+    /// There may be something to be told.
+    Tasks,
+    /// A notice lies in an inbox.
+    Notice,
+}
+
 /// What follows from the topic up to some offset.
 #[derive(Debug, Default)]
 pub struct Book {
@@ -88,8 +101,8 @@ pub struct Book {
 }
 
 impl Book {
-    /// Takes in the record at `offset`. Tells whether there may be new tasks.
-    pub fn apply(&mut self, offset: i64, record: AlertRecord) -> bool {
+    /// Takes in the record at `offset`.
+    pub fn apply(&mut self, offset: i64, record: AlertRecord) -> News {
         match record.kind {
             Some(Kind::Transition(transition)) => self.transition(offset, transition),
             Some(Kind::Test(test)) => self.test(offset, test),
@@ -98,9 +111,9 @@ impl Book {
             Some(Kind::InboxRead(InboxRead { project_id, until_ms })) => {
                 let inbox = self.inboxes.entry(project_id).or_default();
                 inbox.read_until_ms = inbox.read_until_ms.max(until_ms);
-                false
+                News::Nothing
             }
-            Some(Kind::Term(_)) | None => false,
+            Some(Kind::Term(_)) | None => News::Nothing,
         }
     }
 
@@ -119,6 +132,20 @@ impl Book {
         self.inboxes.get(project_id).cloned().unwrap_or_default()
     }
 
+    /// The notices of a project after the one at `offset`, oldest first.
+    pub fn notices_after(&self, project_id: &str, offset: i64) -> Vec<Notice> {
+        let Some(inbox) = self.inboxes.get(project_id) else { return Vec::new() };
+        let newer = inbox.notices.iter().rev().take_while(|notice| notice.offset > offset);
+        let mut newer: Vec<Notice> = newer.cloned().collect();
+        newer.reverse();
+        newer
+    }
+
+    /// How many notices of a project were not read.
+    pub fn unread(&self, project_id: &str) -> usize {
+        self.inboxes.get(project_id).map_or(0, Inbox::unread)
+    }
+
     /// The channels that are to be told something.
     pub fn waiting(&self) -> Vec<String> {
         self.tasks.keys().cloned().collect()
@@ -129,32 +156,33 @@ impl Book {
         self.tasks.get(channel_id)?.values().next().cloned()
     }
 
-    fn transition(&mut self, offset: i64, transition: AlertTransition) -> bool {
+    fn transition(&mut self, offset: i64, transition: AlertTransition) -> News {
         let change: Change = records::change(&transition);
         let subject = transition.subject.clone().unwrap_or_default();
         let rule = self.rules.entry(subject.alert_id.clone()).or_default();
         if change.sequence <= rule.standing.sequence {
-            return false;
+            return News::Nothing;
         }
         rule.standing.apply(&change);
         if change.from != change.to {
             rule.acknowledged = None;
         }
+        rule.value = change.value;
         rule.subject = subject.clone();
         let message = records::message(&transition);
-        message.is_some_and(|message| self.tell(offset, message, subject.channels))
+        message.map_or(News::Nothing, |message| self.tell(offset, message, subject.channels))
     }
 
-    fn test(&mut self, offset: i64, test: AlertTest) -> bool {
+    fn test(&mut self, offset: i64, test: AlertTest) -> News {
         let message = records::test_message(&test);
         let channels = test.subject.unwrap_or_default().channels;
         self.tell(offset, message, channels)
     }
 
-    fn tell(&mut self, offset: i64, message: Message, channels: Vec<String>) -> bool {
+    fn tell(&mut self, offset: i64, message: Message, channels: Vec<String>) -> News {
         let channels: HashSet<String> = channels.into_iter().collect();
         if channels.is_empty() || self.places.contains_key(&message.id) {
-            return false;
+            return News::Nothing;
         }
         let message = Arc::new(message);
         for channel in &channels {
@@ -162,19 +190,19 @@ impl Book {
             self.tasks.entry(channel.clone()).or_default().insert(offset, task);
         }
         self.places.insert(message.id.clone(), (offset, channels));
-        true
+        News::Tasks
     }
 
-    fn delivery(&mut self, offset: i64, delivery: AlertDelivery) -> bool {
-        let Some((place, channels)) = self.places.get_mut(&delivery.event_id) else { return false };
-        let Some(tasks) = self.tasks.get_mut(&delivery.channel_id) else { return false };
-        let Some(task) = tasks.get_mut(place) else { return false };
+    fn delivery(&mut self, offset: i64, delivery: AlertDelivery) -> News {
+        let Some((place, channels)) = self.places.get_mut(&delivery.event_id) else { return News::Nothing };
+        let Some(tasks) = self.tasks.get_mut(&delivery.channel_id) else { return News::Nothing };
+        let Some(task) = tasks.get_mut(place) else { return News::Nothing };
         let message = task.message.clone();
         match delivery.status() {
-            DeliveryStatus::Unspecified => return false,
+            DeliveryStatus::Unspecified => return News::Nothing,
             DeliveryStatus::Retrying => {
                 task.attempts = task.attempts.max(delivery.attempt);
-                return false;
+                return News::Nothing;
             }
             DeliveryStatus::Delivered | DeliveryStatus::Failed => {}
         }
@@ -193,11 +221,12 @@ impl Book {
             if inbox.notices.len() > INBOX {
                 inbox.notices.pop_front();
             }
+            return News::Notice;
         }
-        false
+        News::Nothing
     }
 
-    fn acknowledgement(&mut self, said: AlertAcknowledgement) -> bool {
+    fn acknowledgement(&mut self, said: AlertAcknowledgement) -> News {
         if let Some(rule) = self.rules.get_mut(&said.alert_id) {
             // One that was overtaken by a change concerns a state that is over; of several the first counts.
             let current = rule.standing.entered == said.sequence && rule.standing.state != State::Ok;
@@ -206,7 +235,7 @@ impl Book {
                 rule.acknowledged = Some(Acknowledged { by, at_ms, note });
             }
         }
-        false
+        News::Nothing
     }
 }
 

@@ -1,0 +1,143 @@
+//! The project's alert rules as Prometheus lists them: one group, each rule as the query that says the same. Projects
+//! whose plan has no alerts have no rules.
+
+use super::{Caller, answer};
+use crate::alerts::book::RuleState;
+use crate::alerts::machine::State as Stands;
+use crate::alerts::records::StateWord;
+use crate::alerts::rule::Condition;
+use crate::app::{App, unreadable};
+use crate::error::Error;
+use crate::prometheus::failure::Failure;
+use crate::series::aggregation::{Aggregation, QUANTILES};
+use crate::words::text;
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+use proto::v1;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// So many rules are asked for at once.
+const PAGE: usize = 1000;
+/// What Prometheus says of a rule that it has not evaluated; when ours were is known to their evaluator alone.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The rules.
+pub async fn rules(Caller(key): Caller, State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    let rules: Vec<Value> = all(&app, &key.project_id)
+        .await?
+        .iter()
+        .map(|(alert, state)| {
+            let alerts: Vec<Value> = active(alert, state).into_iter().collect();
+            json!({
+                "type": "alerting", "name": alert.name, "query": query(alert), "duration": 0, "keepFiringFor": 0,
+                "labels": labels(alert), "annotations": {},
+                "state": if alerts.is_empty() { "inactive" } else { "firing" },
+                "health": if alert.enabled { "ok" } else { "unknown" },
+                "alerts": alerts, "evaluationTime": 0, "lastEvaluation": NEVER,
+            })
+        })
+        .collect();
+    let group = json!({
+        "name": "alerts", "file": "tidemark", "interval": app.alert_interval.as_secs(), "limit": 0, "rules": rules,
+        "evaluationTime": 0, "lastEvaluation": NEVER,
+    });
+    let groups: &[Value] = if rules.is_empty() { &[] } else { &[group] };
+    Ok(answer::plain(&json!({"groups": groups}), &BTreeSet::new()))
+}
+
+/// Those that fire, or say that there are no points.
+pub async fn alerts(Caller(key): Caller, State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    let rules = all(&app, &key.project_id).await?;
+    let alerts: Vec<Value> = rules.iter().filter_map(|(alert, state)| active(alert, state)).collect();
+    Ok(answer::plain(&json!({"alerts": alerts}), &BTreeSet::new()))
+}
+
+async fn all(app: &App, project_id: &str) -> Result<Vec<(v1::Alert, RuleState)>, Error> {
+    match app.alerts_allowed(project_id).await {
+        Err(Error::PlanRequired) => return Ok(Vec::new()),
+        allowed => allowed?,
+    }
+    let (mut rules, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = app.directory.all_owned::<v1::Alert>(project_id, after.as_deref(), PAGE).await;
+        let page = page.map_err(unreadable)?;
+        app.alerts.look(|book| {
+            rules.extend(page.items.into_iter().map(|alert| {
+                let state = book.rule(&alert.alert_id);
+                (alert, state)
+            }));
+        });
+        after = page.next;
+        if after.is_none() {
+            return Ok(rules);
+        }
+    }
+}
+
+fn labels(alert: &v1::Alert) -> Value {
+    json!({"alert_id": alert.alert_id, "metric_id": alert.metric_id})
+}
+
+fn active(alert: &v1::Alert, state: &RuleState) -> Option<Value> {
+    let stands = state.standing.state;
+    if stands == Stands::Ok {
+        return None;
+    }
+    let since = Timestamp::from_millisecond(state.standing.since_ms).map(|at| at.to_string());
+    let (mut labels, word) = (labels(alert), text(StateWord::from(stands)));
+    labels["alertname"] = alert.name.clone().into();
+    labels["state"] = word.into();
+    Some(json!({
+        "labels": labels, "annotations": {}, "state": "firing", "activeAt": since.unwrap_or_default(),
+        "value": state.value.map_or_else(|| "NaN".to_owned(), |value| value.to_string()),
+    }))
+}
+
+/// What the rule says, as PromQL.
+fn query(alert: &v1::Alert) -> String {
+    let window = format!("{{metric_id=\"{}\"}}[{}]", alert.metric_id, alert.range);
+    let Some(condition) = Condition::of(alert) else { return window };
+    let value = match condition.aggregation {
+        Aggregation::Avg => format!("avg_over_time({window})"),
+        Aggregation::Sum => format!("sum_over_time({window})"),
+        Aggregation::Min => format!("min_over_time({window})"),
+        Aggregation::Max => format!("max_over_time({window})"),
+        Aggregation::Count => format!("count_over_time({window})"),
+        Aggregation::Last => format!("last_over_time({window})"),
+        Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => {
+            let level = condition.aggregation.quantile().map_or(0.0, |place| QUANTILES[place]);
+            format!("quantile_over_time({level}, {window})")
+        }
+    };
+    format!("{value} {} {}", alert.operator, alert.threshold)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(aggregation: &str) -> v1::Alert {
+        v1::Alert {
+            metric_id: "api.time".to_owned(),
+            aggregation: aggregation.to_owned(),
+            operator: ">=".to_owned(),
+            threshold: 2.5,
+            range: "15m".to_owned(),
+            no_data: "ignore".to_owned(),
+            ..v1::Alert::default()
+        }
+    }
+
+    #[test]
+    fn a_rule_is_the_query_that_says_the_same() {
+        assert_eq!(query(&alert("max")), r#"max_over_time({metric_id="api.time"}[15m]) >= 2.5"#);
+        assert_eq!(query(&alert("p90")), r#"quantile_over_time(0.9, {metric_id="api.time"}[15m]) >= 2.5"#);
+        for aggregation in ["avg", "sum", "min", "max", "count", "last", "p50", "p90", "p99"] {
+            let query = query(&alert(aggregation));
+            assert!(promql_parser::parser::parse(&query).is_ok(), "{query}");
+        }
+    }
+}
