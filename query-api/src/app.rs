@@ -81,7 +81,7 @@ impl App {
             .merge(routes::openapi::serve(&routes::openapi::complete()))
             .merge(routes::docs::serve())
             .nest("/prometheus/api/v1", prometheus::routes())
-            .fallback(async || Error::NoRoute)
+            .fallback(routes::page::serve)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)
     }

@@ -92,6 +92,9 @@ pub struct Arguments {
     /// times its hourly mean over the 7 days before, 1 to 1000000. Not in its first day.
     #[arg(long, env = "NOTICE_TRAFFIC_JUMP", default_value = "10", value_name = "TIMES")]
     pub notice_traffic_jump: String,
+    /// Print the OpenAPI description of the HTTP interface and exit.
+    #[arg(long)]
+    pub openapi: bool,
     /// What all services share.
     #[command(flatten)]
     pub common: Common,

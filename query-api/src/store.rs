@@ -264,7 +264,7 @@ impl Store {
         const DAYS_MS: i64 = 30 * 24 * 3_600_000;
         let (start, end) = (now_ms - DAYS_MS, now_ms + 1);
         let sql = format!(
-            "SELECT (project_id, metric_id) AS series, \
+            "SELECT project_id, metric_id, \
             argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
             argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit \
             FROM samples WHERE kind = 'sample' AND (project_id, metric_id) IN {{series:Array(Tuple(String, String))}} \
@@ -275,8 +275,9 @@ impl Store {
         let mut names = HashMap::new();
         for chunk in series.chunks(measure::SERIES) {
             let query = self.query(database, &sql).param("series", chunk);
-            let rows: Vec<(Series, String, String)> = self.all("names", query).await?;
-            for (series, name, unit) in rows {
+            let rows: Vec<(String, String, String, String)> = self.all("names", query).await?;
+            for (project_id, metric_id, name, unit) in rows {
+                let series = (project_id, metric_id);
                 let name = if name.is_empty() { title_case(&series.1) } else { name };
                 names.insert(series, (name, unit));
             }

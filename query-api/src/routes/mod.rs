@@ -10,6 +10,7 @@ pub mod inbox;
 pub mod keys;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod plans;
 pub mod points;
 pub mod projects;

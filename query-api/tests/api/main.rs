@@ -19,6 +19,7 @@ mod limits;
 mod management;
 mod openapi;
 mod outage;
+mod page;
 mod plans;
 mod points;
 mod projects;

@@ -28,6 +28,7 @@ use utoipa::ToSchema;
 
 /// A rule to be made, or what one is to become. It describes the body; [`Fields`] reads it.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
 pub struct NewAlert {
     /// 1 to 100 characters, no control characters.
