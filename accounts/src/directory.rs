@@ -3,6 +3,8 @@
 //! What was removed is not there, and a key that is refused is not listed. A list is in the order in which its items were
 //! made; an item that was made before a list was begun and is there until its end is seen once, whatever else changes.
 
+mod owned;
+
 use crate::ends::Ends;
 use crate::index::{Index, id_at};
 use crate::projection::{Projection, ReadError};

@@ -19,6 +19,12 @@ pub enum Index {
     Connections(String),
     /// The keys of a project that stand alone.
     Keys(String),
+    /// The dashboards of a project.
+    Dashboards(String),
+    /// The alert rules of a project.
+    Alerts(String),
+    /// The channels of a project.
+    Channels(String),
 }
 
 /// Where something stands in its index: by the moment it was made, then by id. Places are compared as text.
@@ -37,6 +43,9 @@ impl Index {
             Self::Plans => ("plans", "all"),
             Self::Connections(project_id) => ("connections", project_id),
             Self::Keys(project_id) => ("keys", project_id),
+            Self::Dashboards(project_id) => ("dashboards", project_id),
+            Self::Alerts(project_id) => ("alerts", project_id),
+            Self::Channels(project_id) => ("channels", project_id),
         }
     }
 }
@@ -54,8 +63,16 @@ pub fn id_at(place: &str) -> &str {
 
 /// Where the entity with this state is listed, if it is.
 pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
-    let listed =
-        matches!(kind, EntityKind::Project | EntityKind::Plan | EntityKind::Connection | EntityKind::ApiKey);
+    let listed = matches!(
+        kind,
+        EntityKind::Project
+            | EntityKind::Plan
+            | EntityKind::Connection
+            | EntityKind::ApiKey
+            | EntityKind::Dashboard
+            | EntityKind::Alert
+            | EntityKind::Channel
+    );
     let entity = if listed { Entity::decode(state).ok()?.kind? } else { return None };
     let (index, created_at_ms, id) = match entity {
         Kind::Project(project) => (Index::Projects, project.created_at_ms, project.project_id),
@@ -66,6 +83,13 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
         // The key of a connection is seen through it.
         Kind::ApiKey(key) if key.connection_id.is_empty() => {
             (Index::Keys(key.project_id), key.created_at_ms, key.key_id)
+        }
+        Kind::Dashboard(dashboard) => {
+            (Index::Dashboards(dashboard.project_id), dashboard.created_at_ms, dashboard.dashboard_id)
+        }
+        Kind::Alert(alert) => (Index::Alerts(alert.project_id), alert.created_at_ms, alert.alert_id),
+        Kind::Channel(channel) => {
+            (Index::Channels(channel.project_id), channel.created_at_ms, channel.channel_id)
         }
         _ => return None,
     };

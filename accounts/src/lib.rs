@@ -15,6 +15,7 @@ pub mod ends;
 mod index;
 pub mod keys;
 pub mod layout;
+pub mod owned;
 pub mod plans;
 pub mod projection;
 pub mod projector;

@@ -61,6 +61,12 @@ kinds! {
     DeletionApplied = "deletion-applied",
     /// How keyed records of a topic are spread, by topic and declaration.
     TopicLayout = "topic",
+    /// A dashboard.
+    Dashboard = "dashboard",
+    /// An alert rule.
+    Alert = "alert",
+    /// A channel that notices go to.
+    Channel = "channel",
 }
 
 /// The id of the deletion of a metric; of all of the project where `metric_id` is empty.
@@ -87,6 +93,9 @@ impl EntityKey {
             Kind::Generations(_) => (EntityKind::Generations, GENERATIONS_ID.to_owned()),
             Kind::Expiry(expiry) => (EntityKind::Expiry, expiry.key_id.clone()),
             Kind::Removal(removal) => (EntityKind::Removal, removal.removed_id.clone()),
+            Kind::Dashboard(dashboard) => (EntityKind::Dashboard, dashboard.dashboard_id.clone()),
+            Kind::Alert(alert) => (EntityKind::Alert, alert.alert_id.clone()),
+            Kind::Channel(channel) => (EntityKind::Channel, channel.channel_id.clone()),
             Kind::Deletion(deletion) => {
                 (EntityKind::Deletion, deletion_id(&deletion.project_id, &deletion.metric_id))
             }

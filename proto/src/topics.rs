@@ -13,6 +13,8 @@ pub struct Topics {
     pub dead: String,
     /// `OutcomeCounts` records: how requests ended, by minute. Kept for 30 days.
     pub outcomes: String,
+    /// `AlertRecord` records, one partition: one order for all. Kept for ever: what rules are in follows from it.
+    pub alerts: String,
 }
 
 impl Topics {
@@ -24,6 +26,7 @@ impl Topics {
             control: format!("{prefix}control.v1"),
             dead: format!("{prefix}metrics.v1.dead"),
             outcomes: format!("{prefix}outcomes.v1"),
+            alerts: format!("{prefix}alerts.v1"),
         }
     }
 }
@@ -41,7 +44,7 @@ pub struct TopicSpec {
 
 impl Topics {
     /// What each topic is made with.
-    pub fn specs(&self) -> [TopicSpec; 4] {
+    pub fn specs(&self) -> [TopicSpec; 5] {
         /// Nothing expires unless an operator decides so.
         const KEPT: &[(&str, &str)] =
             &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
@@ -54,6 +57,7 @@ impl Topics {
             spec(&self.control, 1, COMPACTED),
             spec(&self.dead, 1, KEPT),
             spec(&self.outcomes, 1, MONTH),
+            spec(&self.alerts, 1, KEPT),
         ]
     }
 }

@@ -1,10 +1,14 @@
 //! What all handlers share, and the router around them.
 
+use crate::alerts::follower::Follower;
+use crate::alerts::history::History;
+use crate::alerts::journal::Notes;
 use crate::auth::OperatorToken;
 use crate::error::{Conflict, Error, Unavailable};
 use crate::fault::{Code, Faults};
 use crate::generations::Generations;
 use crate::metrics::Metrics;
+use crate::outgoing::client::Client;
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::stream::tail::Streams;
@@ -17,6 +21,7 @@ use accounts::keys::KeyCache;
 use accounts::projection::ReadError;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use proto::v1::alert_record;
 use service::client::Clients;
 use service::slowdown::Slowdown;
 use std::future::Future;
@@ -39,11 +44,19 @@ pub struct App {
     /// Session cookies.
     pub sessions: Sessions,
     /// Which store is read.
-    pub generations: Generations,
+    pub generations: Arc<Generations>,
     /// ClickHouse.
     pub store: Store,
     /// Up to when answers are complete.
     pub watermarks: Watermarks,
+    /// What became of alert rules.
+    pub alerts: Follower,
+    /// Where what people say of alerts is written.
+    pub notes: Notes,
+    /// What happened to alert rules.
+    pub history: History,
+    /// Who calls receivers; it knows which it refuses.
+    pub outgoing: Client,
     /// Points as they come.
     pub streams: Streams,
     /// Where clients send metrics to.
@@ -66,9 +79,34 @@ impl App {
             .merge(routes::openapi::serve(&routes::openapi::complete()))
             .merge(routes::docs::serve())
             .nest("/prometheus/api/v1", prometheus::routes())
-            .fallback(async || Error::NoRoute)
+            .fallback(routes::page::serve)
             .layer(from_fn_with_state(self.clone(), answer::finish))
             .with_state(self)
+    }
+
+    /// An error unless the project's plan has alerts.
+    pub async fn alerts_allowed(&self, project_id: &str) -> Result<(), Error> {
+        let project =
+            self.directory.project(project_id).await.map_err(unreadable)?.ok_or(Error::NoProject)?;
+        let plan = self.directory.plan(&project.plan).await.map_err(unreadable)?;
+        if plan.is_some_and(|plan| plan.alerts) { Ok(()) } else { Err(Error::PlanRequired) }
+    }
+
+    /// Records what somebody says of alerts, and waits until this replica has read it.
+    pub async fn note(&self, kind: alert_record::Kind) -> Result<(), Error> {
+        let written = async {
+            let offset = self.notes.write(kind).await?;
+            self.alerts.reached(offset).await;
+            Ok::<(), rdkafka::error::KafkaError>(())
+        };
+        match tokio::time::timeout(COMMAND_TIMEOUT, written).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the topic of alerts cannot be written");
+                Err(Error::Unavailable(Unavailable::Command))
+            }
+            Err(_) => Err(Error::Unavailable(Unavailable::Command)),
+        }
     }
 
     /// Carries a change out to its end, also if the client leaves meanwhile: half of one would be of use to nobody.

@@ -120,6 +120,71 @@ impl Fields {
         }
     }
 
+    /// The field's value, to be read elsewhere; `null` is as if it were absent.
+    pub fn take(&mut self, field: &'static str) -> Option<Value> {
+        self.fields.remove(field).filter(|value| !value.is_null())
+    }
+
+    /// One of the words that `W` knows; required where there is no default.
+    pub fn word<W: Word>(&mut self, field: &'static str, default: Option<W>) -> Option<W> {
+        match self.take(field) {
+            None if default.is_some() => return default,
+            None => self.faults.add(field, Code::Required, format!("is required: one of {}", W::choices())),
+            Some(value) => match value.as_str().and_then(W::from_word) {
+                Some(word) => return Some(word),
+                None => self.faults.add(field, Code::UnknownWord, format!("must be one of {}", W::choices())),
+            },
+        }
+        None
+    }
+
+    /// A required finite number.
+    pub fn number(&mut self, field: &'static str) -> Option<f64> {
+        match self.take(field) {
+            None => self.faults.add(field, Code::Required, "is required"),
+            Some(value) => match value.as_f64().filter(|number| number.is_finite()) {
+                Some(number) => return Some(number),
+                None => self.faults.add(field, Code::NotANumber, "must be a finite number"),
+            },
+        }
+        None
+    }
+
+    /// `true` or `false`; `default` where it is not given.
+    pub fn flag(&mut self, field: &'static str, default: bool) -> bool {
+        match self.take(field) {
+            None => default,
+            Some(Value::Bool(value)) => value,
+            Some(_) => {
+                self.faults.add(field, Code::NotABoolean, "must be true or false");
+                default
+            }
+        }
+    }
+
+    /// A string of at most `most` characters, if it is given.
+    pub fn text(&mut self, field: &'static str, most: usize) -> Option<String> {
+        match self.take(field)? {
+            Value::String(text) if text.chars().count() <= most => return Some(text),
+            Value::String(_) => {
+                self.faults.add(field, Code::OutOfRange, format!("must be at most {most} characters"));
+            }
+            _ => self.faults.add(field, Code::NotAString, "must be a string"),
+        }
+        None
+    }
+
+    /// A required integer in `range`.
+    pub fn required_integer(&mut self, field: &'static str, range: RangeInclusive<u64>) -> u64 {
+        match self.take(field) {
+            Some(value) => self.in_range(field, &value, &range).unwrap_or(0),
+            None => {
+                self.faults.add(field, Code::Required, "is required: an integer");
+                0
+            }
+        }
+    }
+
     /// A required string.
     pub fn string(&mut self, field: &'static str) -> Option<String> {
         match self.fields.remove(field) {

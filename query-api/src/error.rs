@@ -25,6 +25,14 @@ pub enum Error {
     NoConnection,
     /// The project has no such key that stands alone.
     NoKey,
+    /// The project has no such dashboard.
+    NoDashboard,
+    /// The project has no such alert rule.
+    NoAlert,
+    /// The project has no such channel.
+    NoChannel,
+    /// The project's plan does not include it.
+    PlanRequired,
     /// The path takes other methods; `Allow` names them.
     MethodNotAllowed,
     /// `Content-Type` is something else than JSON.
@@ -87,6 +95,10 @@ pub enum Conflict {
     Busy,
     /// Too many replaced keys are in their grace.
     TooManyKeys,
+    /// The rule is ok: there is nothing to acknowledge.
+    NotFiring,
+    /// The rule has no channels that could be told.
+    NoChannels,
 }
 
 /// What is missing when we cannot serve.
@@ -122,9 +134,15 @@ impl Error {
     /// The machine code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoRoute | Self::NoMetric | Self::NoProject | Self::NoConnection | Self::NoKey => {
-                "not_found"
-            }
+            Self::NoRoute
+            | Self::NoMetric
+            | Self::NoProject
+            | Self::NoConnection
+            | Self::NoKey
+            | Self::NoDashboard
+            | Self::NoAlert
+            | Self::NoChannel => "not_found",
+            Self::PlanRequired => "plan_required",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedContentEncoding => "unsupported_content_encoding",
@@ -155,10 +173,15 @@ impl Error {
             | Self::InvalidKey
             | Self::RevokedKey
             | Self::InvalidSession => StatusCode::UNAUTHORIZED,
-            Self::InsufficientScope(_) => StatusCode::FORBIDDEN,
-            Self::NoRoute | Self::NoMetric | Self::NoProject | Self::NoConnection | Self::NoKey => {
-                StatusCode::NOT_FOUND
-            }
+            Self::InsufficientScope(_) | Self::PlanRequired => StatusCode::FORBIDDEN,
+            Self::NoRoute
+            | Self::NoMetric
+            | Self::NoProject
+            | Self::NoConnection
+            | Self::NoKey
+            | Self::NoDashboard
+            | Self::NoAlert
+            | Self::NoChannel => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -182,6 +205,10 @@ impl Error {
             Self::NoProject => "There is no such project, or this key belongs to another one.",
             Self::NoConnection => "This project has no such connection: GET /api/v1/connections lists them.",
             Self::NoKey => "This project has no such key: GET /api/v1/keys lists them.",
+            Self::NoDashboard => "This project has no such dashboard: GET /api/v1/dashboards lists them.",
+            Self::NoAlert => "This project has no such alert rule: GET /api/v1/alerts lists them.",
+            Self::NoChannel => "This project has no such channel: GET /api/v1/channels lists them.",
+            Self::PlanRequired => "The project's plan has no alerts: ask the operator for one that has.",
             Self::MethodNotAllowed => {
                 "The method is not allowed here: the header Allow names those that are."
             }
@@ -215,6 +242,10 @@ impl Error {
             }
             Self::Conflict(Conflict::TooManyKeys) => {
                 "Too many replaced keys are in their grace: rotate without grace, which ends them, or wait."
+            }
+            Self::Conflict(Conflict::NotFiring) => "The rule is ok: there is nothing to acknowledge.",
+            Self::Conflict(Conflict::NoChannels) => {
+                "The rule has no channels that could be told: give it some with PUT."
             }
             Self::Unavailable(Unavailable::Directory) => "It cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",

@@ -17,6 +17,18 @@ pub enum Code {
     NotAString,
     /// Not true or false.
     NotABoolean,
+    /// Not a finite number.
+    NotANumber,
+    /// Not what a metric's id may look like.
+    BadMetricId,
+    /// Not a URL that may be called.
+    BadUrl,
+    /// Must not be given here.
+    Unexpected,
+    /// The same as another one's.
+    Duplicate,
+    /// The project has no such channel.
+    UnknownChannel,
     /// Not an array.
     NotAnArray,
     /// A list without items.

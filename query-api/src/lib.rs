@@ -4,6 +4,7 @@
 //! [`params`] or [`body`] read what it asks, a handler in [`routes`] answers from [`store`] (ClickHouse) or by a command
 //! to the control log, and [`answer::finish`] writes the error if there is one.
 
+pub mod alerts;
 pub mod answer;
 pub mod app;
 pub mod auth;
@@ -12,6 +13,8 @@ pub mod error;
 pub mod fault;
 pub mod generations;
 pub mod metrics;
+pub mod notify;
+pub mod outgoing;
 pub mod params;
 pub mod prometheus;
 pub mod routes;

@@ -5,6 +5,7 @@ use query_api::run::{Listeners, run};
 use query_api::settings::{Arguments, Settings};
 use service::{http, logs, settings, stop};
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +14,11 @@ const LEAVE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.openapi {
+        // A reader that has seen enough is no fault.
+        let _ = writeln!(std::io::stdout(), "{}", query_api::routes::openapi::text());
+        return ExitCode::SUCCESS;
+    }
     let validate = arguments.common.validate;
     let settings = match settings::resolve(arguments.check(), validate) {
         Ok(settings) => settings,

@@ -3,10 +3,17 @@
 //! It starts whatever is away: Redis, Kafka and ClickHouse are reached when they can be, and until then it is not ready
 //! and answers 503.
 
+use crate::alerts::follower::Follower;
+use crate::alerts::history::History;
+use crate::alerts::journal::Notes;
+use crate::alerts::lease::Lease;
+use crate::alerts::metrics::AlertMetrics;
+use crate::alerts::term::{self, Evaluation};
 use crate::app::App;
 use crate::auth::OperatorToken;
 use crate::generations::Generations;
 use crate::metrics::Metrics;
+use crate::outgoing::client::Client;
 use crate::scheduler::Limits;
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -58,6 +65,8 @@ pub async fn run(
     let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
     let slowdown = Slowdown::default();
     metrics.register(&mut registry);
+    let alert_metrics = AlertMetrics::default();
+    alert_metrics.register(&mut registry);
     slowdown.register(registry.sub_registry_with_prefix("tidemark_query"));
     // Before anybody can ask: what has no conditions is ready.
     let kafka = health.condition("kafka");
@@ -67,6 +76,10 @@ pub async fn run(
     let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
 
     let app = Arc::new(build(&settings, metrics, slowdown, &last, &stop)?);
+    let evaluation = evaluation(&settings, &app, alert_metrics);
+    let lease =
+        Lease::new(&settings.common.namespace, accounts::projection::connect(&settings.common.redis_url)?);
+    let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
     tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
     tokio::spawn(watch_redis(app.keys.clone(), health, redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
@@ -82,7 +95,7 @@ pub async fn run(
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
     http::serve(listeners.clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
     last.cancel();
-    let _ = ops.await;
+    let _ = tokio::join!(alerts, ops);
     Ok(())
 }
 
@@ -105,7 +118,7 @@ fn build(
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
         sessions: Sessions::new(&settings.operator_token),
-        generations: Generations::new(namespace, redis.clone()),
+        generations: Arc::new(Generations::new(namespace, redis.clone())),
         usage: Usage::new(namespace, store.clone(), redis, settings.notices),
         store,
         clients: Clients::new(settings.trusted_proxies.clone(), None),
@@ -117,10 +130,29 @@ fn build(
             metrics.clone(),
             last.clone(),
         )?,
+        alerts: Follower::start(kafka_brokers, namespace, stop.clone()),
+        notes: Notes::new(kafka_brokers, namespace)?,
+        history: History::new(&settings.clickhouse, kafka_brokers, namespace),
+        outgoing: Client::new(settings.allow_outgoing.clone())?,
         streams: Streams::start(kafka_brokers, &topics.metrics, settings.streams.clone(), stop.clone())?,
         webhook_url: settings.webhook_url.clone(),
         metrics,
     })
+}
+
+fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluation {
+    Evaluation {
+        brokers: settings.common.kafka_brokers.clone(),
+        namespace: settings.common.namespace.clone(),
+        interval: settings.alert_interval,
+        public_url: settings.public_url.as_str().into(),
+        follower: app.alerts.clone(),
+        generations: app.generations.clone(),
+        store: app.store.clone(),
+        history: app.history.clone(),
+        client: app.outgoing.clone(),
+        metrics,
+    }
 }
 
 /// Makes the topics that are missing, trying until Kafka is there.

@@ -1,5 +1,7 @@
 //! The settings of the query API. `--help` is their reference.
 
+use crate::outgoing::address::Allowed;
+use crate::outgoing::target::Target;
 use crate::stream::tail::StreamSettings;
 use crate::usage::notices::Thresholds;
 use service::client::TrustedProxies;
@@ -51,6 +53,22 @@ pub struct Arguments {
     /// every gateway, and what their clocks may differ by on top: watermarks are only true if it is.
     #[arg(long, env = "MAX_PUBLISH_TIME", default_value = "6s", value_name = "DURATION")]
     pub max_publish_time: String,
+    /// How often all alert rules are evaluated, 10s to 1h. Rules over metrics that receive points are evaluated at once.
+    #[arg(long, env = "ALERT_INTERVAL", default_value = "5m", value_name = "DURATION")]
+    pub alert_interval: String,
+    /// Where people find the page, for links in notices. `http://` and the address of --listen if it is not given.
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Networks that channels may call though they are not public, separated by commas: `10.1.0.0/16,127.0.0.0/8`.
+    /// Whoever may make channels can then make us call whatever listens there.
+    #[arg(
+        long,
+        env = "ALLOW_OUTGOING",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
+    pub allow_outgoing: String,
     /// Proxies whose X-Forwarded-For is believed: addresses or networks with commas between them, such as
     /// `10.0.0.0/8,fd00::/8`. Of everybody else the address is the connection's. Name none that clients can reach
     /// directly: they could pass for anybody.
@@ -74,6 +92,9 @@ pub struct Arguments {
     /// times its hourly mean over the 7 days before, 1 to 1000000. Not in its first day.
     #[arg(long, env = "NOTICE_TRAFFIC_JUMP", default_value = "10", value_name = "TIMES")]
     pub notice_traffic_jump: String,
+    /// Print the OpenAPI description of the HTTP interface and exit.
+    #[arg(long)]
+    pub openapi: bool,
     /// What all services share.
     #[command(flatten)]
     pub common: Common,
@@ -100,6 +121,12 @@ pub struct Settings {
     pub streams: StreamSettings,
     /// How long after it was stamped a batch may still be written.
     pub max_publish_time: Duration,
+    /// How often all alert rules are evaluated.
+    pub alert_interval: Duration,
+    /// Where people find the page.
+    pub public_url: String,
+    /// Networks that channels may call though they are not public.
+    pub allow_outgoing: Allowed,
     /// Whose word about their clients is believed.
     pub trusted_proxies: TrustedProxies,
     /// From when on something is worth a notice.
@@ -155,6 +182,17 @@ impl Arguments {
             let scheme = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
             faults.check(scheme, setting, "must begin with `http://` or `https://`");
         }
+        if let Some(url) = &self.public_url {
+            faults.check(
+                Target::parse(url).is_ok(),
+                "--public-url",
+                "must begin with `http://` or `https://`",
+            );
+        }
+        let allow_outgoing = Allowed::parse(&self.allow_outgoing).unwrap_or_else(|network| {
+            faults.add("--allow-outgoing", format!("`{network}` is not a network such as 10.1.0.0/16"));
+            Allowed::default()
+        });
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
         let concurrent = self.concurrent_queries.unwrap_or(2 * cores);
         faults.check((2..=1024).contains(&concurrent), "--concurrent-queries", "must be 2 to 1024");
@@ -174,6 +212,13 @@ impl Arguments {
                 &self.query_timeout,
                 Duration::from_millis(100)..=long,
             ),
+            alert_interval: faults.duration(
+                "--alert-interval",
+                &self.alert_interval,
+                Duration::from_secs(10)..=Duration::from_secs(3600),
+            ),
+            public_url: self.public_url.unwrap_or_else(|| format!("http://{}", self.listen)),
+            allow_outgoing,
             concurrent_queries: concurrent,
             streams: StreamSettings::default(),
             max_publish_time: faults.duration(
@@ -248,6 +293,9 @@ mod tests {
             ("--query-timeout", "0s"),
             ("--concurrent-queries", "1"),
             ("--max-publish-time", "soon"),
+            ("--alert-interval", "1s"),
+            ("--public-url", "example.org"),
+            ("--allow-outgoing", "localhost"),
             ("--trusted-proxies", "proxy"),
             ("--notice-refused-keys", "0"),
             ("--notice-new-address-after", "1y"),

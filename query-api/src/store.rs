@@ -1,9 +1,11 @@
 //! ClickHouse: every query that the API asks, with its rows as types.
 //!
-//! A query of a project waits for its turn ([`crate::scheduler`]). What clients send is bound as a parameter, never put into the text. Each query has a deadline on both sides: the
-//! server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at all. Dropping a
-//! query's future closes its connection, on which the server ends it too.
+//! A query of a project waits for its turn ([`crate::scheduler`]); those of alert rules, which are few and of all
+//! projects, do not. What clients send is bound as a parameter, never put into the text. Each query has a deadline on
+//! both sides: the server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at
+//! all. Dropping a query's future closes its connection, on which the server ends it too.
 
+use crate::alerts::measure::{self, Part, Series};
 use crate::error::{Error, Unavailable};
 use crate::metrics::Metrics;
 use crate::scheduler::{Limits, Scheduler};
@@ -11,8 +13,10 @@ use crate::series::buckets::Range;
 use crate::series::merge::{Partial, Place};
 use crate::series::query::{FIRST_TIME, LAST_TIME};
 use crate::settings::ClickHouse;
+use crate::title::title_case;
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -241,6 +245,55 @@ impl Store {
     ) -> Result<Vec<Partial>, Error> {
         let query = self.query(database, sql).param("project", project).param("metrics", metrics);
         self.all_of(project, "series", query).await
+    }
+
+    /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`].
+    pub async fn windows(&self, database: &str, sql: &str, series: &[&Series]) -> Result<Vec<Part>, Error> {
+        let query = self.query(database, sql).param("series", series);
+        self.all("windows", query).await
+    }
+
+    /// The newest names and units of `series`, for people.
+    pub async fn names(
+        &self,
+        database: &str,
+        series: HashSet<Series>,
+    ) -> Result<HashMap<Series, (String, String)>, Error> {
+        const SQL: &str = "SELECT (project_id, metric_id) AS series, \
+            argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+            argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit \
+            FROM samples WHERE kind = 'sample' AND (project_id, metric_id) IN {series:Array(Tuple(String, String))} \
+            GROUP BY project_id, metric_id";
+        let series: Vec<Series> = series.into_iter().collect();
+        let mut names = HashMap::new();
+        for chunk in series.chunks(measure::SERIES) {
+            let query = self.query(database, SQL).param("series", chunk);
+            let rows: Vec<(Series, String, String)> = self.all("names", query).await?;
+            for (series, name, unit) in rows {
+                let name = if name.is_empty() { title_case(&series.1) } else { name };
+                names.insert(series, (name, unit));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Event times and values of at most `limit` points of a metric in `range`, oldest first.
+    pub async fn values(
+        &self,
+        database: &str,
+        (project, metric): (&str, &str),
+        range: Range,
+        limit: usize,
+    ) -> Result<Vec<(i64, f64)>, Error> {
+        let (start, end) = (range.start.max(FIRST_TIME), range.end.min(LAST_TIME));
+        let sql = format!(
+            "SELECT toUnixTimestamp64Milli(time) AS at, value FROM samples \
+             WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id = {{metric:String}} \
+             AND idempotency_key = '' AND time >= fromUnixTimestamp64Milli({start}, 'UTC') \
+             AND time < fromUnixTimestamp64Milli({end}, 'UTC') ORDER BY time LIMIT {limit}"
+        );
+        let query = self.query(database, &sql).param("project", project).param("metric", metric);
+        self.all_of(project, "values", query).await
     }
 
     /// Ids of the project's metrics, ascending; with `hours` only of those with points in the hours that it touches.

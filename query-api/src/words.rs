@@ -32,3 +32,8 @@ pub trait Word: Copy + 'static {
         Self::ALL.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
     }
 }
+
+/// The word that stands for `value`.
+pub fn text<W: Word + PartialEq>(value: W) -> &'static str {
+    W::ALL.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
+}

@@ -8,6 +8,7 @@
 mod connections;
 mod keys;
 pub mod lock;
+mod owned;
 mod projects;
 mod rotation;
 

@@ -82,6 +82,9 @@ json_string() {
 say_how_to_use_it() {
     cat <<TEXT
 
+  Page          $QUERY_URL/
+  Sign in with  $DEMO_MANAGE_KEY
+
   Webhook URL   $GATEWAY_URL/api/webhooks/custom
   API key       $DEMO_API_KEY
   Project id    $DEMO_PROJECT_ID
@@ -90,7 +93,7 @@ Send a metric:
 
 curl -sS -X POST '$GATEWAY_URL/api/webhooks/custom' -H 'Authorization: Bearer $DEMO_API_KEY' -H 'Content-Type: application/json' -d '{"projectId":"$DEMO_PROJECT_ID","metrics":[{"metricId":"daily_signups","metricName":"Daily Signups","value":42,"unit":"count"}]}'
 
-See it, within a second:
+See it on the page, or so, within a second:
 
 curl -sS -H 'Authorization: Bearer $DEMO_MANAGE_KEY' '$QUERY_URL/api/v1/metrics/daily_signups/points'
 

@@ -6,7 +6,7 @@
 declare -A PACKAGE_OF_TOOL=(
     [curl]=curl [cmake]=cmake [make]=make [cc]=gcc [c++]=g++ [pkg-config]=pkg-config
     [java]=default-jre-headless [mvn]=maven [npm]=npm [node]=nodejs
-    [redis-cli]=redis-tools [python3]=python3 [wrk]=wrk
+    [redis-cli]=redis-tools [python3]=python3 [wrk]=wrk [chromium]=chromium
 )
 BUILD_TOOLS=(cmake make cc c++ pkg-config)
 BUILD_LIBRARIES=(libcurl4-openssl-dev zlib1g-dev)

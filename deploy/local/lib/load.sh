@@ -3,7 +3,7 @@
 
 [ "$(uname -s)" = Linux ] || { echo "error: this runs on Linux" >&2; exit 1; }
 
-for library in say job settings ports process cache kafka redis clickhouse services parts install demo; do
+for library in say job settings ports process cache kafka redis clickhouse web services parts install demo; do
     # shellcheck disable=SC1090
     . "$(dirname "${BASH_SOURCE[0]}")/$library.sh"
 done

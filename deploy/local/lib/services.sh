@@ -24,6 +24,8 @@ command_of_service() {
             COMMAND+=(
                 "LISTEN=127.0.0.1:$QUERY_PORT" "OPS_LISTEN=127.0.0.1:$QUERY_OPS_PORT" "CLICKHOUSE_URL=$CLICKHOUSE_URL"
                 "OPERATOR_TOKEN=$OPERATOR_TOKEN" "WEBHOOK_URL=$GATEWAY_URL/api/webhooks/custom"
+                # A receiver on this machine can be tried.
+                "ALLOW_OUTGOING=${ALLOW_OUTGOING-127.0.0.0/8}"
             )
             ;;
     esac

@@ -63,6 +63,8 @@ pub struct Connection {
     name: String,
     /// Whether it can be used.
     state: ConnectionState,
+    /// Where metrics are sent to.
+    webhook_url: String,
     /// The last characters of its current key.
     key_hint: String,
     /// When it was made, Unix milliseconds.
@@ -89,6 +91,7 @@ pub struct Connections {
 
 /// How a key is to be replaced. It describes the body; [`Fields`] reads it.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[allow(dead_code)]
 pub struct Rotation {
     /// For how many seconds the replaced key stays good; 0 if left out.
@@ -340,6 +343,7 @@ async fn described(app: &App, project_id: &str, views: Vec<ConnectionView>) -> V
         connection_id: view.connection.connection_id,
         name: view.connection.name,
         state: if view.active { ConnectionState::Active } else { ConnectionState::Revoked },
+        webhook_url: app.webhook_url.clone(),
         key_hint: view.key_hint,
         created_at: view.connection.created_at_ms,
         updated_at: view.connection.updated_at_ms,

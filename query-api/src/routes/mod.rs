@@ -1,15 +1,21 @@
 //! The routes: each file has a call's types, its annotations for the OpenAPI document, and its handler.
 
+pub mod alerts;
+pub mod channels;
 pub mod connections;
 pub mod csv;
+pub mod dashboards;
 pub mod docs;
+pub mod inbox;
 pub mod keys;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod plans;
 pub mod points;
 pub mod projects;
 pub mod query;
+pub mod reading;
 pub mod session;
 pub mod stream;
 pub mod timeseries;
@@ -37,6 +43,19 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::remove))
         .routes(routes!(session::begin, session::get, session::end))
+        .routes(routes!(dashboards::create, dashboards::list))
+        .routes(routes!(dashboards::get, dashboards::replace, dashboards::remove))
+        .routes(routes!(alerts::create, alerts::list))
+        .routes(routes!(alerts::get, alerts::replace, alerts::remove))
+        .routes(routes!(alerts::preview::post))
+        .routes(routes!(alerts::history::get))
+        .routes(routes!(alerts::actions::acknowledge))
+        .routes(routes!(alerts::actions::test))
+        .routes(routes!(channels::create, channels::list))
+        .routes(routes!(channels::remove))
+        .routes(routes!(channels::test))
+        .routes(routes!(inbox::list))
+        .routes(routes!(inbox::read))
         .routes(routes!(metrics::list))
         .routes(routes!(metrics::get))
         .routes(routes!(points::list))

@@ -60,6 +60,11 @@ pub fn complete() -> OpenApi {
     openapi
 }
 
+/// The same as JSON text. The page's client is generated from it: `web/openapi.json` is a copy.
+pub fn text() -> String {
+    complete().to_pretty_json().unwrap_or_default()
+}
+
 /// The gateway's description, its schemas under names of their own.
 fn ingest() -> serde_json::Result<OpenApi> {
     const PLACE: &str = "#/components/schemas/";
@@ -87,6 +92,14 @@ pub fn serve(openapi: &OpenApi) -> Router<Arc<App>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_is_built_for_the_document() {
+        assert!(
+            include_str!("../../web/openapi.json").trim_end() == text(),
+            "write it anew: target/release/query-api --openapi >query-api/web/openapi.json"
+        );
+    }
 
     #[test]
     fn the_document_describes_both_services_and_every_reference_leads_somewhere() {

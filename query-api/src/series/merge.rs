@@ -37,7 +37,8 @@ pub struct Partial {
 }
 
 impl Partial {
-    fn absorb(&mut self, other: Self) {
+    /// Takes in what `other` knows of other points.
+    pub fn absorb(&mut self, other: Self) {
         self.points += other.points;
         self.total += other.total;
         self.least = self.least.min(other.least);
@@ -48,7 +49,8 @@ impl Partial {
         }
     }
 
-    fn value(&self, aggregation: Aggregation) -> f64 {
+    /// The number that its points make; not finite if no double holds it.
+    pub fn value(&self, aggregation: Aggregation) -> f64 {
         // Counts stay far below 2^53.
         let points = self.points as f64;
         match aggregation {

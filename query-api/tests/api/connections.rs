@@ -26,7 +26,7 @@ async fn a_connection_is_shown_without_its_key() {
     let shown: Value = response.json().await.expect("JSON");
     let key = text(&made, "apiKey");
     let expected = json!({
-        "connectionId": made["connectionId"], "name": "Cron", "state": "active",
+        "connectionId": made["connectionId"], "name": "Cron", "state": "active", "webhookUrl": made["webhookUrl"],
         "keyHint": format!("…{}", &key[key.len() - 4..]), "createdAt": shown["createdAt"],
         "updatedAt": shown["createdAt"], "version": 1, "lastUsedAt": null,
     });

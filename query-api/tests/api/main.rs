@@ -2,11 +2,14 @@
 //!
 //! One service is shared; each test has a project of its own. Who needs Kafka's offsets for itself starts another one.
 
+mod alerts;
 mod auth;
 mod batch;
 mod catalogue;
+mod channels;
 mod commands;
 mod connections;
+mod dashboards;
 mod docs;
 mod engine;
 mod errors;
@@ -20,6 +23,7 @@ mod plans;
 mod points;
 mod projects;
 mod prometheus;
+mod receiver;
 mod series;
 mod session;
 mod stream;

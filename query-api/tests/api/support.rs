@@ -90,7 +90,7 @@ pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (Strin
 }
 
 /// The settings of a service of the installation `namespace`.
-pub fn settings(namespace: &str) -> [String; 5] {
+pub fn settings(namespace: &str) -> [String; 7] {
     let part = |setting: &str, name: &str| format!("--{setting}={}", store_address(name));
     [
         part("kafka-brokers", "KAFKA_BROKERS"),
@@ -98,6 +98,8 @@ pub fn settings(namespace: &str) -> [String; 5] {
         part("clickhouse-url", "CLICKHOUSE_URL"),
         format!("--namespace={namespace}"),
         "--max-publish-time=1s".to_owned(),
+        "--alert-interval=10s".to_owned(),
+        "--allow-outgoing=127.0.0.0/8".to_owned(),
     ]
 }
 

@@ -1,0 +1,150 @@
+//! Which series just received points, and when they can be read: the tail of `metrics.v1`, debounced.
+//!
+//! A point that was seen in the log is not in the store yet: a series is due once the heads of the chains have passed its
+//! records, and once the time of its points has come. What is missed here (a restart, a store that is far behind) the
+//! evaluation of all rules finds.
+
+use super::measure::Series;
+use crate::store::Head;
+use proto::v1::MetricBatch;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// How long points of a series are collected before it is evaluated.
+pub const DEBOUNCE: Duration = Duration::from_millis(500);
+/// Between two looks at what is stored.
+const LOOK: Duration = Duration::from_millis(100);
+/// What is not due after this is left to the evaluation of all rules; gateways take points up to a minute ahead.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Series with points that no evaluation has seen.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// Points of these are still collected.
+    open: HashMap<Series, Arrival>,
+    /// These wait for the store. What comes meanwhile is collected anew, so that a busy series is not put off for ever.
+    closed: Vec<(Series, Arrival)>,
+}
+
+#[derive(Debug)]
+struct Arrival {
+    first: Instant,
+    /// By Kafka partition, the last offset that is to be stored.
+    offsets: HashMap<i32, i64>,
+    /// The moment after the latest point, Unix milliseconds.
+    due_ms: i64,
+}
+
+impl Arrivals {
+    /// Notes the batch at (partition, offset), as far as `watched` has rules over its series.
+    pub fn note(
+        &mut self,
+        batch: MetricBatch,
+        (partition, offset): (i32, i64),
+        watched: &HashSet<Series>,
+        now: Instant,
+    ) {
+        for sample in batch.samples {
+            let series = (batch.project_id.clone(), sample.metric_id);
+            if !watched.contains(&series) {
+                continue;
+            }
+            let new = || Arrival { first: now, offsets: HashMap::new(), due_ms: 0 };
+            let arrival = self.open.entry(series).or_insert_with(new);
+            arrival.offsets.insert(partition, offset);
+            arrival.due_ms = arrival.due_ms.max(sample.timestamp_ms + 1);
+        }
+    }
+
+    /// How long until something may be due; none if there is nothing to wait for.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        if !self.closed.is_empty() {
+            return Some(LOOK);
+        }
+        self.open.values().map(|arrival| (arrival.first + DEBOUNCE).saturating_duration_since(now)).min()
+    }
+
+    /// Takes the series that are due and stored, by heads that were read lately.
+    pub fn take(&mut self, heads: &[Head], now: Instant, now_ms: i64) -> HashSet<Series> {
+        let ripe: Vec<Series> = self
+            .open
+            .iter()
+            .filter(|(_, arrival)| now.duration_since(arrival.first) >= DEBOUNCE)
+            .map(|(series, _)| series.clone())
+            .collect();
+        self.closed.extend(ripe.into_iter().filter_map(|series| self.open.remove_entry(&series)));
+        let stored = |partition: i32, offset: i64| {
+            heads.iter().any(|head| head.partition == partition && head.last >= offset)
+        };
+        let mut due = HashSet::new();
+        self.closed.retain(|(series, arrival)| {
+            let ready = arrival.due_ms <= now_ms
+                && arrival.offsets.iter().all(|(&partition, &offset)| stored(partition, offset));
+            if ready {
+                due.insert(series.clone());
+            }
+            !ready && now.duration_since(arrival.first) < PATIENCE
+        });
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::v1::Sample;
+
+    fn batch(metrics: &[(&str, i64)]) -> MetricBatch {
+        let samples = metrics.iter().map(|&(metric, timestamp_ms)| Sample {
+            metric_id: metric.to_owned(),
+            timestamp_ms,
+            ..Sample::default()
+        });
+        MetricBatch { project_id: "prj".to_owned(), samples: samples.collect(), ..MetricBatch::default() }
+    }
+
+    fn series(metric: &str) -> Series {
+        ("prj".to_owned(), metric.to_owned())
+    }
+
+    #[test]
+    fn a_series_is_due_once_its_points_are_stored_and_their_time_has_come() {
+        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+        let watched = HashSet::from([series("a"), series("late")]);
+        arrivals.note(batch(&[("a", 1000), ("late", 5000), ("unwatched", 1000)]), (0, 7), &watched, begun);
+        arrivals.note(batch(&[("a", 1000)]), (1, 3), &watched, begun);
+        let head = |partition, last| Head { partition, last };
+        let later = begun + DEBOUNCE;
+        assert!(arrivals.take(&[head(0, 9), head(1, 9)], begun, 2000).is_empty(), "more may come");
+        assert!(arrivals.take(&[head(0, 9), head(1, 2)], later, 2000).is_empty(), "not all is stored");
+        assert_eq!(arrivals.take(&[head(0, 7), head(1, 3)], later, 2000), HashSet::from([series("a")]));
+        assert!(
+            arrivals.take(&[head(0, 7), head(1, 3)], later, 5000).is_empty(),
+            "the window ends before it"
+        );
+        assert_eq!(arrivals.take(&[head(0, 7), head(1, 3)], later, 5001), HashSet::from([series("late")]));
+        assert_eq!(arrivals.wait(later), None);
+    }
+
+    #[test]
+    fn a_series_that_never_rests_is_evaluated_all_the_same() {
+        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+        let watched = HashSet::from([series("a")]);
+        let mut taken = 0;
+        // A batch every 100 ms, each stored 200 ms later.
+        for i in 0..100 {
+            let now = begun + Duration::from_millis(100) * i as u32;
+            arrivals.note(batch(&[("a", 0)]), (0, i), &watched, now);
+            taken += arrivals.take(&[Head { partition: 0, last: i - 2 }], now, 1).len();
+        }
+        assert!(taken >= 10, "{taken}");
+    }
+
+    #[test]
+    fn what_is_never_stored_is_not_waited_for_for_ever() {
+        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+        arrivals.note(batch(&[("a", 0)]), (0, 7), &HashSet::from([series("a")]), begun);
+        arrivals.take(&[], begun + PATIENCE, 1);
+        assert_eq!(arrivals.wait(begun), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! One evaluation of many rules: measure, ask each rule's machine, say what changed.
+//!
+//! The evaluator keeps what the machines know beyond what is recorded (that a state was seen once). Changes are applied
+//! once they are in the topic; if that is not known, the term ends, and the next one begins with what the topic says.
+
+use super::book::RuleState;
+use super::directory::Entries;
+use super::machine::{Change, Observation, Standing, State};
+use super::measure::{Answers, Questions, Series};
+use super::records;
+use super::rule::Condition;
+use proto::v1::{Alert, AlertRecord, AlertSubject, alert_record::Kind};
+use std::collections::{HashMap, HashSet};
+
+/// Which rules are evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// Those over these series.
+    Series(HashSet<Series>),
+    /// These.
+    Rules(HashSet<String>),
+}
+
+impl Scope {
+    fn holds(&self, alert: &Alert) -> bool {
+        match self {
+            Self::All => true,
+            Self::Series(series) => series.contains(&(alert.project_id.clone(), alert.metric_id.clone())),
+            Self::Rules(rules) => rules.contains(&alert.alert_id),
+        }
+    }
+}
+
+/// What is evaluated, and what it needs to know.
+#[derive(Debug, Default)]
+pub struct Pass {
+    rules: Vec<(Alert, Condition)>,
+    /// Rules that are evaluated no more, though they have not ended.
+    ended: Vec<AlertSubject>,
+    /// What to ask.
+    pub questions: Questions,
+}
+
+impl Pass {
+    /// How many rules it evaluates.
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.ended.is_empty()
+    }
+}
+
+/// A rule's change, with the rule as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// The rule.
+    pub subject: AlertSubject,
+    /// The change.
+    pub change: Change,
+}
+
+impl Changed {
+    /// Its record.
+    pub fn record(&self) -> AlertRecord {
+        AlertRecord { kind: Some(Kind::Transition(records::transition(self.subject.clone(), &self.change))) }
+    }
+}
+
+/// Knows what every rule stands at.
+#[derive(Debug, Default)]
+pub struct Evaluator {
+    standings: HashMap<String, Standing>,
+    /// The rules as they were when they changed last: what is said of those that are no more.
+    subjects: HashMap<String, AlertSubject>,
+}
+
+impl Evaluator {
+    /// Begins with what is recorded.
+    pub fn new<'a>(recorded: impl Iterator<Item = (&'a String, &'a RuleState)>) -> Self {
+        let mut evaluator = Self::default();
+        for (id, rule) in recorded {
+            evaluator.standings.insert(id.clone(), rule.standing.clone());
+            evaluator.subjects.insert(id.clone(), rule.subject.clone());
+        }
+        evaluator
+    }
+
+    /// What is to be evaluated.
+    pub fn plan(&self, entries: &Entries, scope: &Scope) -> Pass {
+        let mut pass = Pass::default();
+        let mut active = HashSet::new();
+        for alert in entries.active() {
+            active.insert(alert.alert_id.as_str());
+            if !scope.holds(alert) {
+                continue;
+            }
+            // A word that this version does not know: the rule waits for one that does.
+            let Some(condition) = Condition::of(alert) else { continue };
+            pass.questions.ask((alert.project_id.clone(), alert.metric_id.clone()), &condition);
+            pass.rules.push((alert.clone(), condition));
+        }
+        let ended = self
+            .standings
+            .iter()
+            .filter(|(id, standing)| !standing.at_rest() && !active.contains(id.as_str()));
+        pass.ended = ended.filter_map(|(id, _)| self.subjects.get(id).cloned()).collect();
+        pass
+    }
+
+    /// What changes. Nothing is applied yet.
+    pub fn changes(&mut self, pass: &Pass, answers: &Answers, now_ms: i64) -> Vec<Changed> {
+        let mut changes = Vec::new();
+        for (alert, condition) in &pass.rules {
+            let seen = answers.observation(&(alert.project_id.clone(), alert.metric_id.clone()), condition);
+            let standing = self.standings.entry(alert.alert_id.clone()).or_default();
+            if let Some(change) = standing.observe(condition, seen, now_ms) {
+                changes.push(Changed { subject: subject(alert), change });
+            }
+        }
+        for subject in &pass.ended {
+            let Some(standing) = self.standings.get_mut(&subject.alert_id) else { continue };
+            if let Some(change) = standing.observe(&never(), Observation::Ended, now_ms) {
+                changes.push(Changed { subject: subject.clone(), change });
+            }
+        }
+        changes
+    }
+
+    /// Applies what is recorded.
+    pub fn apply(&mut self, changes: Vec<Changed>) {
+        for Changed { subject, change } in changes {
+            self.standings.entry(subject.alert_id.clone()).or_default().apply(&change);
+            self.subjects.insert(subject.alert_id.clone(), subject);
+        }
+    }
+
+    /// Rules that one more evaluation is to confirm bad news of. Good news waits for the next.
+    pub fn suspects(&self) -> HashSet<String> {
+        self.standings.iter().filter(|(_, standing)| standing.suspects()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How many rules fire.
+    pub fn firing(&self) -> usize {
+        self.standings.values().filter(|standing| standing.state == State::Firing).count()
+    }
+}
+
+/// The rule as it is said of. The metric's name and unit are added by whoever knows them.
+pub fn subject(alert: &Alert) -> AlertSubject {
+    AlertSubject {
+        project_id: alert.project_id.clone(),
+        alert_id: alert.alert_id.clone(),
+        name: alert.name.clone(),
+        metric_id: alert.metric_id.clone(),
+        metric_name: String::new(),
+        unit: String::new(),
+        aggregation: alert.aggregation.clone(),
+        operator: alert.operator.clone(),
+        threshold: alert.threshold,
+        range: alert.range.clone(),
+        channels: alert.channels.clone(),
+    }
+}
+
+/// What a rule that ended is judged by: its end decides, not its condition.
+fn never() -> Condition {
+    use super::rule::{NoData, Operator, Window};
+    use crate::series::aggregation::Aggregation;
+    Condition {
+        aggregation: Aggregation::Count,
+        operator: Operator::Less,
+        threshold: f64::NEG_INFINITY,
+        window: Window::FiveMinutes,
+        no_data: NoData::Ignore,
+    }
+}

@@ -1,0 +1,201 @@
+//! What a rule would have done: its machine on evaluations of the past.
+//!
+//! It is evaluated every five minutes of the last thirty days, as a rule is whose metric receives its points in order.
+//! The windows are exact: they end at full five minutes, and all windows are multiples of that, so a window is a number
+//! of buckets. Quantiles, which buckets cannot give, are taken from the points themselves.
+
+use crate::alerts::machine::{Change, Observation, Standing};
+use crate::alerts::rule::Condition;
+use crate::series::aggregation::Aggregation;
+use crate::series::buckets::Range;
+use crate::series::merge::Partial;
+use std::collections::HashMap;
+
+/// Between two evaluations.
+pub const STEP_MS: i64 = 300_000;
+/// How far back it goes.
+const SPAN_MS: i64 = 30 * 24 * 3_600_000;
+
+/// The evaluations up to `now_ms`: first and last.
+fn evaluations(now_ms: i64) -> (i64, i64) {
+    let last = now_ms - now_ms.rem_euclid(STEP_MS);
+    (last - SPAN_MS, last)
+}
+
+/// The range whose points matter.
+pub fn range(condition: &Condition, now_ms: i64) -> Range {
+    let (first, last) = evaluations(now_ms);
+    Range { start: first - condition.window.length_ms(), end: last }
+}
+
+/// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows are
+/// [`Partial`].
+pub fn sql(range: Range) -> String {
+    const PLACE: &str = "(time, received_at, partition, offset, index)";
+    let (start, end) = (range.start, range.end);
+    format!(
+        "SELECT metric_id, intDiv(toUnixTimestamp64Milli(time), {STEP_MS}) * {STEP_MS} AS bucket, count() AS points, \
+         sum(value) AS total, min(value) AS least, max(value) AS greatest, argMax(value, {PLACE}) AS last_value, \
+         max({PLACE}) AS last_place, emptyArrayFloat64() AS quantiles \
+         FROM samples \
+         WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} \
+         AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC') \
+         GROUP BY metric_id, bucket"
+    )
+}
+
+/// What would have happened, by what stood in the buckets.
+pub fn of_buckets(condition: &Condition, buckets: Vec<Partial>, now_ms: i64) -> Vec<Change> {
+    let mut buckets: HashMap<i64, Partial> = buckets.into_iter().map(|part| (part.bucket, part)).collect();
+    let (first, _) = evaluations(now_ms);
+    let mut window = Window::default();
+    for start in (first - condition.window.length_ms()..first - STEP_MS).step_by(STEP_MS as usize) {
+        window.push(buckets.remove(&start));
+    }
+    run(condition, now_ms, |at| {
+        window.push(buckets.remove(&(at - STEP_MS)));
+        let value =
+            window.all().map(|part| part.value(condition.aggregation)).filter(|value| value.is_finite());
+        window.pop();
+        value
+    })
+}
+
+/// What would have happened, by event times and values, oldest first.
+pub fn of_points(condition: &Condition, level: f64, points: &[(i64, f64)], now_ms: i64) -> Vec<Change> {
+    let mut window = Ranks::new(points.iter().map(|(_, value)| *value).collect());
+    let (mut begin, mut end) = (0, 0);
+    run(condition, now_ms, |at| {
+        while let Some((_, value)) = points.get(end).filter(|(time, _)| *time < at) {
+            window.add(*value, 1);
+            end += 1;
+        }
+        let start = at - condition.window.length_ms();
+        while let Some((_, value)) = points.get(begin).filter(|(time, _)| *time < start) {
+            // What was before the first window was never added.
+            if begin < end {
+                window.add(*value, -1);
+            }
+            begin += 1;
+        }
+        window.quantile(level)
+    })
+}
+
+fn run(condition: &Condition, now_ms: i64, mut value: impl FnMut(i64) -> Option<f64>) -> Vec<Change> {
+    let (first, last) = evaluations(now_ms);
+    let (mut standing, mut changes) = (Standing::default(), Vec::new());
+    for at in (first..=last).step_by(STEP_MS as usize) {
+        let seen = match value(at) {
+            Some(value) => Observation::Value(value),
+            None if condition.aggregation == Aggregation::Count => Observation::Value(0.0),
+            None => Observation::Nothing,
+        };
+        if let Some(change) = standing.observe(condition, seen, at) {
+            standing.apply(&change);
+            changes.push(change);
+        }
+    }
+    // What is said when it no longer flaps is no change.
+    changes.retain(|change| change.from != change.to);
+    changes
+}
+
+/// A queue of buckets that knows what all of them make, in constant time: two stacks, each with what lies below.
+#[derive(Default)]
+struct Window {
+    /// The newer ones, and what they make.
+    back: Vec<Option<Partial>>,
+    back_all: Option<Partial>,
+    /// The older ones, the oldest on top; each as what it and all newer ones of this stack make.
+    front: Vec<Option<Partial>>,
+}
+
+impl Window {
+    fn push(&mut self, part: Option<Partial>) {
+        self.back_all = both(self.back_all.take(), part.clone());
+        self.back.push(part);
+    }
+
+    fn pop(&mut self) {
+        if self.front.is_empty() {
+            let mut all = None;
+            while let Some(part) = self.back.pop() {
+                all = both(all, part);
+                self.front.push(all.clone());
+            }
+            self.back_all = None;
+        }
+        self.front.pop();
+    }
+
+    fn all(&self) -> Option<Partial> {
+        both(self.front.last().cloned().flatten(), self.back_all.clone())
+    }
+}
+
+fn both(a: Option<Partial>, b: Option<Partial>) -> Option<Partial> {
+    match (a, b) {
+        (Some(mut a), Some(b)) => {
+            a.absorb(b);
+            Some(a)
+        }
+        (a, b) => a.or(b),
+    }
+}
+
+/// How many of each value there are, in a tree of sums (Fenwick 1994): quantiles in logarithmic time.
+struct Ranks {
+    values: Vec<f64>,
+    tree: Vec<i64>,
+    count: i64,
+}
+
+impl Ranks {
+    fn new(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        values.dedup_by(|a, b| a.to_bits() == b.to_bits());
+        Self { tree: vec![0; values.len() + 1], values, count: 0 }
+    }
+
+    fn add(&mut self, value: f64, times: i64) {
+        let Ok(index) = self.values.binary_search_by(|known| known.total_cmp(&value)) else { return };
+        let mut node = index + 1;
+        while node < self.tree.len() {
+            self.tree[node] += times;
+            node += node & node.wrapping_neg();
+        }
+        self.count += times;
+    }
+
+    /// The value of this rank, from 0.
+    fn at(&self, rank: i64) -> f64 {
+        let (mut node, mut left) = (0, rank);
+        let mut step = self.values.len().next_power_of_two();
+        while step > 0 {
+            if node + step < self.tree.len() && self.tree[node + step] <= left {
+                node += step;
+                left -= self.tree[node];
+            }
+            step /= 2;
+        }
+        self.values[node.min(self.values.len() - 1)]
+    }
+
+    /// Interpolated between the two nearest, as time series have it.
+    fn quantile(&self, level: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let place = level * (self.count - 1) as f64;
+        let (low, part) = (place.floor(), place.fract());
+        let low_value = self.at(low as i64);
+        if part == 0.0 {
+            return Some(low_value);
+        }
+        Some(low_value + (self.at(low as i64 + 1) - low_value) * part)
+    }
+}
+
+#[cfg(test)]
+mod tests;

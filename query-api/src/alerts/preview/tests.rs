@@ -1,0 +1,112 @@
+use super::*;
+use crate::alerts::machine::State;
+use crate::alerts::rule::{NoData, Operator, Window as Length};
+use crate::series::aggregation::QUANTILES;
+use proptest::prelude::*;
+
+const NOW: i64 = 1_790_000_000_000;
+
+fn condition(aggregation: Aggregation, window: Length) -> Condition {
+    Condition { aggregation, operator: Operator::Greater, threshold: 10.0, window, no_data: NoData::Fire }
+}
+
+fn buckets(points: &[(i64, f64)]) -> Vec<Partial> {
+    let mut buckets: HashMap<i64, Partial> = HashMap::new();
+    for (index, &(time, value)) in points.iter().enumerate() {
+        let bucket = time - time.rem_euclid(STEP_MS);
+        let part = Partial {
+            metric_id: "m".to_owned(),
+            bucket,
+            points: 1,
+            total: value,
+            least: value,
+            greatest: value,
+            last_value: value,
+            last_place: (time, 0, 0, index as i64, 0),
+            quantiles: Vec::new(),
+        };
+        match buckets.get_mut(&bucket) {
+            Some(known) => known.absorb(part),
+            None => drop(buckets.insert(bucket, part)),
+        }
+    }
+    buckets.into_values().collect()
+}
+
+/// Each window computed for itself.
+fn plainly(condition: &Condition, points: &[(i64, f64)]) -> Vec<Change> {
+    run(condition, NOW, |at| {
+        let start = at - condition.window.length_ms();
+        let mut inside: Vec<(i64, f64)> =
+            points.iter().copied().filter(|(time, _)| (start..at).contains(time)).collect();
+        let last = inside.last().map(|(_, value)| *value);
+        inside.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let values: Vec<f64> = inside.iter().map(|(_, value)| *value).collect();
+        if values.is_empty() {
+            return None;
+        }
+        let quantile = |level: f64| {
+            let place = level * (values.len() - 1) as f64;
+            let low = values[place.floor() as usize];
+            low + (values[place.ceil() as usize] - low) * place.fract()
+        };
+        Some(match condition.aggregation {
+            Aggregation::Avg => values.iter().sum::<f64>() / values.len() as f64,
+            Aggregation::Sum => values.iter().sum(),
+            Aggregation::Min => values[0],
+            Aggregation::Max => values[values.len() - 1],
+            Aggregation::Count => values.len() as f64,
+            Aggregation::Last => last?,
+            Aggregation::P50 => quantile(0.5),
+            Aggregation::P90 => quantile(0.9),
+            Aggregation::P99 => quantile(0.99),
+        })
+    })
+}
+
+#[test]
+fn a_spike_fires_and_is_resolved_once_it_has_left_the_window() {
+    let (_, last) = evaluations(NOW);
+    let at = last - 10 * STEP_MS;
+    let quiet: Vec<(i64, f64)> = (0..20).map(|i| (last - i * STEP_MS - 1, 1.0)).collect();
+    let mut points = quiet;
+    points.push((at, 100.0));
+    points.sort_by_key(|point| point.0);
+    let condition = Condition { no_data: NoData::Ignore, ..condition(Aggregation::Max, Length::QuarterHour) };
+    let changes = of_buckets(&condition, buckets(&points), NOW);
+    let seen: Vec<_> = changes.iter().map(|change| (change.at_ms, change.to, change.value)).collect();
+    // In three windows, then two evaluations without it.
+    assert_eq!(seen, [(at + STEP_MS, State::Firing, Some(100.0)), (at + 5 * STEP_MS, State::Ok, Some(1.0))]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn sliding_windows_say_what_each_window_says_for_itself(
+        points in prop::collection::vec((0i64..32 * 24 * 3_600_000, 0i32..20), 0..60),
+        aggregation in prop::sample::select(vec![
+            Aggregation::Avg, Aggregation::Sum, Aggregation::Min, Aggregation::Max, Aggregation::Count,
+            Aggregation::Last, Aggregation::P50, Aggregation::P90, Aggregation::P99,
+        ]),
+        window in prop::sample::select(vec![Length::FiveMinutes, Length::Hour, Length::Day]),
+    ) {
+        let condition = condition(aggregation, window);
+        let mut points: Vec<(i64, f64)> =
+            points.into_iter().map(|(ago, value)| (NOW - ago, f64::from(value))).collect();
+        points.sort_by_key(|point| point.0);
+        points.dedup_by_key(|point| point.0);
+        let range = range(&condition, NOW);
+        points.retain(|(time, _)| (range.start..range.end).contains(time));
+        let slid = match aggregation.quantile() {
+            Some(place) => of_points(&condition, QUANTILES[place], &points, NOW),
+            None => of_buckets(&condition, buckets(&points), NOW),
+        };
+        let plain = plainly(&condition, &points);
+        prop_assert_eq!(slid.len(), plain.len());
+        for (slid, plain) in slid.iter().zip(&plain) {
+            prop_assert_eq!((slid.at_ms, slid.from, slid.to), (plain.at_ms, plain.from, plain.to));
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+            prop_assert!(slid.value.zip(plain.value).is_none_or(|(a, b)| close(a, b)));
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! A replica's time as the one that evaluates.
+//!
+//! It takes the lease, opens the journal (which fences every predecessor off), writes that its term begins and waits
+//! until it reads that back: then it knows all that was ever decided. It ends when the lease is lost, the journal fails,
+//! or the process stops; whatever it had in hand then, the next term finds in the topic.
+
+use super::arrivals::Arrivals;
+use super::deliver::{Deliverer, State};
+use super::directory::Directory;
+use super::evaluate::{Evaluator, Scope};
+use super::follower::Follower;
+use super::history::History;
+use super::journal::{Journal, JournalError};
+use super::lease::{EVERY, Lease};
+use super::measure::Series;
+use super::metrics::AlertMetrics;
+use crate::error::Error;
+use crate::generations::Generations;
+use crate::outgoing::client::Client;
+use crate::store::Store;
+use accounts::control_log::LogError;
+use proto::Message as _;
+use proto::topics::Topics;
+use proto::v1::{AlertRecord, AlertTerm, MetricBatch, alert_record::Kind};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// How soon bad news is looked at a second time.
+const CONFIRM: Duration = Duration::from_secs(1);
+/// How soon an evaluation that failed is repeated.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Between two terms.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long Kafka may take to say where partitions end.
+const ENDS: Duration = Duration::from_secs(5);
+
+/// What a term needs.
+#[derive(Clone)]
+pub struct Evaluation {
+    /// Kafka.
+    pub brokers: String,
+    /// The installation.
+    pub namespace: String,
+    /// How often all rules are evaluated.
+    pub interval: Duration,
+    /// Where people find the page.
+    pub public_url: Arc<str>,
+    /// What was decided.
+    pub follower: Follower,
+    /// Which store is read.
+    pub generations: Arc<Generations>,
+    /// ClickHouse.
+    pub store: Store,
+    /// Where the history is kept.
+    pub history: History,
+    /// Who calls receivers.
+    pub client: Client,
+    /// What is counted.
+    pub metrics: AlertMetrics,
+}
+
+/// Why a term ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the journal: {0}")]
+    Journal(#[from] JournalError),
+    #[error("the control log: {0}")]
+    Control(#[from] LogError),
+    #[error("the metrics' topic: {0}")]
+    Tail(#[from] KafkaError),
+    #[error("a part of it ended")]
+    Part,
+}
+
+/// Evaluates whenever this replica is the one to do it, until `stop`.
+pub async fn run(evaluation: Evaluation, lease: Lease, stop: CancellationToken) {
+    let terms = async {
+        loop {
+            match lease.take().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    sleep(EVERY).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the lease cannot be taken");
+                    sleep(EVERY).await;
+                    continue;
+                }
+            }
+            tokio::select! {
+                Err(end) = term(&evaluation, &lease) => tracing::warn!(%end, "the evaluation of alerts was interrupted"),
+                () = lease.hold() => tracing::info!("another replica evaluates alerts now"),
+            }
+            evaluation.metrics.evaluates.set(0);
+            sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = terms => {}
+        () = stop.cancelled() => {}
+    }
+    lease.release().await;
+}
+
+async fn term(of: &Evaluation, lease: &Lease) -> Result<std::convert::Infallible, End> {
+    let topics = Topics::new(&of.namespace);
+    // All that is spawned ends with the term.
+    let mut parts: JoinSet<End> = JoinSet::new();
+    let (journal, failed) = Journal::open(&of.brokers, &of.namespace).await?;
+    parts.spawn(async move { failed.await.map_or(End::Part, End::Journal) });
+    let term_id = uuid::Uuid::new_v4().to_string();
+    let begin = AlertRecord { kind: Some(Kind::Term(AlertTerm { term_id })) };
+    let offset = journal.write(vec![begin]).await?;
+    of.follower.reached(offset).await;
+
+    let directory = Directory::new();
+    let (entries, brokers, followed) = (directory.clone(), of.brokers.clone(), topics.clone());
+    parts.spawn(async move { End::Control(entries.follow(&brokers, &followed).await) });
+    let (arrived, arrivals) = mpsc::channel(1024);
+    let consumer = tail(&of.brokers, &topics.metrics).await?;
+    parts.spawn(async move { End::Tail(forward(consumer, arrived).await) });
+    let evaluate = async {
+        directory.filled().await;
+        tracing::info!("this replica evaluates alerts");
+        of.metrics.evaluates.set(1);
+        let deliverer = Deliverer {
+            follower: of.follower.clone(),
+            journal: journal.clone(),
+            directory: directory.clone(),
+            client: of.client.clone(),
+            lease: lease.clone(),
+            public_url: of.public_url.clone(),
+            metrics: of.metrics.clone(),
+            state: Arc::new(State::default()),
+        };
+        let rounds = Rounds {
+            of,
+            journal: &journal,
+            directory: &directory,
+            evaluator: of.follower.look(|book| Evaluator::new(book.rules())),
+            watched: (0, HashSet::new()),
+        };
+        tokio::join!(deliverer.run(), of.history.clone().run(), rounds.run(arrivals)).2
+    };
+    tokio::select! {
+        end = evaluate => Err(end),
+        end = parts.join_next() => Err(end.and_then(Result::ok).unwrap_or(End::Part)),
+    }
+}
+
+/// The evaluations of a term.
+struct Rounds<'a> {
+    of: &'a Evaluation,
+    journal: &'a Journal,
+    directory: &'a Directory,
+    evaluator: Evaluator,
+    /// The series that rules are over, and of which entries.
+    watched: (u64, HashSet<Series>),
+}
+
+/// A batch, and where it is in the log.
+type Arrived = (MetricBatch, (i32, i64));
+
+impl Rounds<'_> {
+    async fn run(mut self, mut arrived: mpsc::Receiver<Arrived>) -> End {
+        let mut arrivals = Arrivals::default();
+        let mut planned = Instant::now();
+        let mut confirm: Option<Instant> = None;
+        let mut look: Option<Instant> = None;
+        loop {
+            // Set once and kept, or batches that never cease would put it off for ever.
+            look = look.or_else(|| arrivals.wait(Instant::now()).map(|wait| Instant::now() + wait));
+            let scope = tokio::select! {
+                () = at(Some(planned)) => {
+                    self.of.metrics.lateness.observe(planned.elapsed().as_secs_f64());
+                    planned = next(planned, self.of.interval);
+                    Scope::All
+                }
+                () = at(confirm) => Scope::Rules(self.evaluator.suspects()),
+                () = at(look) => {
+                    look = None;
+                    match self.due(&mut arrivals).await {
+                        Ok(due) if !due.is_empty() => Scope::Series(due),
+                        Ok(_) => continue,
+                        Err(_) => {
+                            look = Some(Instant::now() + AGAIN);
+                            continue;
+                        }
+                    }
+                }
+                batch = arrived.recv() => {
+                    let Some((batch, place)) = batch else { return End::Part };
+                    self.watch();
+                    arrivals.note(batch, place, &self.watched.1, Instant::now());
+                    continue;
+                }
+            };
+            match self.evaluate(&scope).await {
+                Ok(()) => {}
+                Err(Failed::Store(error)) => {
+                    tracing::warn!(%error, "alerts could not be evaluated; trying again");
+                    self.of.metrics.failures.inc();
+                    planned = planned.min(Instant::now() + AGAIN);
+                }
+                Err(Failed::Journal(error)) => return End::Journal(error),
+            }
+            confirm = (!self.evaluator.suspects().is_empty()).then(|| Instant::now() + CONFIRM);
+        }
+    }
+
+    async fn evaluate(&mut self, scope: &Scope) -> Result<(), Failed> {
+        let begun = Instant::now();
+        let pass = self.directory.look(|entries| self.evaluator.plan(entries, scope));
+        if *scope == Scope::All {
+            self.of.metrics.rules.set(i64::try_from(pass.rules()).unwrap_or(i64::MAX));
+        }
+        if pass.is_empty() {
+            return Ok(());
+        }
+        let database = self.of.generations.database().await?;
+        let now_ms = accounts::now_ms();
+        let answers = pass.questions.answer(&self.of.store, &database, now_ms).await?;
+        self.of.metrics.queries.inc_by(pass.questions.queries() as u64);
+        let mut changes = self.evaluator.changes(&pass, &answers, now_ms);
+        if !changes.is_empty() {
+            let series: HashSet<Series> = changes
+                .iter()
+                .map(|changed| (changed.subject.project_id.clone(), changed.subject.metric_id.clone()))
+                .collect();
+            let names = self.of.store.names(&database, series).await?;
+            for changed in &mut changes {
+                let subject = &mut changed.subject;
+                let series = (subject.project_id.clone(), subject.metric_id.clone());
+                let known = names.get(&series).cloned();
+                (subject.metric_name, subject.unit) =
+                    known.unwrap_or_else(|| (crate::title::title_case(&subject.metric_id), String::new()));
+            }
+            let records = changes.iter().map(super::evaluate::Changed::record).collect();
+            let offset = self.journal.write(records).await?;
+            self.of.follower.reached(offset).await;
+            self.of.metrics.changes.inc_by(changes.len() as u64);
+            self.evaluator.apply(changes);
+        }
+        self.of.metrics.duration.observe(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// The series that received points which can be read now.
+    async fn due(&self, arrivals: &mut Arrivals) -> Result<HashSet<Series>, Error> {
+        let database = self.of.generations.database().await?;
+        let heads = self.of.store.heads(&database).await?;
+        Ok(arrivals.take(&heads, Instant::now(), accounts::now_ms()))
+    }
+
+    fn watch(&mut self) {
+        let known = self.watched.0;
+        let changed = self.directory.look(|entries| {
+            let version = entries.version();
+            (version != known).then(|| (version, entries.watched()))
+        });
+        if let Some(watched) = changed {
+            self.watched = watched;
+        }
+    }
+}
+
+/// Why an evaluation failed.
+enum Failed {
+    /// The store was not read: it is repeated.
+    Store(FailedRead),
+    /// What became of its changes is not known: the term ends.
+    Journal(JournalError),
+}
+
+/// The store was not read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct FailedRead(&'static str);
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Store(FailedRead(error.code()))
+    }
+}
+
+impl From<JournalError> for Failed {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// Waits for the moment; for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next planned moment; those that have passed meanwhile are left out.
+fn next(planned: Instant, interval: Duration) -> Instant {
+    let now = Instant::now();
+    if planned + interval > now { planned + interval } else { now + interval }
+}
+
+/// Reads the topic from its present end on.
+async fn tail(brokers: &str, topic: &str) -> Result<StreamConsumer, KafkaError> {
+    let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-alerts-tail")
+        .set("group.id", "tidemark-alerts-tail")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "latest")
+        .set("fetch.wait.max.ms", "50")
+        .create()?;
+    let topic = topic.to_owned();
+    // Asked now: what arrives after this is seen, what arrived before is in the first evaluation.
+    let work = move || {
+        let metadata = consumer.fetch_metadata(Some(&topic), ENDS)?;
+        let mut places = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), ENDS)?;
+            places.add_partition_offset(&topic, partition.id(), Offset::Offset(end))?;
+        }
+        consumer.assign(&places)?;
+        Ok(consumer)
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(KafkaError::Canceled))
+}
+
+async fn forward(consumer: StreamConsumer, arrived: mpsc::Sender<Arrived>) -> KafkaError {
+    loop {
+        let message = match consumer.recv().await {
+            Ok(message) => message,
+            Err(error) => return error,
+        };
+        // What is no batch is the worker's to deal with.
+        let Ok(batch) = MetricBatch::decode(message.payload().unwrap_or_default()) else { continue };
+        if arrived.send((batch, (message.partition(), message.offset()))).await.is_err() {
+            return KafkaError::Canceled;
+        }
+    }
+}

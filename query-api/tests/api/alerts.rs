@@ -1,0 +1,290 @@
+//! Alert rules, from the rule to the receivers.
+
+use crate::receiver::{Answer, Receiver, Request};
+use crate::support::{Caller, OPERATOR, Sample, details, read, refused, shared, text, until};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::time::Duration;
+
+fn rule(channels: &[String]) -> Value {
+    json!({
+        "name": "Too slow", "metricId": "api_response_time", "aggregation": "last", "operator": ">", "threshold": 500,
+        "range": "1h", "channels": channels,
+    })
+}
+
+async fn channel(manager: &Caller, kind: &str, url: Option<&str>) -> (String, Value) {
+    let (status, made) =
+        manager.post("/api/v1/channels", &json!({"name": kind, "kind": kind, "url": url})).await;
+    assert_eq!(status, 201, "{made}");
+    (text(&made, "channelId"), made)
+}
+
+async fn make(manager: &Caller, rule: &Value) -> String {
+    let (status, made) = manager.post("/api/v1/alerts", rule).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!((&made["state"], &made["acknowledged"]), (&json!("ok"), &json!(false)));
+    text(&made, "alertId")
+}
+
+async fn measure(project: &str, value: f64) {
+    let now = accounts::now_ms();
+    let sample = Sample {
+        metric: "api_response_time",
+        time: now - 1,
+        received_at: now,
+        offset: now,
+        value,
+        name: "API Response Time",
+        unit: "ms",
+        ..Sample::default()
+    };
+    shared().store(project, &[sample]).await;
+}
+
+async fn await_state(manager: &Caller, path: &str, state: &str) {
+    until(state, || async { manager.ok(path).await["state"] == state }).await;
+}
+
+/// The deliveries of the newest change, once they are all over.
+async fn deliveries(manager: &Caller, path: &str) -> Vec<Value> {
+    let of = async || {
+        let history = manager.ok(&format!("{path}/history")).await;
+        history["items"][0]["deliveries"].as_array().cloned().unwrap_or_default()
+    };
+    until("the deliveries", || async {
+        let last = of().await.last().map(|delivery| delivery["status"].clone());
+        last.is_some_and(|status| status == "delivered" || status == "failed")
+    })
+    .await;
+    of().await
+}
+
+fn signed(request: &Request, secret: &str) -> bool {
+    let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("a secret")).expect("base64");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key");
+    let content =
+        format!("{}.{}.{}", request.header("webhook-id"), request.header("webhook-timestamp"), request.text);
+    mac.update(content.as_bytes());
+    request.header("webhook-signature") == format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_resolved() {
+    let (project, manager) = shared().project().await;
+    let mut receivers = Vec::new();
+    let (mut ids, mut secret) = (Vec::new(), String::new());
+    for kind in ["slack", "discord", "teams", "webhook"] {
+        let receiver = Receiver::start(vec![Answer::of("204 No Content")]).await;
+        let (id, made) = channel(&manager, kind, Some(&receiver.url)).await;
+        if kind == "webhook" {
+            secret = text(&made, "signingSecret");
+        }
+        ids.push(id);
+        receivers.push(receiver);
+    }
+    ids.push(channel(&manager, "in_app", None).await.0);
+    let alert = make(&manager, &rule(&ids)).await;
+    let path = format!("/api/v1/alerts/{alert}");
+    refused(manager.post(&format!("{path}/acknowledge"), &json!({})).await, 409, "conflict");
+    measure(&project, 812.5).await;
+    await_state(&manager, &path, "firing").await;
+
+    let first = |index: usize| receivers[index].await_requests(1);
+    let slack = first(0).await[0].json();
+    assert_eq!(slack["text"], "Firing: Too slow");
+    assert!(slack["blocks"][1]["fields"].to_string().contains("812.5 ms"), "{slack}");
+    let discord = first(1).await[0].json();
+    assert_eq!(discord["embeds"][0]["fields"][2]["value"], "> 500 ms");
+    let teams = first(2).await[0].json();
+    assert_eq!(teams["attachments"][0]["content"]["body"][1]["facts"][3]["value"], "last over 1h");
+    let webhook = first(3).await[0].clone();
+    assert_eq!(webhook.path, "/hook");
+    let body = webhook.json();
+    assert_eq!((&body["type"], &body["data"]["value"]), (&json!("alert.firing"), &json!(812.5)));
+    assert_eq!((&body["data"]["unit"], &body["data"]["alertId"]), (&json!("ms"), &json!(alert)));
+    assert_eq!(webhook.header("webhook-id"), format!("{alert}-1"));
+    assert!(signed(&webhook, &secret));
+
+    until("the notice in the inbox", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
+    let note = json!({"note": "Ann looks into it"});
+    let (status, acknowledged) = manager.post(&format!("{path}/acknowledge"), &note).await;
+    assert_eq!((status, &acknowledged["acknowledged"]), (200, &json!(true)));
+
+    measure(&project, 3.0).await;
+    await_state(&manager, &path, "ok").await;
+    for receiver in &receivers {
+        assert_eq!(receiver.await_requests(2).await.len(), 2, "one for each change");
+    }
+    assert_eq!(receivers[3].requests()[1].json()["type"], "alert.resolved");
+    assert_eq!(manager.ok(&path).await["acknowledged"], false);
+
+    let history = async || manager.ok(&format!("{path}/history")).await;
+    until("the history", || async {
+        let history = history().await;
+        let told = |item: &Value| item["deliveries"].as_array().is_some_and(|all| all.len() == 5);
+        history["items"].as_array().is_some_and(|items| items.len() == 2 && items.iter().all(told))
+    })
+    .await;
+    let history = history().await;
+    let (resolved, fired) = (&history["items"][0], &history["items"][1]);
+    assert_eq!((&fired["from"], &fired["to"]), (&json!("ok"), &json!("firing")));
+    assert_eq!((&fired["value"], &fired["threshold"]), (&json!(812.5), &json!(500.0)));
+    assert_eq!((&fired["note"], &fired["acknowledgedBy"]), (&note["note"], &json!("Project key")));
+    assert_eq!((&resolved["to"], &resolved["acknowledgedBy"]), (&json!("ok"), &Value::Null));
+    for delivery in fired["deliveries"].as_array().expect("deliveries") {
+        assert_eq!((&delivery["status"], &delivery["attempt"]), (&json!("delivered"), &json!(1)));
+    }
+    let page = manager.ok(&format!("{path}/history?limit=1")).await;
+    let next = manager.ok(&format!("{path}/history?limit=1&cursor={}", text(&page, "nextCursor"))).await;
+    assert_eq!((&next["items"][0]["to"], &next["nextCursor"]), (&json!("firing"), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_tried_again_with_the_same_id_and_every_try_is_in_the_history() {
+    let (project, manager) = shared().project().await;
+    let pause = Answer::with("429 Too Many Requests", "retry-after: 1");
+    let receiver = Receiver::start(vec![Answer::of("500 Oh"), pause]).await;
+    let (id, _) = channel(&manager, "webhook", Some(&receiver.url)).await;
+    let alert = make(&manager, &rule(&[id])).await;
+    measure(&project, 900.0).await;
+    let path = format!("/api/v1/alerts/{alert}");
+    await_state(&manager, &path, "firing").await;
+    let requests = receiver.await_requests(3).await;
+    assert!(requests.iter().all(|request| request.header("webhook-id") == format!("{alert}-1")));
+    let tries = deliveries(&manager, &path).await;
+    let seen: Vec<_> = tries.iter().map(|t| (text(t, "status"), t["attempt"].as_u64())).collect();
+    let retrying = || "retrying".to_owned();
+    assert_eq!(seen, [(retrying(), Some(1)), (retrying(), Some(2)), ("delivered".to_owned(), Some(3))]);
+    assert_eq!(tries[0]["error"], "the receiver answered 500");
+    assert_eq!(tries[1]["error"], "the receiver answered 429");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_receiver_is_tried_again() {
+    let (project, manager) = shared().project().await;
+    let slow = Answer { delay: Duration::from_secs(60), ..Answer::of("200 OK") };
+    let receiver = Receiver::start(vec![slow]).await;
+    let (id, _) = channel(&manager, "discord", Some(&receiver.url)).await;
+    let alert = make(&manager, &rule(&[id])).await;
+    measure(&project, 900.0).await;
+    let path = format!("/api/v1/alerts/{alert}");
+    await_state(&manager, &path, "firing").await;
+    receiver.await_requests(2).await;
+    let tries = deliveries(&manager, &path).await;
+    assert_eq!(tries[0]["error"], "the receiver did not answer in time");
+    assert_eq!(tries[1]["status"], "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_a_private_address_is_given_up() {
+    let (project, manager) = shared().project().await;
+    let redirect = Answer::with("307 Temporary Redirect", "location: http://10.11.12.13/");
+    let receiver = Receiver::start(vec![redirect]).await;
+    let (id, _) = channel(&manager, "teams", Some(&receiver.url)).await;
+    let alert = make(&manager, &rule(&[id])).await;
+    measure(&project, 900.0).await;
+    let path = format!("/api/v1/alerts/{alert}");
+    await_state(&manager, &path, "firing").await;
+    let tries = deliveries(&manager, &path).await;
+    assert_eq!((tries.len(), &tries[0]["status"]), (1, &json!("failed")));
+    assert!(text(&tries[0], "error").contains("not public"), "{tries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_removed_while_it_fires_is_resolved() {
+    let (project, manager) = shared().project().await;
+    let receiver = Receiver::start(Vec::new()).await;
+    let (id, _) = channel(&manager, "webhook", Some(&receiver.url)).await;
+    let alert = make(&manager, &rule(&[id])).await;
+    measure(&project, 900.0).await;
+    let path = format!("/api/v1/alerts/{alert}");
+    await_state(&manager, &path, "firing").await;
+    let removed = read(manager.request(Method::DELETE, &path).header("if-match", "\"1\"")).await;
+    assert_eq!(removed.0, 204, "{removed:?}");
+    let requests = receiver.await_requests(2).await;
+    assert_eq!(requests[1].json()["type"], "alert.resolved");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_without_alerts_has_none() {
+    let body = json!({"name": "Small", "plan": "free"});
+    let (_, project) = shared().client(OPERATOR).post("/api/v1/projects", &body).await;
+    let manager = shared().client(&text(&project, "manageKey"));
+    refused(manager.post("/api/v1/alerts", &json!({})).await, 403, "plan_required");
+    refused(manager.post("/api/v1/alerts/preview", &json!({})).await, 403, "plan_required");
+    refused(manager.get("/api/v1/alerts").await, 403, "plan_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_read_replaced_and_listed_and_its_faults_are_told() {
+    let (_, manager) = shared().project().await;
+    let (_, stranger) = shared().project().await;
+    let (foreign, _) = channel(&stranger, "in_app", None).await;
+    let wrong = json!({"name": "", "metricId": "a b", "operator": "=", "threshold": "5", "range": "2h",
+        "aggregation": "mode", "enabled": 1, "noData": "shout", "channels": [foreign]});
+    let answer = refused(manager.post("/api/v1/alerts", &wrong).await, 400, "invalid_parameter");
+    assert_eq!(
+        details(&answer),
+        [
+            "name bad_name",
+            "metricId bad_metric_id",
+            "aggregation unknown_word",
+            "operator unknown_word",
+            "threshold not_a_number",
+            "range unknown_word",
+            "enabled not_a_boolean",
+            "noData unknown_word",
+            "channels unknown_channel"
+        ]
+    );
+    let id = make(&manager, &rule(&[])).await;
+    let path = format!("/api/v1/alerts/{id}");
+    let alert = manager.ok(&path).await;
+    assert_eq!((&alert["noData"], &alert["enabled"]), (&json!("ignore"), &json!(true)));
+    refused(manager.put(&path, &rule(&[])).await, 428, "version_required");
+    let put =
+        |tag: &'static str| manager.request(Method::PUT, &path).header("if-match", tag).json(&rule(&[]));
+    refused(read(put("\"9\"")).await, 412, "version_mismatch");
+    assert_eq!(read(put("\"1\"")).await.1["version"], 2);
+    refused(stranger.get(&path).await, 404, "not_found");
+    assert_eq!(manager.ok("/api/v1/alerts").await["items"].as_array().map(Vec::len), Some(1));
+    refused(manager.post(&format!("{path}/test"), &json!({})).await, 409, "conflict");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_says_what_a_rule_would_have_done() {
+    let (project, manager) = shared().project().await;
+    const STEP: i64 = 300_000;
+    let now = accounts::now_ms();
+    let last = now - now % STEP;
+    // Quiet, one spike an hour ago, quiet again.
+    let samples: Vec<Sample> = (1..100i64)
+        .map(|i| Sample {
+            metric: "m",
+            time: last - i * STEP,
+            received_at: now,
+            value: if i == 12 { 99.0 } else { 1.0 },
+            offset: i,
+            ..Sample::default()
+        })
+        .collect();
+    shared().store(&project, &samples).await;
+    for (aggregation, value) in [("max", 99.0), ("p99", 97.04)] {
+        let rule = json!({"name": "x", "metricId": "m", "aggregation": aggregation, "operator": ">", "threshold": 50,
+            "range": "15m"});
+        let (status, preview) = manager.post("/api/v1/alerts/preview", &rule).await;
+        assert_eq!(status, 200, "{preview}");
+        let transitions = preview["transitions"].as_array().expect("transitions");
+        let seen: Vec<_> = transitions.iter().map(|t| (t["at"].as_i64(), text(t, "to"))).collect();
+        let fired = last - 11 * STEP;
+        assert_eq!(seen, [(Some(fired), "firing".to_owned()), (Some(fired + 4 * STEP), "ok".to_owned())]);
+        let measured = transitions[0]["value"].as_f64().expect("a value");
+        assert!((measured - value).abs() < 1e-9, "{measured}");
+    }
+    assert_eq!(manager.ok("/api/v1/alerts").await["items"], json!([]), "nothing is kept");
+}

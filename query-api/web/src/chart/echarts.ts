@@ -1,0 +1,10 @@
+/** The parts of ECharts that are used; loaded when the first chart is drawn. */
+import { BarChart, LineChart } from "echarts/charts";
+import { BrushComponent, GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent } from "echarts/components";
+import { init, use } from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+
+use([BarChart, LineChart, BrushComponent, GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, CanvasRenderer]);
+
+export { init };
+export type { ECharts } from "echarts/core";

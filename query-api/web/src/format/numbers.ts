@@ -1,0 +1,86 @@
+/**
+ * Values as people write them: with their unit, in the reader's locale.
+ *
+ * Units are free text. Those that are known (currencies, percent, durations, sizes) are written as the locale has them
+ * and scaled; any other stands behind the number as it was sent.
+ */
+
+export interface Options {
+  /** Short, for axes and small places: `1.2K`. */
+  compact?: boolean;
+  locale?: string;
+}
+
+const CURRENCY = /^[A-Z]{3}$/;
+const COUNTS = new Set(["", "count", "counts", "number", "none", "1"]);
+const MS: Record<string, number> = {
+  ns: 1e-6, us: 1e-3, "µs": 1e-3, ms: 1, millisecond: 1, milliseconds: 1, s: 1000, sec: 1000, second: 1000,
+  seconds: 1000, min: 60_000, minute: 60_000, minutes: 60_000, h: 3_600_000, hour: 3_600_000, hours: 3_600_000,
+};
+const BYTES: Record<string, number> = {
+  b: 1, byte: 1, bytes: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3,
+};
+const DURATIONS: [number, string][] = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1000, "s"], [1, "ms"], [1e-3, "µs"], [1e-6, "ns"]];
+const SIZES: [number, string][] = [[1e15, "PB"], [1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]];
+
+/** A value with its unit. */
+export function formatValue(value: number | null | undefined, unit?: string | null, options: Options = {}): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const name = (unit ?? "").trim();
+  const key = name.toLowerCase();
+  if (COUNTS.has(key)) return number(value, options);
+  if (key === "%" || key === "percent") return `${number(value, options)}%`;
+  if (CURRENCY.test(name)) {
+    const money = currency(value, name, options);
+    if (money) return money;
+  }
+  const ms = MS[key];
+  if (ms !== undefined) return scaled(value * ms, DURATIONS, options);
+  const bytes = BYTES[key];
+  if (bytes !== undefined) return scaled(value * bytes, SIZES, options);
+  return `${number(value, options)} ${name}`;
+}
+
+/** How a value changed from another, as a share of it: `+12%`. Nothing where that means nothing. */
+export function formatChange(now: number | null, before: number | null, locale?: string): string | undefined {
+  if (now === null || before === null || before === 0) return undefined;
+  const share = (now - before) / Math.abs(before);
+  const digits = Math.abs(share) < 0.1 ? 1 : 0;
+  return new Intl.NumberFormat(locale, { style: "percent", signDisplay: "exceptZero", maximumFractionDigits: digits }).format(share);
+}
+
+/** A whole number, with the locale's separators. */
+export function formatCount(value: number): string {
+  return new Intl.NumberFormat().format(value);
+}
+
+function number(value: number, { compact, locale }: Options): string {
+  const size = Math.abs(value);
+  if (compact) {
+    return new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: size < 1 ? 2 : 3 }).format(value);
+  }
+  if (size !== 0 && (size < 1e-4 || size >= 1e15)) {
+    return new Intl.NumberFormat(locale, { notation: "scientific", maximumSignificantDigits: 4 }).format(value);
+  }
+  return new Intl.NumberFormat(locale, size < 1 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 2 }).format(value);
+}
+
+function currency(value: number, code: string, { compact, locale }: Options): string | undefined {
+  try {
+    return new Intl.NumberFormat(locale, {
+      style: "currency",
+      currency: code,
+      currencyDisplay: "narrowSymbol",
+      ...(compact ? { notation: "compact", maximumSignificantDigits: 3 } : Number.isInteger(value) ? { maximumFractionDigits: 0 } : {}),
+    }).format(value);
+  } catch {
+    return undefined;
+  }
+}
+
+function scaled(value: number, steps: [number, string][], options: Options): string {
+  const last = steps[steps.length - 1] ?? [1, ""];
+  const zero = steps.find(([size]) => size === 1) ?? last;
+  const [size, name] = value === 0 ? zero : (steps.find(([size]) => Math.abs(value) >= size) ?? last);
+  return `${number(value / size, options)} ${name}`;
+}

@@ -1,0 +1,55 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { Outlet, ScrollRestoration, useLocation } from "react-router";
+import { onSessionEnd } from "../api/client.ts";
+import { sessionQuery } from "../api/queries.ts";
+import { Failed } from "../ui/states.tsx";
+import { Toasts } from "../ui/Toasts.tsx";
+import { Banners } from "./Banners.tsx";
+import { Navigation, TopBar } from "./Navigation.tsx";
+import { SignIn } from "./SignIn.tsx";
+
+/** What is around every page; who is not signed in sees only the way in. */
+export function Shell() {
+  const session = useQuery(sessionQuery);
+  const client = useQueryClient();
+  const [ended, setEnded] = useState(false);
+  useEffect(
+    () =>
+      onSessionEnd(() => {
+        if (client.getQueryData(sessionQuery.queryKey)) setEnded(true);
+        // What one key has read is not for the next one.
+        client.setQueryData(sessionQuery.queryKey, null);
+        client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+      }),
+    [client],
+  );
+
+  if (session.isPending) return <div className="splash" role="status" aria-label="Loading"><span className="spinner" /></div>;
+  if (session.isError && !session.data) {
+    return <main className="splash"><Failed error={session.error} onRetry={() => session.refetch()} /></main>;
+  }
+  if (!session.data) return <><SignIn ended={ended} onSignIn={() => setEnded(false)} /><Toasts /></>;
+  return <SignedIn />;
+}
+
+function SignedIn() {
+  const { pathname } = useLocation();
+  useEffect(() => {
+    // Who reads by ear hears that another page is there.
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [pathname]);
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">Skip to the content</a>
+      <TopBar />
+      <Navigation />
+      <main id="main" tabIndex={-1}>
+        <Banners />
+        <Outlet />
+      </main>
+      <Toasts />
+      <ScrollRestoration />
+    </div>
+  );
+}

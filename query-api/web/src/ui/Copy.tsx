@@ -1,0 +1,64 @@
+import { useEffect, useState } from "react";
+import { Button } from "./Button.tsx";
+import { CheckIcon, CopyIcon } from "./icons.tsx";
+import { tell } from "./toast.ts";
+
+/** Puts `text` into the clipboard. */
+export function CopyButton({ text, label, small = true }: { text: string; label: string; small?: boolean }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), 2000);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  const copy = async () => {
+    if (await write(text)) {
+      setCopied(true);
+      tell("Copied");
+    } else {
+      tell("The browser does not allow copying: select the text instead", "error");
+    }
+  };
+  return (
+    <Button small={small} onClick={copy} icon={copied ? <CheckIcon size={16} /> : <CopyIcon size={16} />} aria-label={label}>
+      {copied ? "Copied" : "Copy"}
+    </Button>
+  );
+}
+
+/** A value that is there to be copied. */
+export function CopyField({ label, value, hint }: { label: string; value: string; hint?: string }) {
+  return (
+    <div className="copy-field">
+      <span className="field-label">{label}</span>
+      <div className="copy-value">
+        <code>{value}</code>
+        <CopyButton text={value} label={`Copy ${label}`} />
+      </div>
+      {hint && <span className="field-hint">{hint}</span>}
+    </div>
+  );
+}
+
+async function write(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return writeBySelection(text);
+  }
+}
+
+/** Over plain HTTP from another machine there is no clipboard API. */
+function writeBySelection(text: string): boolean {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "offscreen";
+  const focused = document.activeElement;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return done;
+}

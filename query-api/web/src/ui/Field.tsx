@@ -1,0 +1,67 @@
+import { useId, type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes } from "react";
+
+interface Frame {
+  label: string;
+  hint?: ReactNode;
+  error?: string;
+}
+
+function Framed({ label, hint, error, children }: Frame & { children: (ids: { id: string; describedBy: string | undefined }) => ReactNode }) {
+  const id = useId();
+  const describedBy = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
+  return (
+    <div className="field">
+      <label className="field-label" htmlFor={id}>{label}</label>
+      {children({ id, describedBy })}
+      {hint && <span className="field-hint" id={`${id}-hint`}>{hint}</span>}
+      {error && <span className="field-error" id={`${id}-error`}>{error}</span>}
+    </div>
+  );
+}
+
+/** A line of text. */
+export function TextField({ label, hint, error, ...rest }: Frame & InputHTMLAttributes<HTMLInputElement>) {
+  return (
+    <Framed label={label} hint={hint} error={error}>
+      {({ id, describedBy }) => (
+        <input type="text" autoComplete="off" {...rest} id={id} className="input" aria-describedby={describedBy} aria-invalid={error ? true : undefined} />
+      )}
+    </Framed>
+  );
+}
+
+/** One of a few. */
+export function SelectField({ label, hint, error, options, ...rest }: Frame & { options: readonly (readonly [string, string])[] } & SelectHTMLAttributes<HTMLSelectElement>) {
+  return (
+    <Framed label={label} hint={hint} error={error}>
+      {({ id, describedBy }) => (
+        <select {...rest} id={id} className="input select" aria-describedby={describedBy} aria-invalid={error ? true : undefined}>
+          {options.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
+        </select>
+      )}
+    </Framed>
+  );
+}
+
+/** One of a few, where its place says what it is. */
+export function SmallSelect({ label, options, ...rest }: { label: string; options: readonly (readonly [string, string])[] } & SelectHTMLAttributes<HTMLSelectElement>) {
+  return (
+    <select {...rest} aria-label={label} className="input select select-small">
+      {options.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
+    </select>
+  );
+}
+
+/** Yes or no. */
+export function CheckField({ label, hint, ...rest }: { label: string; hint?: ReactNode } & InputHTMLAttributes<HTMLInputElement>) {
+  const id = useId();
+  return (
+    <div className="check">
+      <input type="checkbox" {...rest} id={id} aria-describedby={hint ? `${id}-hint` : undefined} />
+      <div>
+        <label htmlFor={id}>{label}</label>
+        {hint && <span className="field-hint" id={`${id}-hint`}>{hint}</span>}
+      </div>
+    </div>
+  );
+}

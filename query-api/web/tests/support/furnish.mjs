@@ -1,0 +1,60 @@
+// What a project in use has beside its points, and the pages that show it.
+import { call } from "./installation.mjs";
+
+const series = (metricId, aggregation) => ({ metricId, aggregation });
+
+const DASHBOARD = {
+  name: "Shop Overview",
+  widgets: [
+    { id: "w1", type: "number", title: "Revenue", series: [series("revenue", "sum")], range: "24h", interval: "auto", x: 0, y: 0, w: 3, h: 3 },
+    { id: "w2", type: "number", title: "Signups", series: [series("daily_signups", "sum")], range: "24h", interval: "auto", x: 3, y: 0, w: 3, h: 3 },
+    { id: "w3", type: "number", title: "API Response Time", series: [series("api_response_time", "p90")], range: "24h", interval: "auto", x: 6, y: 0, w: 3, h: 3 },
+    { id: "w4", type: "number", title: "Error Rate", series: [series("error_rate", "avg")], range: "24h", interval: "auto", x: 9, y: 0, w: 3, h: 3 },
+    { id: "w5", type: "area", title: "Revenue", series: [series("revenue", "sum")], range: "7d", interval: "hour", x: 0, y: 3, w: 8, h: 6 },
+    { id: "w6", type: "gauge", title: "Disk", series: [series("disk_used", "last")], range: "24h", interval: "auto", x: 8, y: 3, w: 4, h: 6 },
+    { id: "w7", type: "line", title: "Response time", series: [series("api_response_time", "p50"), series("api_response_time", "p90"), series("api_response_time", "p99")], range: "7d", interval: "hour", x: 0, y: 9, w: 6, h: 6 },
+    { id: "w8", type: "bar", title: "Signups per day", series: [series("daily_signups", "sum")], range: "30d", interval: "day", x: 6, y: 9, w: 6, h: 6 },
+    { id: "w9", type: "table", title: "At a glance", series: [series("revenue", "sum"), series("daily_signups", "sum"), series("error_rate", "avg"), series("queue_depth", "max")], range: "7d", interval: "auto", x: 0, y: 15, w: 6, h: 5 },
+    { id: "w10", type: "line", title: "Queue", series: [series("queue_depth", "max")], range: "7d", interval: "auto", x: 6, y: 15, w: 6, h: 5 },
+  ],
+};
+
+/** Makes dashboards; gives the pages of the project. */
+export async function furnish({ manageKey, connections }) {
+  const { dashboardId } = await call("POST", "/dashboards", manageKey, DASHBOARD);
+  await call("POST", "/dashboards", manageKey, { name: "On Call", widgets: DASHBOARD.widgets.slice(2, 8) });
+  const drawn = async (page) => {
+    await page.locator("canvas").first().waitFor();
+  };
+  return [
+    { name: "dashboards", path: "/dashboards" },
+    { name: "dashboard", path: `/dashboards/${dashboardId}`, prepare: drawn },
+    { name: "dashboard-edit", path: `/dashboards/${dashboardId}?edit=1&range=7d`, prepare: drawn },
+    {
+      name: "widget-editor",
+      path: `/dashboards/${dashboardId}`,
+      prepare: async (page) => {
+        await page.getByRole("button", { name: "Actions for Response time" }).click();
+        await page.getByRole("menuitem", { name: "Edit" }).click();
+        await page.getByRole("dialog").locator("canvas").waitFor();
+      },
+    },
+    { name: "metrics", path: "/metrics" },
+    { name: "metric", path: "/metrics/api_response_time?range=7d", prepare: drawn },
+    { name: "integrations", path: "/integrations" },
+    { name: "webhooks", path: "/integrations/custom-webhooks" },
+    { name: "connection", path: `/integrations/custom-webhooks/${connections.shop.connectionId}`, prepare: drawn },
+    {
+      name: "connect",
+      path: "/integrations/custom-webhooks/connect",
+      prepare: async (page) => {
+        await page.getByLabel("Name").fill("Nightly Backup");
+        await page.getByRole("button", { name: "Create" }).click();
+        await page.getByRole("heading", { name: "Send the first metric" }).waitFor();
+        await page.getByRole("tab", { name: "Zapier" }).click();
+      },
+    },
+    { name: "usage", path: "/usage", prepare: drawn },
+    { name: "settings", path: "/settings" },
+  ];
+}
