@@ -116,17 +116,10 @@ test("every snippet sends what it says it sends", async () => {
   await arrives("JavaScript");
   await run("python3", ["-c", await snippet(page, "Python")]);
   await arrives("Python");
-  for (const tool of ["Make", "n8n"]) {
+  for (const tool of ["Zapier", "Make", "n8n"]) {
     assert.equal((await post(await snippet(page, tool))).status, 200, tool);
     await arrives(tool);
   }
-  // Zapier makes a flat object of its rows; every value that was typed in is text, but for numbers.
-  const form = await snippet(page, "Zapier");
-  assert.ok(form.includes(`URL: ${webhookUrl}`) && form.includes(`Authorization: Bearer ${apiKey}`));
-  const rows = [...form.matchAll(/^ {2}(\w+): (.*)$/gm)].filter(([, name]) => name !== "Authorization");
-  const data = Object.fromEntries(rows.map(([, name, value]) => [name, /^\d+$/.test(value) ? Number(value) : value]));
-  assert.equal((await post(JSON.stringify(data))).status, 200);
-  await arrives("Zapier");
 });
 
 test("a key is rotated with grace, then revoked, and the connection deleted", async () => {

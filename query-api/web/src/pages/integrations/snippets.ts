@@ -96,13 +96,13 @@ function zapier(target: Target): Snippet {
   return {
     id: "zapier",
     name: "Zapier",
-    codeName: "Fields",
+    codeName: "Data",
     steps: [
-      "Add the action **Webhooks by Zapier** and choose the event **POST**.",
-      "Set **URL** and **Payload Type** `json`, and fill in **Data** row by row. Put a field of an earlier step in the place of the value.",
-      "Under **Headers** add `Authorization`, then test the step.",
+      "Add the action **Webhooks by Zapier** and choose the event **Custom Request**: it sends numbers as numbers.",
+      `Choose method **POST**, URL \`${target.webhookUrl}\`, and paste this as **Data**. Put a field of an earlier step in the place of the number.`,
+      `Under **Headers** add \`Authorization\` with the value \`Bearer ${target.apiKey}\` and \`Content-Type\` with \`application/json\`, then test the step.`,
     ],
-    code: form(target, ["URL", "Payload Type", "Data", "Headers"], "json"),
+    code: body(target),
   };
 }
 
@@ -132,17 +132,4 @@ function n8n(target: Target): Snippet {
     ],
     code: body(target),
   };
-}
-
-/** The flat form of one metric: what tools can fill in that know rows of names and values alone. */
-function form(target: Target, [url, type, data, headers]: string[], kind: string): string {
-  const rows = { projectId: target.projectId, ...EXAMPLE };
-  return [
-    `${url}: ${target.webhookUrl}`,
-    `${type}: ${kind}`,
-    `${data}:`,
-    ...Object.entries(rows).map(([name, value]) => `  ${name}: ${value}`),
-    `${headers}:`,
-    `  Authorization: Bearer ${target.apiKey}`,
-  ].join("\n");
 }
