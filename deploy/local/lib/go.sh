@@ -16,7 +16,7 @@ go_program() {
     echo "$CACHE/$name/$(basename "${1%@*}")"
 }
 
-build_go_program() { run_job "$GO_PACKAGE" "$STATE/logs/go.log" env GOBIN="$1" GOFLAGS=-trimpath go install "$GO_PACKAGE"; }
+build_go_program() { run_job "$GO_PACKAGE" "$STATE/logs/go.log" env GOBIN="$1" go install "$GO_PACKAGE"; }
 
 # From 1.21 on Go gets the toolchain that a module asks for by itself.
 require_go() {
