@@ -6,8 +6,17 @@ WEB=$ROOT/query-api/web
 
 # build_page: only what has changed since the last time.
 build_page() {
+    require_node
     page_packages_are_current || run_job "page packages" "$STATE/logs/install-page.log" install_page_packages
     page_is_current || run_job page "$STATE/logs/build-page.log" run_page_script build
+}
+
+# What the page is built with asks for it.
+require_node() {
+    local version
+    version=$(node --version)
+    [ "$(printf '%s\n' v20.19.0 "$version" | sort -V | head -n 1)" = v20.19.0 ] ||
+        die "Node is $version, and v20.19.0 or newer is needed to build the page" "Get it from https://nodejs.org"
 }
 
 install_page_packages() { cd "$WEB" && npm ci --cache "$CACHE/npm" --no-audit --no-fund; }

@@ -1,10 +1,10 @@
 /** The parts of ECharts that are used; loaded when the first chart is drawn. */
 import { BarChart, LineChart } from "echarts/charts";
-import { BrushComponent, GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent } from "echarts/components";
+import { BrushComponent, GridComponent, MarkAreaComponent, TooltipComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 
-use([BarChart, LineChart, BrushComponent, GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, CanvasRenderer]);
+use([BarChart, LineChart, BrushComponent, GridComponent, MarkAreaComponent, TooltipComponent, CanvasRenderer]);
 
 export { init };
 export type { ECharts } from "echarts/core";

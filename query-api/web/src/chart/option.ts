@@ -64,10 +64,10 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
     brush: onZoom
       ? { xAxisIndex: 0, brushStyle: { color: `${theme.accent}22`, borderColor: theme.accent, borderWidth: 1 }, toolbox: [], throttleType: "debounce", throttleDelay: 0 }
       : undefined,
-    series: series.map((one, index) => ({
-      ...shape(kind, one, theme),
-      ...(index === 0 ? marks(threshold, marked, theme) : {}),
-    })),
+    series: [
+      ...series.map((one, index) => ({ ...shape(kind, one, theme), ...(index === 0 ? marks(marked, theme) : {}) })),
+      ...(threshold === undefined ? [] : [limit(threshold, start, end, theme)]),
+    ],
   };
 }
 
@@ -90,12 +90,19 @@ function shape(kind: ChartProps["kind"], one: ChartSeries, theme: Theme) {
   };
 }
 
-function marks(threshold: number | undefined, marked: ChartProps["marked"], theme: Theme) {
+/** A line at the threshold. It is a series, so that the axis reaches it. */
+function limit(threshold: number, start: number, end: number, theme: Theme) {
   return {
-    markLine:
-      threshold === undefined
-        ? undefined
-        : { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: theme.bad, type: "dashed", width: 1.5 }, data: [{ yAxis: threshold }] },
+    type: "line",
+    silent: true,
+    symbol: "none",
+    lineStyle: { color: theme.bad, type: "dashed", width: 1.5 },
+    data: [[start, threshold], [end, threshold]],
+  };
+}
+
+function marks(marked: ChartProps["marked"], theme: Theme) {
+  return {
     markArea: marked?.length
       ? { silent: true, itemStyle: { color: theme.bad, opacity: 0.13 }, data: marked.map(({ start, end }) => [{ xAxis: start }, { xAxis: end }]) }
       : undefined,

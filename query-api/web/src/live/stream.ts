@@ -18,6 +18,8 @@ export interface Subscription {
   onPoint?: (point: LivePoint) => void;
   /** Points may have been missed: read again. */
   onGap?: () => void;
+  /** The inbox has got something. It is told as long as there is a connection for somebody's points. */
+  onNotice?: () => void;
 }
 
 const SETTLE_MS = 50;
@@ -89,6 +91,7 @@ class Stream {
         if (!one.metrics || one.metrics.includes(point.metricId)) one.onPoint?.(point);
       }
     });
+    source.addEventListener("notice", () => this.subscriptions.forEach((one) => one.onNotice?.()));
     source.addEventListener("gap", () => this.subscriptions.forEach((one) => one.onGap?.()));
     source.onerror = () => {
       this.tell(false);

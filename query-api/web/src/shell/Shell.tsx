@@ -1,8 +1,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Outlet, ScrollRestoration, useLocation } from "react-router";
 import { onSessionEnd } from "../api/client.ts";
-import { forgetSession, SessionContext, sessionQuery } from "../api/queries.ts";
+import { forgetSession, SessionContext, sessionQuery, useRefresh } from "../api/queries.ts";
+import { stream } from "../live/stream.ts";
 import { Failed } from "../ui/states.tsx";
 import { Toasts } from "../ui/Toasts.tsx";
 import { Banners } from "./Banners.tsx";
@@ -33,9 +34,13 @@ export function Shell() {
 
 function SignedIn() {
   const { pathname } = useLocation();
+  const refresh = useRefresh();
+  useEffect(() => stream.subscribe({ metrics: [], onNotice: () => void refresh(["inbox"], ["alerts"]) }), [refresh]);
+  const shown = useRef(pathname);
   useEffect(() => {
-    // Who reads by ear hears that another page is there.
-    document.getElementById("main")?.focus({ preventScroll: true });
+    // Who reads by ear hears that another page is there; the first one begins at its beginning.
+    if (shown.current !== pathname) document.getElementById("main")?.focus({ preventScroll: true });
+    shown.current = pathname;
   }, [pathname]);
   return (
     <div className="shell">

@@ -14,7 +14,7 @@ interface Props {
 
 /** A dialog over the page. It is there as long as it is rendered. */
 export function Dialog({ title, onClose, children, wide }: Props) {
-  const [opener] = useState(() => document.activeElement);
+  const [opener] = useState(opened);
   useEffect(
     () => () => {
       // Whoever opened it goes on where they were.
@@ -62,4 +62,11 @@ export function FormDialog({ action, danger, busy, error, disabled, onSubmit, ch
       </form>
     </Dialog>
   );
+}
+
+/** What a dialog is being opened from. A menu goes as it opens something: then it is the menu's button. */
+function opened(): Element | null {
+  const focused = document.activeElement;
+  const button = focused?.closest("[role=menu]")?.getAttribute("aria-labelledby");
+  return button ? document.getElementById(button) : focused;
 }

@@ -91,7 +91,7 @@ function Shown({ dashboard }: { dashboard: Dashboard }) {
         <div className="toolbar">
           <RangePicker value={range} onChange={chooseRange} none="As set" />
           {range && !isSpan(range) && <Button small look="quiet" icon={<ZoomOutIcon size={16} />} onClick={() => chooseRange(undefined)}>Reset zoom</Button>}
-          {editing && <span className="quiet small spread">Drag widgets by their handle, resize them at the corner. With the keyboard: arrow keys on the handle, with Shift to resize.</span>}
+          {editing && <span className="quiet small spread phone-hide">Drag widgets by their handle, resize them at the corner. With the keyboard: arrow keys on the handle, with Shift to resize.</span>}
         </div>
       )}
       {answers.isError && <Alert>The values could not be read: {answers.error.message}</Alert>}
