@@ -19,6 +19,9 @@ pub enum Index {
     Connections(String),
     /// The keys of a project that stand alone.
     Keys(String),
+    /// The deletions of a project's samples, each with a place of its own, those of one metric too: the number of places
+    /// grows with every one.
+    Deletions(String),
 }
 
 /// Where something stands in its index: by the moment it was made, then by id. Places are compared as text.
@@ -29,6 +32,13 @@ pub struct Place {
     id: String,
 }
 
+impl Place {
+    /// The place of what was made at a moment, Unix milliseconds.
+    pub fn new(created_at_ms: i64, id: &str) -> Self {
+        Self { created_at_ms, id: id.to_owned() }
+    }
+}
+
 impl Index {
     /// The word for its kind, and what it belongs to.
     pub fn name(&self) -> (&'static str, &str) {
@@ -37,6 +47,7 @@ impl Index {
             Self::Plans => ("plans", "all"),
             Self::Connections(project_id) => ("connections", project_id),
             Self::Keys(project_id) => ("keys", project_id),
+            Self::Deletions(project_id) => ("deletions", project_id),
         }
     }
 }
@@ -54,8 +65,14 @@ pub fn id_at(place: &str) -> &str {
 
 /// Where the entity with this state is listed, if it is.
 pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
-    let listed =
-        matches!(kind, EntityKind::Project | EntityKind::Plan | EntityKind::Connection | EntityKind::ApiKey);
+    let listed = matches!(
+        kind,
+        EntityKind::Project
+            | EntityKind::Plan
+            | EntityKind::Connection
+            | EntityKind::ApiKey
+            | EntityKind::Deletion
+    );
     let entity = if listed { Entity::decode(state).ok()?.kind? } else { return None };
     let (index, created_at_ms, id) = match entity {
         Kind::Project(project) => (Index::Projects, project.created_at_ms, project.project_id),
@@ -67,6 +84,9 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
         Kind::ApiKey(key) if key.connection_id.is_empty() => {
             (Index::Keys(key.project_id), key.created_at_ms, key.key_id)
         }
+        Kind::Deletion(deletion) => {
+            (Index::Deletions(deletion.project_id), deletion.deleted_at_ms, deletion.metric_id)
+        }
         _ => return None,
     };
     Some((index, Place { created_at_ms, id }))
@@ -75,7 +95,7 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::v1::{ApiKey, Connection};
+    use proto::v1::{ApiKey, Connection, Deletion};
 
     fn placed(kind: EntityKind, state: Kind) -> Option<(Index, String)> {
         let (index, place) = place(kind, &Entity { kind: Some(state) }.encode_to_vec())?;
@@ -97,6 +117,22 @@ mod tests {
         assert_eq!(early.0, Index::Connections("prj_a".to_owned()));
         assert!(early.1 < same.1 && same.1 < late.1);
         assert_eq!(id_at(&late.1), "con_a");
+    }
+
+    #[test]
+    fn every_deletion_has_a_place_of_its_own() {
+        let at = |deleted_at_ms| {
+            let deletion = Deletion {
+                project_id: "prj_a".to_owned(),
+                metric_id: "m:1".to_owned(),
+                deleted_at_ms,
+                ..Deletion::default()
+            };
+            placed(EntityKind::Deletion, Kind::Deletion(deletion)).expect("deletions are listed")
+        };
+        assert_eq!(at(5).0, Index::Deletions("prj_a".to_owned()));
+        assert_ne!(at(5).1, at(6).1);
+        assert_eq!((id_at(&at(5).1), id_at(&at(6).1)), ("m:1", "m:1"));
     }
 
     #[test]

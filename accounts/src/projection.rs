@@ -98,7 +98,7 @@ impl Projection {
 
     /// The number in the name grows when events are applied in another way than before: then everything is filled anew.
     fn position_key(&self) -> String {
-        format!("{}:position-2", self.prefix)
+        format!("{}:position-3", self.prefix)
     }
 
     fn index_key(&self, index: &Index) -> String {
@@ -253,6 +253,25 @@ impl Projection {
             });
         }
         Ok((entities, position))
+    }
+
+    /// How many places `index` has, with the position that this is to be judged by.
+    pub(crate) async fn count(
+        &self,
+        connection: &mut impl ConnectionLike,
+        index: &Index,
+        at_least: Option<&Position>,
+    ) -> Result<(u64, Position), ReadError> {
+        let (count, fields) = redis::pipe()
+            .cmd("ZCARD")
+            .arg(self.index_key(index))
+            .cmd("HMGET")
+            .arg(self.position_key())
+            .arg(&["log", "next", "filled"])
+            .query_async(connection)
+            .await?;
+        let position = position(fields).filter(|position| position.believable(at_least));
+        Ok((count, position.ok_or(ReadError::NotFilled)?))
     }
 
     /// Up to `count` places of `index` after `after`, in order. What they name may be gone, or never have come.
