@@ -11,6 +11,7 @@ pub mod body;
 pub mod error;
 pub mod fault;
 pub mod generations;
+pub mod hidden;
 pub mod metrics;
 pub mod params;
 pub mod prometheus;

@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::auth::OperatorToken;
 use crate::generations::Generations;
+use crate::hidden::DeletedSamples;
 use crate::metrics::Metrics;
 use crate::scheduler::Limits;
 use crate::session::Sessions;
@@ -106,6 +107,7 @@ fn build(
         operator: OperatorToken::new(&settings.operator_token),
         sessions: Sessions::new(&settings.operator_token),
         generations: Generations::new(namespace, redis.clone()),
+        deleted: DeletedSamples::new(namespace, redis.clone()),
         usage: Usage::new(namespace, store.clone(), redis, settings.notices),
         store,
         clients: Clients::new(settings.trusted_proxies.clone(), None),

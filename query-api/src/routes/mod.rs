@@ -38,7 +38,7 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::remove))
         .routes(routes!(session::begin, session::get, session::end))
         .routes(routes!(metrics::list))
-        .routes(routes!(metrics::get))
+        .routes(routes!(metrics::get, metrics::remove))
         .routes(routes!(points::list))
         .routes(routes!(timeseries::get))
         .routes(routes!(usage::get))

@@ -7,6 +7,7 @@ mod batch;
 mod catalogue;
 mod commands;
 mod connections;
+mod deletion;
 mod docs;
 mod engine;
 mod errors;
