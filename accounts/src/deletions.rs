@@ -35,6 +35,21 @@ pub struct Standing {
     pub applied: bool,
 }
 
+/// By what it is known whether a project has other deletions than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    log: String,
+    count: u64,
+    last: Option<String>,
+}
+
+impl Extent {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
 /// Reads deletions from Redis. Clones share the connection.
 #[derive(Clone)]
 pub struct Deletions {
@@ -48,15 +63,17 @@ impl Deletions {
         Self { projection: Projection::new(namespace), redis }
     }
 
-    /// A number that grows with every deletion of the project: while it is the same, there is no other. `at_least` is
-    /// the highest position that the reader knows of.
-    pub async fn count(
+    /// How many there are, and which is the last: one more changes this, and a Redis that was filled anew does too.
+    /// `at_least` is the highest position that the reader knows of.
+    pub async fn extent(
         &self,
         project_id: &str,
         at_least: Option<&Position>,
-    ) -> Result<(u64, Position), ReadError> {
+    ) -> Result<(Extent, Position), ReadError> {
         let index = Index::Deletions(project_id.to_owned());
-        self.projection.count(&mut self.redis.clone(), &index, at_least).await
+        let (count, last, position) =
+            self.projection.extent(&mut self.redis.clone(), &index, at_least).await?;
+        Ok((Extent { log: position.log.clone(), count, last }, position))
     }
 
     /// The newest deletion of each of the project's metrics, as the generation `generation` stands to it. And whether that

@@ -1,6 +1,6 @@
 //! What was deleted is hidden, from the moment at which its deletion was answered, on every replica.
 //!
-//! A deletion is in Redis before it is answered, and each request asks Redis what was deleted of its project: one number,
+//! A deletion is in Redis before it is answered, and each request asks Redis what was deleted of its project: how much,
 //! and all of it where that has changed or a store has not applied it yet. Until then the samples are still there, so
 //! statements that touch them read raw rows and pass over what lies below the cut; the points of a new metric of the same
 //! name, above it, are seen at once. Statements about other metrics stay as they are.
@@ -8,7 +8,7 @@
 //! While Redis is away the last answer is used for [`OUTAGE_GRACE`]: without Redis nothing can be deleted.
 
 use crate::error::{Error, Unavailable};
-use accounts::deletions::{Deletions, Standing, covers};
+use accounts::deletions::{Deletions, Extent, Standing, covers};
 use accounts::projection::{Position, ReadError};
 use clickhouse::query::Query;
 use proto::v1::Deletion;
@@ -127,8 +127,8 @@ pub struct Deleted {
 }
 
 struct Known {
-    /// What the answer holds for: the log, how many deletions, the generation. None if it must be asked for again.
-    holds: Option<(String, u64, u32)>,
+    /// What the answer holds for. None if it must be asked for again.
+    holds: Option<(Extent, u32)>,
     deleted: Deleted,
     read_at: Instant,
 }
@@ -173,8 +173,8 @@ impl DeletedSamples {
     async fn ask(&self, project: &str, generation: u32) -> Result<Deleted, ReadError> {
         let at_least = self.memory().position.clone();
         let read_at = Instant::now();
-        let (count, position) = self.deletions.count(project, at_least.as_ref()).await?;
-        let holds = (position.log.clone(), count, generation);
+        let (extent, position) = self.deletions.extent(project, at_least.as_ref()).await?;
+        let (none, holds) = (extent.is_empty(), (extent, generation));
         {
             let mut memory = self.memory();
             memory.position = Some(position);
@@ -185,10 +185,8 @@ impl DeletedSamples {
                 return Ok(known.deleted.clone());
             }
         }
-        let (standings, all) = match count {
-            0 => (Vec::new(), true),
-            _ => self.deletions.of(project, generation).await?,
-        };
+        let (standings, all) =
+            if none { (Vec::new(), true) } else { self.deletions.of(project, generation).await? };
         let deleted = deleted(standings);
         // While something is open, its end is looked for.
         let holds = (all && deleted.open.is_empty()).then_some(holds);
