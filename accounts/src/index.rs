@@ -25,6 +25,9 @@ pub enum Index {
     Alerts(String),
     /// The channels of a project.
     Channels(String),
+    /// The deletions of a project's samples, each with a place of its own, those of one metric too: the number of places
+    /// grows with every one.
+    Deletions(String),
 }
 
 /// Where something stands in its index: by the moment it was made, then by id. Places are compared as text.
@@ -33,6 +36,13 @@ pub struct Place {
     /// When it was made, Unix milliseconds; 0 for what is listed by name.
     created_at_ms: i64,
     id: String,
+}
+
+impl Place {
+    /// The place of what was made at a moment, Unix milliseconds.
+    pub fn new(created_at_ms: i64, id: &str) -> Self {
+        Self { created_at_ms, id: id.to_owned() }
+    }
 }
 
 impl Index {
@@ -46,6 +56,7 @@ impl Index {
             Self::Dashboards(project_id) => ("dashboards", project_id),
             Self::Alerts(project_id) => ("alerts", project_id),
             Self::Channels(project_id) => ("channels", project_id),
+            Self::Deletions(project_id) => ("deletions", project_id),
         }
     }
 }
@@ -72,6 +83,7 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
             | EntityKind::Dashboard
             | EntityKind::Alert
             | EntityKind::Channel
+            | EntityKind::Deletion
     );
     let entity = if listed { Entity::decode(state).ok()?.kind? } else { return None };
     let (index, created_at_ms, id) = match entity {
@@ -91,6 +103,9 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
         Kind::Channel(channel) => {
             (Index::Channels(channel.project_id), channel.created_at_ms, channel.channel_id)
         }
+        Kind::Deletion(deletion) => {
+            (Index::Deletions(deletion.project_id), deletion.deleted_at_ms, deletion.metric_id)
+        }
         _ => return None,
     };
     Some((index, Place { created_at_ms, id }))
@@ -99,7 +114,7 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::v1::{ApiKey, Connection};
+    use proto::v1::{ApiKey, Connection, Deletion};
 
     fn placed(kind: EntityKind, state: Kind) -> Option<(Index, String)> {
         let (index, place) = place(kind, &Entity { kind: Some(state) }.encode_to_vec())?;
@@ -121,6 +136,22 @@ mod tests {
         assert_eq!(early.0, Index::Connections("prj_a".to_owned()));
         assert!(early.1 < same.1 && same.1 < late.1);
         assert_eq!(id_at(&late.1), "con_a");
+    }
+
+    #[test]
+    fn every_deletion_has_a_place_of_its_own() {
+        let at = |deleted_at_ms| {
+            let deletion = Deletion {
+                project_id: "prj_a".to_owned(),
+                metric_id: "m:1".to_owned(),
+                deleted_at_ms,
+                ..Deletion::default()
+            };
+            placed(EntityKind::Deletion, Kind::Deletion(deletion)).expect("deletions are listed")
+        };
+        assert_eq!(at(5).0, Index::Deletions("prj_a".to_owned()));
+        assert_ne!(at(5).1, at(6).1);
+        assert_eq!((id_at(&at(5).1), id_at(&at(6).1)), ("m:1", "m:1"));
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! uses; the offset decides, so that an older event never overwrites a newer one. [`directory`] tells what there is. The
 //! gateway reads keys through
 //! [`keys::KeyCache`], which knows within a second when a key was revoked or when Redis cannot be believed, and counts
-//! requests by [`quota::Quotas`]; what it has answered under an idempotency key is in [`claims`].
+//! requests by [`quota::Quotas`]; [`deletions`] tells what of a project's samples was deleted; what it has answered under an idempotency key is in [`claims`].
 
 pub mod claims;
 pub mod commands;
 pub mod control_log;
+pub mod deletions;
 pub mod directory;
 pub mod ends;
 mod index;

@@ -98,7 +98,7 @@ impl Projection {
 
     /// The number in the name grows when events are applied in another way than before: then everything is filled anew.
     fn position_key(&self) -> String {
-        format!("{}:position-2", self.prefix)
+        format!("{}:position-3", self.prefix)
     }
 
     fn index_key(&self, index: &Index) -> String {
@@ -253,6 +253,28 @@ impl Projection {
             });
         }
         Ok((entities, position))
+    }
+
+    /// How many places `index` has and which is the last, with the position that this is to be judged by.
+    pub(crate) async fn extent(
+        &self,
+        connection: &mut impl ConnectionLike,
+        index: &Index,
+        at_least: Option<&Position>,
+    ) -> Result<(u64, Option<String>, Position), ReadError> {
+        let (count, last, fields): (u64, Vec<String>, _) = redis::pipe()
+            .cmd("ZCARD")
+            .arg(self.index_key(index))
+            .cmd("ZRANGE")
+            .arg(self.index_key(index))
+            .arg(&["-1", "-1"])
+            .cmd("HMGET")
+            .arg(self.position_key())
+            .arg(&["log", "next", "filled"])
+            .query_async(connection)
+            .await?;
+        let position = position(fields).filter(|position| position.believable(at_least));
+        Ok((count, last.into_iter().next(), position.ok_or(ReadError::NotFilled)?))
     }
 
     /// Up to `count` places of `index` after `after`, in order. What they name may be gone, or never have come.

@@ -91,6 +91,11 @@ impl Client {
         Ok(self.http.get(format!("{}{path}", self.query)).bearer_auth(key).send().await?)
     }
 
+    /// A DELETE at the query service.
+    pub async fn delete(&self, path: &str, key: &str) -> Result<Response> {
+        Ok(self.http.delete(format!("{}{path}", self.query)).bearer_auth(key).send().await?)
+    }
+
     /// A GET that must succeed, as JSON.
     pub async fn read(&self, path: &str, key: &str) -> Result<Value> {
         expect(self.get(path, key).await?, StatusCode::OK).await

@@ -1,7 +1,7 @@
-//! A Redis or a Kafka of a test's own, to be killed and started again with what it had.
+//! A Redis, a Kafka or a ClickHouse of a test's own, to be killed and started again with what it had.
 //!
-//! Everybody else's go on meanwhile. The programs are those that `deploy/local/test` names: `REDIS_SERVER`, and
-//! `KAFKA_CLASSPATH`, the jars.
+//! Everybody else's go on meanwhile. The programs are those that `deploy/local/test` names: `REDIS_SERVER`,
+//! `KAFKA_CLASSPATH`, the jars, and `LIBCHDB`, the engine behind the workspace's own `clickhouse-embedded`.
 
 use crate::installation::part;
 use crate::process::free_port;
@@ -66,6 +66,19 @@ impl OwnStore {
             return Err(format!("Kafka's storage was not made; see {}", data.display()).into());
         }
         Self::start(format!("127.0.0.1:{port}"), java("kafka.Kafka", &[&properties])?, data).await
+    }
+
+    /// Starts a ClickHouse: the engine behind its HTTP front.
+    pub async fn clickhouse() -> Result<Self> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let data = fresh_directory("clickhouse")?;
+        let program = crate::process::binary("clickhouse-embedded")?;
+        let (program, path) = (program.to_string_lossy(), data.join("engine"));
+        let library = part("LIBCHDB")?;
+        let command =
+            [&program, "--library", &library, "--path", &path.to_string_lossy(), "--listen", &address]
+                .map(str::to_owned);
+        Self::start(address, command.into(), data).await
     }
 
     async fn start(address: String, command: Vec<String>, data: PathBuf) -> Result<Self> {

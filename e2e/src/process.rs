@@ -53,6 +53,16 @@ impl Process {
         cpu_of(self.pid())
     }
 
+    /// The most memory that it ever held at once, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        memory_of(self.pid(), "VmHWM:")
+    }
+
+    /// The memory that it holds now, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        memory_of(self.pid(), "VmRSS:")
+    }
+
     /// Waits until it says that it is ready.
     pub async fn ready(&mut self) -> Result<()> {
         let url = format!("{}/readyz", self.ops_url);
@@ -130,6 +140,14 @@ pub fn cpu_of(pid: u32) -> Result<Duration> {
     let ticks: u64 =
         fields.get(11..13).unwrap_or_default().iter().filter_map(|f| f.parse::<u64>().ok()).sum();
     Ok(Duration::from_millis(ticks * 10))
+}
+
+/// One of the numbers of `/proc/<pid>/status`, which are KiB, in bytes.
+fn memory_of(pid: u32, field: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or_else(|| format!("no {field}"))?;
+    Ok(kib.parse::<u64>()? * 1024)
 }
 
 /// The path of one of the workspace's binaries, beside the running test.

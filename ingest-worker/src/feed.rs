@@ -1,8 +1,10 @@
 //! Feeds one generation: the group assigns partitions; for each, records are fetched from where the table ends, gathered
-//! into blocks, and inserted by the exactly-once protocol.
+//! into blocks, and inserted by the exactly-once protocol. What is deleted is taken out beside it.
 
 use crate::dead_letter::DeadLetters;
+use crate::deletion::{self, Deleter};
 use crate::fetch::Fetch;
+use crate::follow::Followed;
 use crate::generation::{GenerationError, Generator};
 use crate::log::Log;
 use crate::membership::{self, Change, Membership};
@@ -10,13 +12,12 @@ use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::partition::{Driver, Part, Shared};
 use crate::store::Store;
-use proto::v1::{Generation, Generations};
+use proto::v1::Generation;
 use rdkafka::error::KafkaError;
 use service::health::{Condition, Health};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +41,8 @@ pub struct Parts {
     pub health: Health,
     /// Holds once the generation that is read is fed.
     pub ready: Condition,
-    /// Which one is read.
-    pub generations: watch::Receiver<Generations>,
+    /// Which one is read, and what is deleted.
+    pub followed: Followed,
 }
 
 /// Feeds `generation` until `stop`, then brings what has begun to its end. What is in the way is said, and tried again.
@@ -90,7 +91,7 @@ async fn serve(parts: &Parts, generation: &Generation, stop: &CancellationToken)
         health: parts.health.clone(),
     };
     tracing::info!(number, database, "writing to this generation");
-    if parts.generations.borrow().read == *number {
+    if parts.followed.generations.borrow().read == *number {
         parts.ready.set(true);
     }
     tokio::spawn(watch_lag(shared.clone(), stop.clone()));
@@ -115,6 +116,9 @@ async fn serve(parts: &Parts, generation: &Generation, stop: &CancellationToken)
                     let begin = generation.begins.get(&partition).copied().unwrap_or(0);
                     let token = stop.child_token();
                     drivers.spawn(Driver::new(shared.clone(), partition, begin).run(token.clone()));
+                    if partition == deletion::OWNERS_PARTITION {
+                        drivers.spawn(deleter(parts, generation).run(token.clone()));
+                    }
                     if let Some(earlier) = owned.insert(partition, token) {
                         earlier.cancel();
                     }
@@ -135,6 +139,11 @@ async fn serve(parts: &Parts, generation: &Generation, stop: &CancellationToken)
     while drivers.join_next().await.is_some() {}
     fetching.cancel();
     Ok(())
+}
+
+fn deleter(parts: &Parts, generation: &Generation) -> Deleter {
+    let deletions = parts.followed.deletions.clone();
+    Deleter::new(parts.generator.clone(), generation.clone(), deletions, parts.metrics.clone())
 }
 
 async fn watch_lag(shared: Shared, stop: CancellationToken) {

@@ -68,8 +68,7 @@ impl Generator {
     /// The generations as the control log has them now; none in a new installation. And the offset after what was read.
     pub async fn recorded(&self) -> Result<(Option<Generations>, i64), GenerationError> {
         let (events, end) = control_log::snapshot(&self.brokers, &self.topics).await?;
-        let all = events.iter().map(in_event).find_map(Result::transpose).transpose()?;
-        Ok((all, end))
+        Ok((in_events(&events)?, end))
     }
 
     /// Makes the first generation if there is none.
@@ -162,6 +161,11 @@ impl Generator {
             .await?;
         Ok(found.unwrap_or_default())
     }
+}
+
+/// The generations, as the newest states of all entities have them; none in a new installation.
+pub fn in_events(events: &[Event]) -> Result<Option<Generations>, LogError> {
+    events.iter().map(in_event).find_map(Result::transpose).transpose()
 }
 
 /// The generations, if the event is theirs.

@@ -6,6 +6,7 @@ mod block;
 mod chain;
 mod commands;
 mod dead_letter;
+mod deletion;
 mod feed;
 mod fetch;
 mod follow;

@@ -47,6 +47,7 @@ pub struct Metrics {
     lag: Family<Way, Gauge>,
     refused: Family<Way, Gauge>,
     owned: Family<GenerationLabel, Gauge>,
+    deletions_open: Family<GenerationLabel, Gauge>,
     next: Mutex<HashMap<Way, i64>>,
     reachable: service::health::Condition,
 }
@@ -69,6 +70,7 @@ impl Metrics {
             lag: Family::default(),
             refused: Family::default(),
             owned: Family::default(),
+            deletions_open: Family::default(),
             next: Mutex::default(),
             reachable,
         };
@@ -111,6 +113,11 @@ impl Metrics {
             metrics.refused.clone(),
         );
         registry.register("partitions", "Partitions that this worker looks after", metrics.owned.clone());
+        registry.register(
+            "deletions_open",
+            "Deletions that are not applied yet, told by the worker that carries them out",
+            metrics.deletions_open.clone(),
+        );
         metrics
     }
 
@@ -120,8 +127,15 @@ impl Metrics {
         self.owned.get_or_create(&GenerationLabel { generation }).set(partitions);
     }
 
+    /// How many deletions are open for `generation`.
+    pub fn deletions(&self, generation: u32, open: usize) {
+        let open = i64::try_from(open).unwrap_or(i64::MAX);
+        self.deletions_open.get_or_create(&GenerationLabel { generation }).set(open);
+    }
+
     /// `generation` is not fed any more.
     pub fn forget_generation(&self, generation: u32) {
+        self.deletions_open.remove(&GenerationLabel { generation });
         self.owned.remove(&GenerationLabel { generation });
     }
 

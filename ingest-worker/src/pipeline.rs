@@ -40,7 +40,8 @@ impl Pipeline {
     pub async fn run(self, stop: CancellationToken) {
         let generator = Generator::new(&self.settings, &self.topics, &self.writer);
         let Some(log_id) = begin(&generator, &stop).await else { return };
-        let mut generations = follow::start(generator.clone(), stop.clone());
+        let followed = follow::start(generator.clone(), stop.clone());
+        let mut generations = followed.generations.clone();
         let parts = Parts {
             log: Log::new(&generator.brokers, &self.topics.metrics),
             generator,
@@ -49,7 +50,7 @@ impl Pipeline {
             metrics: self.metrics,
             health: self.health,
             ready: self.ready,
-            generations: generations.clone(),
+            followed,
         };
         let mut fed: Vec<(Generation, CancellationToken)> = Vec::new();
         let mut feeds = JoinSet::new();

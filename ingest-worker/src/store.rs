@@ -7,7 +7,7 @@ use crate::rows::{self, SampleRow};
 use clickhouse::{Client, Row, error::Error};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -103,6 +103,18 @@ impl Store {
             identity: row.identity,
             linked: row.links != 0,
         }))
+    }
+
+    /// The head of every partition that has a chain.
+    pub async fn heads(&self) -> Result<BTreeMap<i32, i64>, Error> {
+        let heads = self
+            .client
+            .query(
+                "SELECT partition, max(last_offset) FROM samples WHERE kind = 'marker' GROUP BY kind, partition",
+            )
+            .fetch_all::<(i32, i64)>()
+            .await?;
+        Ok(heads.into_iter().collect())
     }
 
     /// The receipts that a block which begins at `before` needs, found by primary key.

@@ -7,6 +7,7 @@ use crate::auth::OperatorToken;
 use crate::error::{Conflict, Error, Unavailable};
 use crate::fault::{Code, Faults};
 use crate::generations::Generations;
+use crate::hidden::{DeletedSamples, Hidden, View};
 use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
 use crate::session::Sessions;
@@ -45,6 +46,8 @@ pub struct App {
     pub sessions: Sessions,
     /// Which store is read.
     pub generations: Arc<Generations>,
+    /// What was deleted.
+    pub deleted: DeletedSamples,
     /// ClickHouse.
     pub store: Store,
     /// Up to when answers are complete.
@@ -109,6 +112,19 @@ impl App {
             }
             Err(_) => Err(Error::Unavailable(Unavailable::Command)),
         }
+    }
+
+    /// What a request of `project` reads, and what of it is hidden.
+    pub async fn view(&self, project: &str) -> Result<View, Error> {
+        let store = self.generations.store().await?;
+        let deleted = self.deleted.of(project, store.number).await?;
+        Ok(View { database: store.database, hidden: deleted.open })
+    }
+
+    /// What one who follows `project` in the log must pass over.
+    pub async fn hidden_in_log(&self, project: &str) -> Result<Hidden, Error> {
+        let store = self.generations.store().await?;
+        Ok(self.deleted.of(project, store.number).await?.all)
     }
 
     /// Carries a change out to its end, also if the client leaves meanwhile: half of one would be of use to nobody.

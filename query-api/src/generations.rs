@@ -28,8 +28,17 @@ pub struct Generations {
     known: Mutex<Option<Known>>,
 }
 
+/// A store of samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Its generation's number.
+    pub number: u32,
+    /// Its database.
+    pub database: Arc<str>,
+}
+
 struct Known {
-    database: Arc<str>,
+    store: Read,
     read_at: Instant,
     asked_at: Instant,
 }
@@ -40,27 +49,27 @@ impl Generations {
         Self { projection: Projection::new(namespace), redis, known: Mutex::default() }
     }
 
-    /// The name of the database that is read.
-    pub async fn database(&self) -> Result<Arc<str>, Error> {
+    /// The store that is read.
+    pub async fn store(&self) -> Result<Read, Error> {
         let mut known = self.known.lock().await;
         let asked_at = Instant::now();
         let last = known.as_mut().filter(|last| last.read_at.elapsed() < OUTAGE_GRACE);
         let Some(last) = last else {
-            let database = self.read().await?;
-            *known = Some(Known { database: database.clone(), read_at: asked_at, asked_at });
-            return Ok(database);
+            let store = self.read().await?;
+            *known = Some(Known { store: store.clone(), read_at: asked_at, asked_at });
+            return Ok(store);
         };
         if last.asked_at.elapsed() < MAX_AGE {
-            return Ok(last.database.clone());
+            return Ok(last.store.clone());
         }
-        if let Ok(Ok(database)) = tokio::time::timeout(ANSWER, self.read()).await {
-            (last.database, last.read_at) = (database, asked_at);
+        if let Ok(Ok(store)) = tokio::time::timeout(ANSWER, self.read()).await {
+            (last.store, last.read_at) = (store, asked_at);
         }
         last.asked_at = Instant::now();
-        Ok(last.database.clone())
+        Ok(last.store.clone())
     }
 
-    async fn read(&self) -> Result<Arc<str>, Error> {
+    async fn read(&self) -> Result<Read, Error> {
         let wanted = [(EntityKind::Generations, GENERATIONS_ID)];
         let generations = match self.projection.read(&mut self.redis.clone(), wanted, None).await {
             Ok(([Some(Kind::Generations(generations))], _)) => generations,
@@ -79,6 +88,6 @@ impl Generations {
             tracing::error!(number = generations.read, "the store that is to be read does not exist");
             return Err(Error::Unavailable(Unavailable::Store));
         };
-        Ok(read.database.into())
+        Ok(Read { number: read.number, database: read.database.into() })
     }
 }

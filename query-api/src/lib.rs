@@ -12,6 +12,7 @@ pub mod body;
 pub mod error;
 pub mod fault;
 pub mod generations;
+pub mod hidden;
 pub mod metrics;
 pub mod notify;
 pub mod outgoing;

@@ -12,6 +12,7 @@ use crate::alerts::term::{self, Evaluation};
 use crate::app::App;
 use crate::auth::OperatorToken;
 use crate::generations::Generations;
+use crate::hidden::DeletedSamples;
 use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
 use crate::scheduler::Limits;
@@ -119,6 +120,7 @@ fn build(
         operator: OperatorToken::new(&settings.operator_token),
         sessions: Sessions::new(&settings.operator_token),
         generations: Arc::new(Generations::new(namespace, redis.clone())),
+        deleted: DeletedSamples::new(namespace, redis.clone()),
         usage: Usage::new(namespace, store.clone(), redis, settings.notices),
         store,
         clients: Clients::new(settings.trusted_proxies.clone(), None),

@@ -7,6 +7,7 @@
 
 use crate::alerts::measure::{self, Part, Series};
 use crate::error::{Error, Unavailable};
+use crate::hidden::View;
 use crate::metrics::Metrics;
 use crate::scheduler::{Limits, Scheduler};
 use crate::series::buckets::Range;
@@ -157,10 +158,11 @@ impl Store {
     /// Metrics of a project, by id.
     pub async fn metrics(
         &self,
-        database: &str,
+        view: &View,
         project: &str,
         page: MetricsPage<'_>,
     ) -> Result<Vec<MetricRow>, Error> {
+        let view = page.id.map_or_else(|| view.clone(), |id| view.among([id]));
         let mut filter = String::new();
         if page.id.is_some() {
             filter += " AND metric_id = {metric:String}";
@@ -176,8 +178,9 @@ impl Store {
             }
             None => "",
         };
-        let sql = catalogue(&filter, &format!("{having} ORDER BY metric_id LIMIT {}", page.limit));
-        let mut query = self.query(database, &sql).param("project", project);
+        let sql = of_visible(&view, |only| catalogue(&format!("{filter}{only}"), having));
+        let sql = format!("{sql} ORDER BY metric_id LIMIT {}", page.limit);
+        let mut query = self.query(&view, &sql).param("project", project);
         for (name, value) in [("metric", page.id), ("after", page.after), ("search", page.search)] {
             if let Some(value) = value {
                 query = query.param(name, value);
@@ -189,25 +192,27 @@ impl Store {
     /// Those of `ids` that the project has.
     pub async fn metrics_named(
         &self,
-        database: &str,
+        view: &View,
         project: &str,
         ids: &[&str],
     ) -> Result<Vec<MetricRow>, Error> {
-        let sql = catalogue(" AND metric_id IN {metrics:Array(String)}", "");
-        let query = self.query(database, &sql).param("project", project).param("metrics", ids);
+        let view = view.among(ids.iter().copied());
+        let filter = " AND metric_id IN {metrics:Array(String)}";
+        let sql = of_visible(&view, |only| catalogue(&format!("{filter}{only}"), ""));
+        let query = self.query(&view, &sql).param("project", project).param("metrics", ids);
         self.all_of(project, "catalogue", query).await
     }
 
     /// The metric `id`.
-    pub async fn metric(&self, database: &str, project: &str, id: &str) -> Result<MetricRow, Error> {
+    pub async fn metric(&self, view: &View, project: &str, id: &str) -> Result<MetricRow, Error> {
         let page = MetricsPage { id: Some(id), limit: 1, ..MetricsPage::default() };
-        self.metrics(database, project, page).await?.pop().ok_or(Error::NoMetric)
+        self.metrics(view, project, page).await?.pop().ok_or(Error::NoMetric)
     }
 
     /// Points of a metric in `range`, newest first, from before `before` on.
     pub async fn points(
         &self,
-        database: &str,
+        view: &View,
         (project, metric): (&str, &str),
         range: Range,
         before: Option<Place>,
@@ -224,32 +229,34 @@ impl Store {
                  AND time <= fromUnixTimestamp64Milli({time}, 'UTC')"
             )
         });
+        let view = view.among([metric]);
+        let mask = view.hidden.mask();
         let sql = format!(
             "SELECT value, (time, received_at, partition, offset, index) AS place FROM samples \
              WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id = {{metric:String}} \
              AND idempotency_key = '' AND time >= fromUnixTimestamp64Milli({start}, 'UTC') \
-             AND time < fromUnixTimestamp64Milli({end}, 'UTC'){earlier} \
+             AND time < fromUnixTimestamp64Milli({end}, 'UTC'){earlier}{mask} \
              ORDER BY time DESC, received_at DESC, partition DESC, offset DESC, index DESC LIMIT {limit}"
         );
-        let query = self.query(database, &sql).param("project", project).param("metric", metric);
+        let query = self.query(&view, &sql).param("project", project).param("metric", metric);
         self.all_of(project, "points", query).await
     }
 
-    /// The rows of a [`crate::series::query::Plan`].
+    /// The rows of a [`crate::series::query::Plan`], whose text has the mask of what is hidden in `view`.
     pub async fn series(
         &self,
-        database: &str,
+        view: &View,
         project: &str,
         metrics: &[String],
         sql: &str,
     ) -> Result<Vec<Partial>, Error> {
-        let query = self.query(database, sql).param("project", project).param("metrics", metrics);
+        let query = self.query(view, sql).param("project", project).param("metrics", metrics);
         self.all_of(project, "series", query).await
     }
 
     /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`].
     pub async fn windows(&self, database: &str, sql: &str, series: &[&Series]) -> Result<Vec<Part>, Error> {
-        let query = self.query(database, sql).param("series", series);
+        let query = self.query(&View::of(database), sql).param("series", series);
         self.all("windows", query).await
     }
 
@@ -274,7 +281,7 @@ impl Store {
         let series: Vec<Series> = series.into_iter().collect();
         let mut names = HashMap::new();
         for chunk in series.chunks(measure::SERIES) {
-            let query = self.query(database, &sql).param("series", chunk);
+            let query = self.query(&View::of(database), &sql).param("series", chunk);
             let rows: Vec<(String, String, String, String)> = self.all("names", query).await?;
             for (project_id, metric_id, name, unit) in rows {
                 let series = (project_id, metric_id);
@@ -288,26 +295,27 @@ impl Store {
     /// Event times and values of at most `limit` points of a metric in `range`, oldest first.
     pub async fn values(
         &self,
-        database: &str,
+        view: &View,
         (project, metric): (&str, &str),
         range: Range,
         limit: usize,
     ) -> Result<Vec<(i64, f64)>, Error> {
+        let mask = view.hidden.mask();
         let (start, end) = (range.start.max(FIRST_TIME), range.end.min(LAST_TIME));
         let sql = format!(
             "SELECT toUnixTimestamp64Milli(time) AS at, value FROM samples \
              WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id = {{metric:String}} \
              AND idempotency_key = '' AND time >= fromUnixTimestamp64Milli({start}, 'UTC') \
-             AND time < fromUnixTimestamp64Milli({end}, 'UTC') ORDER BY time LIMIT {limit}"
+             AND time < fromUnixTimestamp64Milli({end}, 'UTC'){mask} ORDER BY time LIMIT {limit}"
         );
-        let query = self.query(database, &sql).param("project", project).param("metric", metric);
+        let query = self.query(view, &sql).param("project", project).param("metric", metric);
         self.all_of(project, "values", query).await
     }
 
     /// Ids of the project's metrics, ascending; with `hours` only of those with points in the hours that it touches.
     pub async fn metric_ids(
         &self,
-        database: &str,
+        view: &View,
         project: &str,
         hours: Option<Range>,
         limit: usize,
@@ -322,18 +330,21 @@ impl Store {
                 (end + HOUR_MS - 1).div_euclid(HOUR_MS) * 3600,
             ),
         };
-        let sql = format!(
-            "SELECT metric_id FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
-             GROUP BY kind, project_id, metric_id ORDER BY metric_id LIMIT {limit}"
-        );
-        self.all_of(project, "metric_ids", self.query(database, &sql).param("project", project)).await
+        let ids = |only: &str| {
+            format!(
+                "SELECT metric_id FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter}{only} \
+                 GROUP BY kind, project_id, metric_id"
+            )
+        };
+        let sql = format!("{} ORDER BY metric_id LIMIT {limit}", of_visible(view, ids));
+        self.all_of(project, "metric_ids", self.query(view, &sql).param("project", project)).await
     }
 
     /// The samples of metrics `after < time <= until` (Unix milliseconds), each with its metric's place in `ids`: by
     /// place and time, those of one moment in the order in which they count. Gives `limit` of them at most.
     pub async fn samples(
         &self,
-        database: &str,
+        view: &View,
         (project, ids): (&str, &[&str]),
         (after, until): (i64, i64),
         limit: usize,
@@ -343,16 +354,18 @@ impl Store {
         if after >= until || ids.is_empty() {
             return Ok(());
         }
+        let view = view.among(ids.iter().copied());
+        let mask = view.hidden.mask();
         let sql = format!(
             "SELECT toUInt32(transform(metric_id, {{ids:Array(String)}}, range({}), 0)) AS place, \
              toUnixTimestamp64Milli(samples.time) AS at, value FROM samples \
              WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{ids:Array(String)}} \
              AND idempotency_key = '' AND time > fromUnixTimestamp64Milli({after}, 'UTC') \
-             AND time <= fromUnixTimestamp64Milli({until}, 'UTC') \
+             AND time <= fromUnixTimestamp64Milli({until}, 'UTC'){mask} \
              ORDER BY metric_id, time, received_at, partition, offset, index LIMIT {limit}",
             ids.len()
         );
-        let query = self.query(database, &sql).param("project", project).param("ids", ids);
+        let query = self.query(&view, &sql).param("project", project).param("ids", ids);
         let read = async {
             let mut rows = query.fetch::<SampleRow>()?;
             while let Some(row) = rows.next().await? {
@@ -376,7 +389,7 @@ impl Store {
             return Ok(heads.clone());
         }
         let asked = Instant::now();
-        let heads: Vec<Head> = self.all("heads", self.query(database, SQL)).await?;
+        let heads: Vec<Head> = self.all("heads", self.query(&View::of(database), SQL)).await?;
         *known = Some((asked, database.to_owned(), heads.clone()));
         Ok(heads)
     }
@@ -390,13 +403,13 @@ impl Store {
         sql: &str,
         project: &str,
     ) -> Result<Vec<T>, Error> {
-        let query = self.query(database, sql).param("project", project);
+        let query = self.query(&View::of(database), sql).param("project", project);
         self.timed(name, &NOT_THERE, query.fetch_all::<T>()).await
     }
 
     /// `?` marks nothing in our texts.
-    fn query(&self, database: &str, sql: &str) -> Query {
-        self.client.clone().with_database(database).query_raw(sql)
+    fn query(&self, view: &View, sql: &str) -> Query {
+        view.hidden.bind(self.client.clone().with_database(&*view.database).query_raw(sql))
     }
 
     /// The rows of a query of `project`, as soon as it is its turn.
@@ -440,6 +453,19 @@ impl Store {
         self.metrics.query(name, outcome, begun);
         result
     }
+}
+
+/// The statement that `of` makes of metrics of which nothing is hidden, and the one of the others, in one: what it is
+/// given is to be added to its conditions. So only the others are read from raw rows.
+fn of_visible(view: &View, of: impl Fn(&str) -> String) -> String {
+    if view.hidden.is_empty() {
+        return of("");
+    }
+    format!(
+        "SELECT * FROM ({} UNION ALL {})",
+        of(" AND metric_id NOT IN {hidden:Array(String)}"),
+        of(&format!(" AND metric_id IN {{hidden:Array(String)}}{}", view.hidden.mask()))
+    )
 }
 
 /// What the catalogue knows of the metrics of the parameter `project` that `filter` lets pass.

@@ -6,6 +6,7 @@
 //! did not come to its end is one that nobody has.
 
 mod connections;
+mod deletions;
 mod keys;
 pub mod lock;
 mod owned;

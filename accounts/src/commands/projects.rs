@@ -3,6 +3,7 @@
 use super::{CommandError, Commands, Expected, lock::Lock, new_key, removal};
 use crate::token::{self, Token};
 use crate::{directory::ProjectView, now_ms};
+use proto::control::{EntityKind, deletion_id};
 use proto::v1::{Plan, Project, ProjectPlan, Scope, entity::Kind};
 
 /// What is to be changed of a project; none stays as it is.
@@ -69,15 +70,33 @@ impl Commands {
         Ok(ProjectView { project, plan: change.plan.unwrap_or(plan) })
     }
 
-    /// Removes a project: every gateway refuses its keys within a second.
+    /// Removes a project: every gateway refuses its keys within a second, and its samples are deleted.
     pub async fn remove_project(&self, project_id: &str) -> Result<(), CommandError> {
         let mut lock = self.lock(project_id).await?;
-        let done = match self.directory.project(project_id).await {
-            Ok(Some(_)) => self.carry_out(&mut lock, [removal(project_id, project_id)]).await,
-            Ok(None) => Err(CommandError::NotFound),
-            Err(error) => Err(error.into()),
-        };
+        let done = self.remove_locked(&mut lock, project_id).await;
         lock.end(done).await
+    }
+
+    /// The removal, then the deletion of all samples, which is for ever: it must not be there for a project that goes
+    /// on. A removal that was broken off between the two is brought to its end by the next try.
+    async fn remove_locked(&self, lock: &mut Lock, project_id: &str) -> Result<(), CommandError> {
+        if self.directory.project(project_id).await?.is_some() {
+            self.carry_out(lock, [removal(project_id, project_id)]).await?;
+        } else if !self.half_removed(project_id).await? {
+            return Err(CommandError::NotFound);
+        }
+        self.delete_locked(lock, project_id, "").await
+    }
+
+    /// Whether it was removed and its samples were not.
+    async fn half_removed(&self, project_id: &str) -> Result<bool, CommandError> {
+        let deletion = deletion_id(project_id, "");
+        let wanted = [(EntityKind::Removal, project_id), (EntityKind::Deletion, deletion.as_str())];
+        let (found, _) = self.projection.read(&mut self.redis.clone(), wanted, None).await?;
+        // Connections are removed under ids of their own.
+        let ours =
+            |removal: &Kind| matches!(removal, Kind::Removal(removal) if removal.project_id == project_id);
+        Ok(found[0].as_ref().is_some_and(ours) && found[1].is_none())
     }
 
     /// Makes a plan, or another one of it: that acts on all projects that are on it within a second.

@@ -1,7 +1,9 @@
 //! `dead`: what could not be stored, seen, sent again, given up.
 
-use super::Failure;
 use super::letters::{self, Entry, Letter};
+use super::{Failure, deletions};
+use crate::deletion::ledger::Ledger;
+use crate::generation::Generator;
 use crate::settings::{Dead, Settings};
 use proto::Message as _;
 use proto::topics::{Place, Topics, dead};
@@ -17,7 +19,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const SHOWN: usize = 4_096;
 
 /// Carries out what is to be done with dead letters.
-pub async fn run(settings: &Settings, topics: &Topics, command: &Dead) -> Result<(), Failure> {
+pub async fn run(
+    settings: &Settings,
+    topics: &Topics,
+    generator: &Generator,
+    command: &Dead,
+) -> Result<(), Failure> {
     let letterbox = Letterbox { brokers: settings.common.kafka_brokers.clone(), topics: topics.clone() };
     let open = letterbox.open().await?;
     match command {
@@ -33,8 +40,13 @@ pub async fn run(settings: &Settings, topics: &Topics, command: &Dead) -> Result
             letterbox.note(&letterbox.producer()?, letter, "dropped").await?;
             println!("{source} is given up");
         }
-        Dead::Retry { source: Some(source), .. } => letterbox.retry(&[find(&open, source)?]).await?,
-        Dead::Retry { source: None, .. } => letterbox.retry(&open.iter().collect::<Vec<_>>()).await?,
+        Dead::Retry { source, .. } => {
+            let letters = match source {
+                Some(source) => vec![find(&open, source)?],
+                None => open.iter().collect(),
+            };
+            letterbox.retry(&letters, &deletions::recorded(generator).await?).await?;
+        }
     }
     Ok(())
 }
@@ -55,6 +67,20 @@ fn find<'a>(open: &'a [Letter], source: &str) -> Result<&'a Letter, Failure> {
     let found = open.iter().find(|letter| letter.source == place);
     Ok(found
         .ok_or_else(|| format!("{source} is not among the dead letters: see `ingest-worker dead list`"))?)
+}
+
+/// The record `bytes` without the samples that were deleted since it was written; none if they were all of it. What
+/// cannot be read is left as it is.
+fn without_deleted(bytes: Vec<u8>, source: &Place, deleted: &Ledger) -> Option<Vec<u8>> {
+    let Ok(mut batch) = MetricBatch::decode(bytes.as_slice()) else { return Some(bytes) };
+    let count = batch.samples.len();
+    let MetricBatch { project_id, samples, .. } = &mut batch;
+    samples.retain(|sample| !deleted.covers(project_id, &sample.metric_id, source.partition, source.offset));
+    match batch.samples.len() {
+        left if left == count => Some(bytes),
+        0 => None,
+        _ => Some(batch.encode_to_vec()),
+    }
 }
 
 /// The topic of dead letters.
@@ -118,12 +144,19 @@ impl Letterbox {
         Ok(())
     }
 
-    /// Sends records back to where they came from. The note comes after the record: a command that was broken off
-    /// between the two leaves the letter open, and the record that is sent twice is stored once.
-    async fn retry(&self, letters: &[&Letter]) -> Result<(), Failure> {
+    /// Sends records back to where they came from, without what was deleted since. The note comes after the record: a
+    /// command that was broken off between the two leaves the letter open, and the record that is sent twice is stored
+    /// once.
+    async fn retry(&self, letters: &[&Letter], deleted: &Ledger) -> Result<(), Failure> {
         let producer = self.producer()?;
+        let mut sent = 0;
         for letter in letters {
-            let bytes = self.bytes(letter).await?;
+            let Some(bytes) = without_deleted(self.bytes(letter).await?, &letter.source, deleted) else {
+                self.note(&producer, letter, "dropped").await?;
+                println!("{} is given up: all its metrics were deleted since", letter.source);
+                continue;
+            };
+            sent += 1;
             let source = letter.source.to_string();
             let origin = OwnedHeaders::new().insert(Header { key: dead::ORIGIN, value: Some(&source) });
             let record = FutureRecord::<(), _>::to(&letter.source.topic)
@@ -134,7 +167,7 @@ impl Letterbox {
             self.note(&producer, letter, "retried").await?;
             println!("{source} was sent again; it stands at offset {} now", delivery.offset);
         }
-        println!("{} dead letters sent again", letters.len());
+        println!("{sent} dead letters sent again");
         Ok(())
     }
 
@@ -223,4 +256,33 @@ fn entry(message: &BorrowedMessage<'_>) -> Option<Entry> {
         size: message.payload_len(),
         kept_at: (message.partition(), message.offset()),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::v1::{Deletion, Sample, entity::Kind};
+
+    #[test]
+    fn what_was_deleted_since_is_not_sent_again() {
+        let deletion = Deletion {
+            project_id: "p".to_owned(),
+            metric_id: "m".to_owned(),
+            cuts: [(0, 5)].into(),
+            ..Deletion::default()
+        };
+        let mut deleted = Ledger::default();
+        deleted.learn(Kind::Deletion(deletion));
+        let place = |offset| Place { topic: "t".to_owned(), partition: 0, offset };
+        let record = |metrics: &[&str]| {
+            let sample = |metric: &&str| Sample { metric_id: (*metric).to_owned(), ..Sample::default() };
+            let samples = metrics.iter().map(sample).collect();
+            MetricBatch { project_id: "p".to_owned(), samples, ..MetricBatch::default() }.encode_to_vec()
+        };
+        let again = |metrics: &[&str], offset| without_deleted(record(metrics), &place(offset), &deleted);
+        assert_eq!(again(&["m"], 4), None);
+        assert_eq!(again(&["m", "n"], 4), Some(record(&["n"])));
+        assert_eq!(again(&["m"], 5), Some(record(&["m"])));
+        assert_eq!(without_deleted(b"\xff".to_vec(), &place(4), &deleted), Some(b"\xff".to_vec()));
+    }
 }

@@ -3,6 +3,7 @@
 
 mod compare;
 mod dead;
+mod deletions;
 mod generations;
 mod letters;
 mod lock;
@@ -40,7 +41,7 @@ pub async fn run(settings: &Settings, command: &Command) -> Result<(), Failure> 
         Command::Generations { command: Some(Generations::Drop { number }) } => {
             generations::end(&generator, settings, *number).await
         }
-        Command::Dead(command) => dead::run(settings, &topics, command).await,
+        Command::Dead(command) => dead::run(settings, &topics, &generator, command).await,
         Command::Verify(part) => verify::run(&generator, part).await,
     }
 }

@@ -5,17 +5,16 @@
 //! command may end anywhere and be run again. It feeds nothing itself: that is the workers' task, for they go on with it
 //! after the switch.
 
-use super::compare::{self, Projects};
+use super::compare::{self, Difference, Projects};
 use super::progress::Progress;
-use super::{Failure, Lines, generations, lock, stores};
+use super::{Failure, Lines, deletions, generations, lock, stores};
+use crate::deletion::ledger::Ledger;
 use crate::generation::Generator;
 use crate::log::Log;
 use crate::settings::{RebuildClickhouse, Settings};
-use accounts::control_log;
 use accounts::projection::{Projection, connect};
-use proto::Message as _;
 use proto::control::{EntityKind, GENERATIONS_ID};
-use proto::v1::{Entity, Generation, Generations, entity::Kind};
+use proto::v1::{Generation, Generations, entity::Kind};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -84,7 +83,6 @@ pub async fn run(
         }
     };
     rebuild.catch_up(&live, &new).await?;
-    rebuild.await_deletions(&live, &new).await?;
     rebuild.compare(&live, &new).await?;
     rebuild.switch(&new).await?;
     if options.drop_old {
@@ -184,36 +182,70 @@ impl Rebuild<'_> {
         }
     }
 
-    /// What was deleted must be gone from both before they are compared, and before the new one may be read.
-    async fn await_deletions(&self, live: &Generation, new: &Generation) -> Result<(), Failure> {
+    /// What was deleted must be gone from both before they are compared, and before the new one may be read. Gives what
+    /// the two agree on.
+    async fn await_deletions(&self, live: &Generation, new: &Generation) -> Result<Ledger, Failure> {
         let mut lines = Lines::new();
         loop {
-            let (events, _) = control_log::snapshot(&self.generator.brokers, &self.generator.topics).await?;
-            let entities =
-                events.iter().filter_map(|event| Entity::decode(event.value.as_deref()?).ok()?.kind);
-            let numbers = if self.options.accept_differences {
-                vec![new.number]
-            } else {
-                vec![live.number, new.number]
-            };
-            let open = open_deletions(entities, &numbers);
+            let ledger = deletions::recorded(self.generator).await?;
+            let mut open = ledger.open(new.number).count();
+            if !self.options.accept_differences {
+                open = open.max(ledger.open(live.number).count());
+            }
             if open == 0 {
-                return Ok(());
+                return Ok(ledger);
             }
             lines.print(|| format!("waiting for the workers to apply {open} deletions"));
             tokio::time::sleep(PAUSE).await;
         }
     }
 
+    /// Compares the two, again if something was deleted meanwhile.
     async fn compare(&self, live: &Generation, new: &Generation) -> Result<(), Failure> {
+        loop {
+            let ledger = self.await_deletions(live, new).await?;
+            let Some(live_heads) = self.live_heads(live).await? else {
+                println!("generation {} cannot be read: nothing is compared", live.number);
+                return Ok(());
+            };
+            let (metrics, projects, differences) =
+                self.differences([live, new], &live_heads, &ledger).await?;
+            if !deletions::recorded(self.generator).await?.same_deletions(&ledger) {
+                continue;
+            }
+            for difference in &differences {
+                println!("{difference}");
+            }
+            return match (differences.len(), self.options.accept_differences) {
+                (0, _) => {
+                    println!("the generations are equal: {metrics} metrics of {projects} projects compared");
+                    Ok(())
+                }
+                (some, true) => {
+                    println!("{some} projects differ, which was accepted");
+                    Ok(())
+                }
+                (some, false) => Err(format!(
+                    "{some} projects differ, so nothing was switched. Find out which one is right; then switch with \
+                     --accept-differences, or give the new one up (generations drop {})",
+                    new.number
+                )
+                .into()),
+            };
+        }
+    }
+
+    /// How many metrics of how many projects the two have, and where they differ.
+    async fn differences(
+        &self,
+        [live, new]: [&Generation; 2],
+        live_heads: &BTreeMap<i32, i64>,
+        ledger: &Ledger,
+    ) -> Result<(u64, usize, Vec<Difference>), Failure> {
         let client = &self.generator.client;
-        let Some(live_heads) = self.live_heads(live).await? else {
-            println!("generation {} cannot be read: nothing is compared", live.number);
-            return Ok(());
-        };
         let heads = stores::heads(client, &new.database).await?;
         let begins = [live, new].map(|generation| move |partition| stores::begin(generation, partition));
-        let stretches = compare::in_common([&begins[0], &begins[1]], [&live_heads, &heads]);
+        let stretches = compare::in_common([&begins[0], &begins[1]], [live_heads, &heads]);
         let (mut one, mut other) = (Projects::new(), Projects::new());
         let mut lines = Lines::new();
         for &stretch in &stretches {
@@ -221,27 +253,9 @@ impl Rebuild<'_> {
             compare::add(&mut one, compare::totals(client, &live.database, stretch, None).await?);
             compare::add(&mut other, compare::totals(client, &new.database, stretch, None).await?);
         }
-        let differences = compare::differences(&one, &other);
-        for difference in &differences {
-            println!("{difference}");
-        }
-        let metrics: u64 = one.values().map(|totals| totals.count).sum();
-        match (differences.len(), self.options.accept_differences) {
-            (0, _) => {
-                println!("the generations are equal: {metrics} metrics of {} projects compared", one.len());
-                Ok(())
-            }
-            (some, true) => {
-                println!("{some} projects differ, which was accepted");
-                Ok(())
-            }
-            (some, false) => Err(format!(
-                "{some} projects differ, so nothing was switched. Find out which one is right; then switch with \
-                 --accept-differences, or give the new one up (generations drop {})",
-                new.number
-            )
-            .into()),
-        }
+        deletions::leave_out_removed(ledger, [&mut one, &mut other]);
+        let metrics = one.values().map(|totals| totals.count).sum();
+        Ok((metrics, one.len(), compare::differences(&one, &other)))
     }
 
     /// One event; then waits until queries know.
@@ -275,30 +289,9 @@ async fn ends(log: &Log) -> Result<BTreeMap<i32, i64>, Failure> {
     Ok(log.bounds().await?.into_iter().map(|(partition, _, end)| (partition, end)).collect())
 }
 
-/// How many deletions one of these generations has not applied yet.
-fn open_deletions(entities: impl Iterator<Item = Kind>, generations: &[u32]) -> usize {
-    let (mut wanted, mut applied) = (Vec::new(), Vec::new());
-    for entity in entities {
-        match entity {
-            Kind::Deletion(deletion) => {
-                wanted.push((deletion.project_id, deletion.metric_id, deletion.deleted_at_ms));
-            }
-            Kind::DeletionApplied(done) => {
-                applied.push((done.generation, (done.project_id, done.metric_id, done.deleted_at_ms)));
-            }
-            _ => {}
-        }
-    }
-    let open = |deletion: &&(String, String, i64)| {
-        generations.iter().any(|number| !applied.iter().any(|(by, what)| by == number && what == *deletion))
-    };
-    wanted.iter().filter(open).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::v1::{Deletion, DeletionApplied};
 
     fn all(numbers: &[u32], read: u32) -> Generations {
         let generation = |&number: &u32| Generation { number, ..Generation::default() };
@@ -310,24 +303,5 @@ mod tests {
         assert_eq!(plan(&all(&[3], 3)), Plan::Begin);
         assert!(matches!(plan(&all(&[3, 4], 3)), Plan::GoOn(new) if new.number == 4));
         assert!(matches!(plan(&all(&[3, 4], 4)), Plan::Left(old) if old.number == 3));
-    }
-
-    #[test]
-    fn a_deletion_is_open_until_every_generation_has_applied_that_very_one() {
-        let deletion =
-            Kind::Deletion(Deletion { project_id: "p".to_owned(), deleted_at_ms: 5, ..Deletion::default() });
-        let applied = |generation, deleted_at_ms| {
-            Kind::DeletionApplied(DeletionApplied {
-                project_id: "p".to_owned(),
-                generation,
-                deleted_at_ms,
-                ..DeletionApplied::default()
-            })
-        };
-        let open =
-            |applied: Vec<Kind>| open_deletions(std::iter::once(deletion.clone()).chain(applied), &[1, 2]);
-        assert_eq!(open(vec![applied(1, 5)]), 1);
-        assert_eq!(open(vec![applied(1, 5), applied(2, 4)]), 1);
-        assert_eq!(open(vec![applied(1, 5), applied(2, 5)]), 0);
     }
 }

@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::generation::Generator;
 use crate::membership;
+use crate::store::Store;
 use clickhouse::Client;
 use clickhouse::error::Error;
 use proto::v1::Generation;
@@ -14,15 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The head of every partition that has a chain in `database`.
 pub async fn heads(client: &Client, database: &str) -> Result<BTreeMap<i32, i64>, Error> {
-    let heads = client
-        .clone()
-        .with_database(database)
-        .query(
-            "SELECT partition, max(last_offset) FROM samples WHERE kind = 'marker' GROUP BY kind, partition",
-        )
-        .fetch_all::<(i32, i64)>()
-        .await?;
-    Ok(heads.into_iter().collect())
+    Store::new(client, database, String::new()).heads().await
 }
 
 /// Where the chain of a partition begins.

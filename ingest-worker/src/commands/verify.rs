@@ -1,11 +1,13 @@
 //! `verify`: the log, or a part of it, replayed into a scratch database and compared with the store that is read.
 //!
 //! The same code stores it as ever, each partition up to where the log ended when the command began. What a part needs
-//! to know of the records before it, the receipts of idempotency keys, is taken from the store that is read.
+//! to know of the records before it, the receipts of idempotency keys, is taken from the store that is read. What was
+//! deleted is taken out of the scratch database as out of any other; so that is verified too.
 
 use super::compare::{self, Projects};
 use super::progress::Progress;
-use super::{Failure, Lines, stores};
+use super::{Failure, Lines, deletions, stores};
+use crate::deletion::erase::Eraser;
 use crate::fetch::Fetch;
 use crate::generation::{self, Generator};
 use crate::log::Log;
@@ -16,7 +18,7 @@ use crate::partition::{Driver, Part, Shared};
 use crate::settings::Verify;
 use crate::store::Store;
 use prometheus_client::registry::Registry;
-use proto::v1::Generation;
+use proto::v1::{Deletion, Generation};
 use service::health::Health;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,13 +95,7 @@ async fn verify(
     migrations::apply(client, scratch).await?;
     replay(generator, part, live, scratch, log, &stretches).await?;
 
-    let project = part.project.as_deref();
-    let (mut one, mut other) = (Projects::new(), Projects::new());
-    for &stretch in &stretches {
-        compare::add(&mut one, compare::totals(client, &live.database, stretch, project).await?);
-        compare::add(&mut other, compare::totals(client, scratch, stretch, project).await?);
-    }
-    let differences = compare::differences(&one, &other);
+    let (one, differences) = compared(generator, part, live, scratch, &stretches).await?;
     for difference in &differences {
         println!("{difference}");
     }
@@ -114,6 +110,43 @@ async fn verify(
     let metrics: u64 = one.values().map(|totals| totals.count).sum();
     println!("generation {} is what the log says: {metrics} metrics of {} projects", live.number, one.len());
     Ok(())
+}
+
+/// What the live store holds, and where the two differ, once what was deleted is gone from both.
+async fn compared(
+    generator: &Generator,
+    part: &Verify,
+    live: &Generation,
+    scratch: &str,
+    stretches: &[compare::Stretch],
+) -> Result<(Projects, Vec<compare::Difference>), Failure> {
+    let client = &generator.client;
+    let project = part.project.as_deref();
+    let mut lines = Lines::new();
+    loop {
+        let ledger = deletions::recorded(generator).await?;
+        let open = ledger.open(live.number).count();
+        if open > 0 {
+            lines.print(|| {
+                let number = live.number;
+                format!("waiting for the workers to apply {open} deletions to generation {number}")
+            });
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let all: Vec<Deletion> = ledger.all().cloned().collect();
+        Eraser::new(client, scratch).erase(&all).await?;
+        let (mut one, mut other) = (Projects::new(), Projects::new());
+        for &stretch in stretches {
+            compare::add(&mut one, compare::totals(client, &live.database, stretch, project).await?);
+            compare::add(&mut other, compare::totals(client, scratch, stretch, project).await?);
+        }
+        deletions::leave_out_removed(&ledger, [&mut one, &mut other]);
+        if deletions::recorded(generator).await?.same_deletions(&ledger) {
+            let differences = compare::differences(&one, &other);
+            return Ok((one, differences));
+        }
+    }
 }
 
 /// Stores the stretches in the scratch database.

@@ -245,7 +245,7 @@ impl Rounds<'_> {
         if pass.is_empty() {
             return Ok(());
         }
-        let database = self.of.generations.database().await?;
+        let database = self.of.generations.store().await?.database;
         let now_ms = accounts::now_ms();
         let answers = pass.questions.answer(&self.of.store, &database, now_ms).await?;
         self.of.metrics.queries.inc_by(pass.questions.queries() as u64);
@@ -271,7 +271,7 @@ impl Rounds<'_> {
 
     /// The series that received points which can be read now.
     async fn due(&self, arrivals: &mut Arrivals) -> Result<HashSet<Series>, Error> {
-        let database = self.of.generations.database().await?;
+        let database = self.of.generations.store().await?.database;
         let heads = self.of.store.heads(&database).await?;
         Ok(arrivals.take(&heads, Instant::now(), accounts::now_ms()))
     }

@@ -79,9 +79,9 @@ pub async fn metadata(
     form: Form,
 ) -> Result<Response, Failure> {
     let (limit, each) = (form.limit("limit")?, form.limit("limit_per_metric")?);
-    let database = app.generations.database().await?;
+    let view = app.view(&key.project_id).await?;
     let page = MetricsPage { limit: MOST_DESCRIBED, ..MetricsPage::default() };
-    let rows = app.store.metrics(&database, &key.project_id, page).await?;
+    let rows = app.store.metrics(&view, &key.project_id, page).await?;
     let mut described: BTreeMap<String, Vec<Description>> = BTreeMap::new();
     for row in rows {
         let named = metric_name(&row.metric_id);

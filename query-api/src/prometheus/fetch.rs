@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::labels::Labels;
 use super::plan::Selector;
 use crate::app::App;
+use crate::hidden::View;
 use crate::series::buckets::Range;
 use promql_parser::label::Matcher;
 
@@ -22,15 +23,15 @@ pub async fn metrics(
     lists: &[Vec<Matcher>],
     hours: Option<Range>,
 ) -> Result<Vec<Labels>, Failure> {
-    let database = app.generations.database().await?;
-    let ids = ids(app, &database, project, hours).await?;
+    let view = app.view(project).await?;
+    let ids = ids(app, &view, project, hours).await?;
     let labels = ids.iter().map(|id| Labels::of_metric(id));
     let wanted = |labels: &Labels| lists.is_empty() || lists.iter().any(|list| labels.matched_by(list));
     Ok(labels.filter(wanted).collect())
 }
 
-async fn ids(app: &App, database: &str, project: &str, hours: Option<Range>) -> Result<Vec<String>, Failure> {
-    let ids = app.store.metric_ids(database, project, hours, MOST_METRICS + 1).await?;
+async fn ids(app: &App, view: &View, project: &str, hours: Option<Range>) -> Result<Vec<String>, Failure> {
+    let ids = app.store.metric_ids(view, project, hours, MOST_METRICS + 1).await?;
     if ids.len() > MOST_METRICS {
         return Err(Failure::Execution(format!("the project has more than {MOST_METRICS} metrics")));
     }
@@ -42,8 +43,8 @@ pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<
     if selectors.is_empty() {
         return Ok(Vec::new());
     }
-    let database = app.generations.database().await?;
-    let ids = ids(app, &database, project, None).await?;
+    let view = app.view(project).await?;
+    let ids = ids(app, &view, project, None).await?;
     let (mut all, mut left) = (Vec::with_capacity(selectors.len()), MOST_SAMPLES);
     for selector in selectors {
         let matched = |id: &&String| Labels::of_metric(id).matched_by(&selector.matchers);
@@ -54,7 +55,7 @@ pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<
                 wanted.len()
             )));
         }
-        let read = read(app, &database, (project, &wanted), selector, left).await?;
+        let read = read(app, &view, (project, &wanted), selector, left).await?;
         left -= read.iter().map(|series| series.samples.len()).sum::<usize>();
         all.push(read);
     }
@@ -63,7 +64,7 @@ pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<
 
 async fn read(
     app: &App,
-    database: &str,
+    view: &View,
     (project, ids): (&str, &[&str]),
     selector: &Selector,
     mut left: usize,
@@ -83,7 +84,7 @@ async fn read(
                 _ => series.samples.push(sample),
             }
         };
-        app.store.samples(database, (project, ids), (selector.after, selector.until), left + 1, take).await?;
+        app.store.samples(view, (project, ids), (selector.after, selector.until), left + 1, take).await?;
         left = left.checked_sub(rows).ok_or_else(|| {
             Failure::Execution(format!(
                 "the query reads more than {MOST_SAMPLES} samples: ask for a shorter range or fewer series"

@@ -1,14 +1,16 @@
 //! The catalogue: which metrics a project has.
 
 use crate::app::App;
-use crate::auth::Reader;
+use crate::auth::{Manager, Reader};
 use crate::error::{Error, ErrorBody};
 use crate::params::{Params, cursor_text};
 use crate::routes::MetricId;
 use crate::store::{MetricRow, MetricsPage};
 use crate::title::title_case;
+use accounts::commands::Commands;
 use axum::Json;
 use axum::extract::State;
+use hyper::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -97,8 +99,8 @@ pub async fn list(
     params.check()?;
     let page =
         MetricsPage { id: None, search: params.text("search"), after: after.as_deref(), limit: limit + 1 };
-    let database = app.generations.database().await?;
-    let mut rows = app.store.metrics(&database, &key.project_id, page).await?;
+    let view = app.view(&key.project_id).await?;
+    let mut rows = app.store.metrics(&view, &key.project_id, page).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| cursor_text(&last.metric_id));
@@ -124,6 +126,34 @@ pub async fn get(
     State(app): State<Arc<App>>,
     MetricId(id): MetricId,
 ) -> Result<Json<Metric>, Error> {
-    let database = app.generations.database().await?;
-    Ok(Json(app.store.metric(&database, &key.project_id, &id).await?.into()))
+    let view = app.view(&key.project_id).await?;
+    Ok(Json(app.store.metric(&view, &key.project_id, &id).await?.into()))
+}
+
+/// Deletes a metric: its points are gone at once, for all readers, and do not come back, whatever is rebuilt. Points that
+/// are sent after the answer belong to a new metric of the same name.
+#[utoipa::path(
+    delete,
+    path = "/metrics/{metricId}",
+    tag = "metrics",
+    operation_id = "deleteMetric",
+    params(("metricId" = String, Path, description = "The metric's id")),
+    security(("key" = ["manage"])),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = "4XX", description = "The request was refused", body = ErrorBody),
+        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+    )
+)]
+pub async fn remove(
+    Manager(key): Manager,
+    State(app): State<Arc<App>>,
+    MetricId(id): MetricId,
+) -> Result<StatusCode, Error> {
+    let view = app.view(&key.project_id).await?;
+    app.store.metric(&view, &key.project_id, &id).await?;
+    let project = key.project_id.clone();
+    let delete = |commands: Commands| async move { commands.delete_metric(&project, &id).await };
+    app.command(delete).await.map_err(|failed| failed.or(Error::NoMetric))?;
+    Ok(StatusCode::NO_CONTENT)
 }

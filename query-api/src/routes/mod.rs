@@ -57,7 +57,7 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(inbox::list))
         .routes(routes!(inbox::read))
         .routes(routes!(metrics::list))
-        .routes(routes!(metrics::get))
+        .routes(routes!(metrics::get, metrics::remove))
         .routes(routes!(points::list))
         .routes(routes!(timeseries::get))
         .routes(routes!(usage::get))

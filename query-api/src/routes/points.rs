@@ -84,12 +84,12 @@ pub async fn list(
     };
     params.check()?;
 
-    let database = app.generations.database().await?;
+    let view = app.view(&key.project_id).await?;
     let series = (key.project_id.as_str(), id.as_str());
     let before = cursor.map(|cursor| cursor.place);
     let (metric, rows) = tokio::join!(
-        app.store.metric(&database, series.0, series.1),
-        app.store.points(&database, series, range, before, limit + 1),
+        app.store.metric(&view, series.0, series.1),
+        app.store.points(&view, series, range, before, limit + 1),
     );
     metric?;
     let mut rows = rows?;

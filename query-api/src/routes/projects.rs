@@ -256,7 +256,8 @@ pub async fn change(
     versioned(&app, view).await
 }
 
-/// Removes a project. Every gateway refuses its keys within a second.
+/// Removes a project. Every gateway refuses its keys within a second; all that it sent is deleted, and does not come back
+/// whatever is rebuilt.
 #[utoipa::path(
     delete,
     path = "/projects/{projectId}",

@@ -16,7 +16,7 @@ use hyper::{HeaderMap, Request};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Proxies that would gather the answer before they pass it on are asked not to.
@@ -28,8 +28,9 @@ const AHEAD: usize = 8;
 
 /// The points of a project as they come, within a second of the answer that accepted them. Events are `point` (data
 /// `{metricId, timestamp, value, receivedAt}`), `gap` (points may be missing: the id was unknown or too old) and
-/// `notice` (an item of the inbox with how many are `unread`; it has no id, and is not repeated). The stream ends when the key does, when the client is too slow, and when the service stops; who comes back with the last
-/// id gets what it missed.
+/// `notice` (an item of the inbox with how many are `unread`; it has no id, and is not repeated). The stream ends when
+/// the key does, when the client is too slow, and when the service stops; who comes back with the last id gets what it
+/// missed. Points that were deleted are not shown, within a second of their deletion.
 #[utoipa::path(
     get,
     path = "/stream",
@@ -61,19 +62,27 @@ pub async fn get(
     params.check()?;
     let header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let resume = header.filter(|id| !id.is_empty()).or(params.text("lastEventId"));
-    let session = app.streams.join(&key.project_id, Wanted::new(metrics), resume)?;
+    let hidden = app.hidden_in_log(&key.project_id).await?;
+    let session = app.streams.join(&key.project_id, Wanted::new(metrics), hidden.clone(), resume)?;
 
     let (out, pieces) = mpsc::channel::<Bytes>(AHEAD);
-    // The key is looked at as any call would, for as long as the stream lasts.
+    // The key is looked at as any call would, for as long as the stream lasts, and what was deleted meanwhile.
     let (listening, project_id) = (app.clone(), key.project_id.clone());
-    let still_allowed = move || {
-        let (app, headers) = (app.clone(), headers.clone());
+    let known = Arc::new(Mutex::new(hidden));
+    let look = move || {
+        let (app, headers, known) = (app.clone(), headers.clone(), known.clone());
         let project = key.project_id.clone();
-        async move { reader(headers, &app).await.is_ok_and(|Reader(key)| key.project_id == project) }
+        async move {
+            let allowed = reader(headers, &app).await.is_ok_and(|Reader(key)| key.project_id == project);
+            let mut known = known.lock().await;
+            // What cannot be looked up is as it was: without Redis nothing is deleted.
+            *known = app.hidden_in_log(&project).await.unwrap_or_else(|_| known.clone());
+            allowed.then(|| known.clone())
+        }
     };
     tokio::spawn(async move {
         tokio::select! {
-            () = session.run(out.clone(), still_allowed) => {}
+            () = session.run(out.clone(), look) => {}
             () = inbox::push(&listening, &project_id, &out) => {}
         }
     });

@@ -20,9 +20,9 @@ pub struct Group {
 }
 
 impl Group {
-    /// Its statement, with the parameters `project` and `metrics`.
-    pub fn sql(&self) -> String {
-        self.plan.sql(&self.starts, self.kind)
+    /// Its statement, with the parameters `project` and `metrics` and those of `mask`.
+    pub fn sql(&self, mask: &str) -> String {
+        self.plan.sql(&self.starts, self.kind, mask)
     }
 }
 
@@ -35,6 +35,8 @@ pub struct Asked<'a> {
     pub metric: &'a str,
     /// How many points the metric has.
     pub points: u64,
+    /// Whether some of its points are hidden: the rollup knows nothing of that.
+    pub hidden: bool,
     /// What is asked for.
     pub question: &'a Question,
 }
@@ -42,9 +44,9 @@ pub struct Asked<'a> {
 /// The groups of what is asked for. What is in none has no points.
 pub fn groups<'a>(asked: impl IntoIterator<Item = Asked<'a>>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Asked { place, metric, points, question } in asked {
+    for Asked { place, metric, points, hidden, question } in asked {
         let kind = Kind::of(question.aggregation);
-        let few = points <= FEW;
+        let few = points <= FEW || hidden;
         let plan = Plan::new(question.range, &question.starts, question.interval, kind, few);
         let Some(plan) = plan else { continue };
         let same =
@@ -81,6 +83,7 @@ mod tests {
             place,
             metric,
             points: points(metric),
+            hidden: *metric == "h",
             question,
         });
         groups(asked).into_iter().map(|group| (group.metrics, group.members)).collect()
@@ -98,6 +101,12 @@ mod tests {
         assert_eq!(groups, [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3])]);
         let groups = ask(&[("a", &avg), ("b", &last), ("a", &last)]);
         assert_eq!(groups, [group(&["a"], &[0, 2]), group(&["b"], &[1])], "few points are read raw");
+        let groups = ask(&[("a", &avg), ("b", &last), ("h", &last)]);
+        assert_eq!(
+            groups,
+            [group(&["a", "h"], &[0, 2]), group(&["b"], &[1])],
+            "so is what is hidden in part"
+        );
     }
 
     #[test]

@@ -66,8 +66,9 @@ impl Plan {
         Some(Self { range, cut })
     }
 
-    /// The statement. It has the parameters `project` and `metrics`; its rows are [`super::merge::Partial`].
-    pub fn sql(&self, starts: &[i64], kind: Kind) -> String {
+    /// The statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that all its rows
+    /// fulfil; its rows are [`super::merge::Partial`].
+    pub fn sql(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
         let Range { start, end } = self.range;
         let buckets = list(starts.iter().map(|start| start / 1000));
         let raw = |only: &str| {
@@ -83,7 +84,7 @@ impl Plan {
                 &buckets,
                 &quantiles,
                 &format!(
-                    "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){only}"
+                    "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){only}{mask}"
                 ),
             )
         };
@@ -95,7 +96,7 @@ impl Plan {
         );
         let rolled = |without: &str| {
             let hour = "toInt64(toUnixTimestamp(toStartOfHour(time)))";
-            select(hour, &buckets, NO_QUANTILES, &format!("{hours}{without}"))
+            select(hour, &buckets, NO_QUANTILES, &format!("{hours}{without}{mask}"))
         };
         if cut.is_empty() {
             return rolled("");

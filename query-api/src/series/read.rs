@@ -10,6 +10,7 @@ use super::merge::{Partial, merge};
 use super::question::Question;
 use crate::app::App;
 use crate::error::Error;
+use crate::hidden::View;
 use crate::routes::metrics;
 use crate::store::MetricRow;
 use futures::future::join_all;
@@ -50,22 +51,23 @@ pub async fn series(
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let database = app.generations.database().await?;
+    let view = app.view(project).await?;
     let heads = async {
         app.watermarks.refresh().await;
-        app.store.heads(&database).await
+        app.store.heads(&view.database).await
     };
     let ids: Vec<&str> = asked.iter().map(|(id, _)| id.as_str()).collect();
-    let (heads, known) = tokio::join!(heads, app.store.metrics_named(&database, project, &ids));
+    let (heads, known) = tokio::join!(heads, app.store.metrics_named(&view, project, &ids));
     let (watermark, known) = (app.watermarks.at(&heads?), known?);
     let known: HashMap<&str, &MetricRow> = known.iter().map(|row| (row.metric_id.as_str(), row)).collect();
 
     let there = asked.iter().enumerate().filter_map(|(place, (id, question))| {
         let points = known.get(id.as_str())?.points;
-        Some(Asked { place, metric: id, points, question })
+        let hidden = !view.hidden.among([id.as_str()]).is_empty();
+        Some(Asked { place, metric: id, points, hidden, question })
     });
     let groups = groups(there);
-    let read = join_all(groups.iter().map(|group| read(app, &database, project, group))).await;
+    let read = join_all(groups.iter().map(|group| read(app, &view, project, group))).await;
     let mut answered: HashMap<usize, Result<&HashMap<String, Vec<Partial>>, Error>> = HashMap::new();
     for (group, parts) in groups.iter().zip(&read) {
         for member in &group.members {
@@ -97,11 +99,13 @@ pub async fn series(
 /// The parts of a group's buckets, by metric.
 async fn read(
     app: &App,
-    database: &str,
+    view: &View,
     project: &str,
     group: &Group,
 ) -> Result<HashMap<String, Vec<Partial>>, Error> {
-    let rows = app.store.series(database, project, &group.metrics, &group.sql()).await?;
+    let view = view.among(group.metrics.iter().map(String::as_str));
+    let sql = group.sql(&view.hidden.mask());
+    let rows = app.store.series(&view, project, &group.metrics, &sql).await?;
     let mut parts: HashMap<String, Vec<Partial>> = HashMap::with_capacity(group.metrics.len());
     for row in rows {
         match parts.get_mut(&row.metric_id) {

@@ -4,11 +4,12 @@ use super::cursor::Cursor;
 use super::hub::{Entry, Wanted};
 use super::replay::{Failed, Missed};
 use super::tail::Streams;
+use crate::hidden::Hidden;
 use bytes::Bytes;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// How many records a replay may be ahead of its listener.
@@ -21,6 +22,8 @@ pub struct Session {
     streams: Streams,
     project: String,
     wanted: Wanted,
+    /// What was deleted, and is not to be shown.
+    hidden: watch::Sender<Hidden>,
     /// What it has seen.
     at: Cursor,
     /// Where its queue begins.
@@ -62,7 +65,7 @@ impl Session {
     pub(super) fn new(
         streams: Streams,
         project: &str,
-        wanted: Wanted,
+        (wanted, hidden): (Wanted, Hidden),
         now: Cursor,
         entries: mpsc::Receiver<Arc<Entry>>,
         resume: Option<&str>,
@@ -81,24 +84,25 @@ impl Session {
                 }
             }
         };
-        Self { streams, project: project.to_owned(), wanted, at, now, entries, missed }
+        let (project, hidden) = (project.to_owned(), watch::Sender::new(hidden));
+        Self { streams, project, wanted, hidden, at, now, entries, missed }
     }
 
-    /// Writes events to `out` until the client leaves, the service stops, `still_allowed` says no, or the client was too
-    /// slow.
-    pub async fn run<F>(mut self, out: mpsc::Sender<Bytes>, still_allowed: impl Fn() -> F)
+    /// Writes events to `out` until the client leaves, the service stops, or the client was too slow. `look` tells, every
+    /// now and then, what is to be hidden; nothing once the client may not listen any more.
+    pub async fn run<F>(mut self, out: mpsc::Sender<Bytes>, look: impl Fn() -> F)
     where
-        F: Future<Output = bool>,
+        F: Future<Output = Option<Hidden>>,
     {
         let gone = out.clone();
         let stop = self.streams.0.stop.clone();
         let key_check = self.streams.0.settings.key_check;
+        let hidden = self.hidden.clone();
         let forbidden = async {
             loop {
                 tokio::time::sleep(key_check).await;
-                if !still_allowed().await {
-                    break;
-                }
+                let Some(now) = look().await else { break };
+                hidden.send_replace(now);
             }
         };
         tokio::select! {
@@ -162,7 +166,10 @@ impl Session {
         let Ok(partition) = usize::try_from(entry.partition) else { return text };
         let Some(seen) = self.at.seen(partition, entry.offset) else { return text };
         let samples = entry.batch.samples.iter().enumerate().skip(seen);
-        let mut samples = samples.filter(|(_, sample)| self.wanted.has(&sample.metric_id)).peekable();
+        let hidden = self.hidden.borrow().clone();
+        let shown =
+            |metric: &str| self.wanted.has(metric) && !hidden.covers(metric, entry.partition, entry.offset);
+        let mut samples = samples.filter(|(_, sample)| shown(&sample.metric_id)).peekable();
         while let Some((index, sample)) = samples.next() {
             if samples.peek().is_some() {
                 self.at.enter(partition, entry.offset, index + 1);

@@ -3,6 +3,7 @@
 use super::hub::{Hub, Refused, Wanted};
 use super::session::Session;
 use crate::error::{Error, Unavailable};
+use crate::hidden::Hidden;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
@@ -100,12 +101,21 @@ impl Streams {
         Ok(streams)
     }
 
-    /// Lets a listener in. `resume`: the id of the last event that it has.
-    pub fn join(&self, project: &str, wanted: Wanted, resume: Option<&str>) -> Result<Session, Error> {
+    /// Lets a listener in, from which `hidden` is to be kept. `resume`: the id of the last event that it has.
+    pub fn join(
+        &self,
+        project: &str,
+        wanted: Wanted,
+        hidden: Hidden,
+        resume: Option<&str>,
+    ) -> Result<Session, Error> {
         let StreamSettings { room, listeners, .. } = self.0.settings;
         let joined = self.0.hub().join(project, wanted.clone(), room, listeners);
         match joined {
-            Ok((now, entries)) => Ok(Session::new(self.clone(), project, wanted, now, entries, resume)),
+            Ok((now, entries)) => {
+                let wanted = (wanted, hidden);
+                Ok(Session::new(self.clone(), project, wanted, now, entries, resume))
+            }
             Err(Refused::TooMany) => Err(Error::TooManyStreams),
             Err(Refused::NotReading) => Err(Error::Unavailable(Unavailable::Query)),
         }

@@ -4,6 +4,7 @@ use crate::support::{Sample, shared, store_address};
 use clickhouse::Client;
 use jiff::tz::TimeZone;
 use query_api::error::Error;
+use query_api::hidden::View;
 use query_api::metrics::Metrics;
 use query_api::series::buckets::{self, Interval, Range};
 use query_api::series::merge::Partial;
@@ -18,7 +19,7 @@ const HOUR: i64 = 3_600_000;
 fn statement(range: Range, interval: Interval, zone: &str) -> String {
     let zone = TimeZone::get(zone).expect("a zone");
     let starts = buckets::starts(range, interval, &zone, buckets::MOST).expect("few");
-    Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").sql(&starts, Kind::Sums)
+    Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").sql(&starts, Kind::Sums, "")
 }
 
 /// Many points an hour: where there are few, the rollup is no smaller than the rows, and the engine may prefer them.
@@ -89,7 +90,10 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
     let store =
         Store::new(&server(store_address("CLICKHOUSE_URL")), Duration::from_secs(10), Metrics::default())
             .with_setting("force_optimize_projection", "1");
-    assert_eq!(store.metric(&stack.namespace, &project, "m").await.map(|row| row.points), Ok(20_000));
+    assert_eq!(
+        store.metric(&View::of(&stack.namespace), &project, "m").await.map(|row| row.points),
+        Ok(20_000)
+    );
     assert!(
         store.heads(&stack.namespace).await.is_ok_and(|heads| heads.iter().any(|head| head.last >= 20_000))
     );
@@ -106,7 +110,7 @@ async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
         let store = Store::new(&server, timeout, Metrics::default());
         let begun = Instant::now();
         assert_eq!(
-            store.series(&stack.namespace, "p", &["m".to_owned()], endless).await,
+            store.series(&View::of(&stack.namespace), "p", &["m".to_owned()], endless).await,
             Err(Error::QueryTimeout)
         );
         assert!(begun.elapsed() < timeout + Duration::from_secs(1));

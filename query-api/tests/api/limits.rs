@@ -3,6 +3,7 @@
 use crate::support::{Sample, shared, store_address, until};
 use clickhouse::Client;
 use query_api::error::Error;
+use query_api::hidden::View;
 use query_api::metrics::Metrics;
 use query_api::scheduler::Limits;
 use query_api::settings::ClickHouse;
@@ -35,8 +36,8 @@ async fn a_query_whose_client_left_ends_in_the_store() {
     let marker = format!("left{:x}", rand::random::<u64>());
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default());
-    let (database, sql) = (stack.namespace.clone(), endless(&marker));
-    let query = tokio::spawn(async move { store.series(&database, "p", &[], &sql).await });
+    let (view, sql) = (View::of(&stack.namespace), endless(&marker));
+    let query = tokio::spawn(async move { store.series(&view, "p", &[], &sql).await });
     until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
     query.abort();
     until("the query has ended", async || running(&stack.clickhouse, &marker).await == 0).await;
@@ -51,16 +52,17 @@ async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does(
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).with_limits(limits);
     let marker = format!("heavy{:x}", rand::random::<u64>());
     let ask = || {
-        let (store, database, sql) = (store.clone(), stack.namespace.clone(), endless(&marker));
-        tokio::spawn(async move { store.series(&database, "heavy", &[], &sql).await })
+        let (store, view, sql) = (store.clone(), View::of(&stack.namespace), endless(&marker));
+        tokio::spawn(async move { store.series(&view, "heavy", &[], &sql).await })
     };
     let first = ask();
     until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
-    let mut second = Box::pin(store.metric(&stack.namespace, "heavy", "m"));
+    let view = View::of(&stack.namespace);
+    let mut second = Box::pin(store.metric(&view, "heavy", "m"));
     assert!(futures::poll!(&mut second).is_pending());
-    assert_eq!(store.metric(&stack.namespace, "heavy", "m").await, Err(Error::TooManyQueries));
+    assert_eq!(store.metric(&view, "heavy", "m").await, Err(Error::TooManyQueries));
     // Another project is answered meanwhile, and the one that waits once the first has left.
-    assert_eq!(store.metric(&stack.namespace, "light", "m").await, Err(Error::NoMetric));
+    assert_eq!(store.metric(&view, "light", "m").await, Err(Error::NoMetric));
     assert!(futures::poll!(&mut second).is_pending());
     first.abort();
     assert_eq!(second.await, Err(Error::NoMetric));

@@ -10,6 +10,7 @@ mod channels;
 mod commands;
 mod connections;
 mod dashboards;
+mod deletion;
 mod docs;
 mod engine;
 mod errors;

@@ -15,19 +15,19 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes batches as a gateway does.
-struct Gateway {
+pub struct Gateway {
     producer: FutureProducer,
     topic: String,
 }
 
 impl Gateway {
-    fn new(stack: &Stack) -> Self {
+    pub fn new(stack: &Stack) -> Self {
         let producer = service::kafka::client(&stack.brokers, "test").create().expect("a producer");
         Self { producer, topic: Topics::new(&stack.namespace).metrics }
     }
 
     /// A batch of these metrics with these values.
-    async fn send(&self, project: &str, partition: i32, key: &str, samples: &[(&str, f64)]) {
+    pub async fn send(&self, project: &str, partition: i32, key: &str, samples: &[(&str, f64)]) {
         let sample = |(metric, value): &(&str, f64)| Sample {
             metric_id: (*metric).to_owned(),
             value: *value,
@@ -234,6 +234,22 @@ async fn a_copy_of_a_record_is_not_pushed_again() {
         gateway.send(&project, 1, key, &[("a", value)]).await;
     }
     assert_eq!(listener.values(4).await, [1, 2, 3, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_not_shown_to_whoever_comes_back_and_what_comes_later_is() {
+    let (stack, gateway, project, manager) = start().await;
+    let id = listener_id(&manager).await;
+    gateway.send(&project, 0, "", &[("a", 1.0), ("b", 2.0)]).await;
+    gateway.send(&project, 1, "", &[("a", 3.0)]).await;
+    stack.store(&project, &[crate::support::Sample { metric: "a", ..Default::default() }]).await;
+    let mut listening = Listener::open(&manager, "/api/v1/stream", &id).await;
+    listening.values(3).await;
+    assert_eq!(manager.delete("/api/v1/metrics/a").await, (204, Value::Null));
+    gateway.send(&project, 0, "", &[("a", 4.0)]).await;
+    let mut again = Listener::open(&manager, "/api/v1/stream", &id).await;
+    assert_eq!(again.values(2).await, [2, 4]);
+    assert_eq!(listening.values(1).await, [4]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

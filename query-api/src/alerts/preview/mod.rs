@@ -29,8 +29,8 @@ pub fn range(condition: &Condition, now_ms: i64) -> Range {
 }
 
 /// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows are
-/// [`Partial`].
-pub fn sql(range: Range) -> String {
+/// [`Partial`]. `mask` leaves out what is hidden.
+pub fn sql(range: Range, mask: &str) -> String {
     const PLACE: &str = "(time, received_at, partition, offset, index)";
     let (start, end) = (range.start, range.end);
     format!(
@@ -39,7 +39,7 @@ pub fn sql(range: Range) -> String {
          max({PLACE}) AS last_place, emptyArrayFloat64() AS quantiles \
          FROM samples \
          WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} \
-         AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC') \
+         AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){mask} \
          GROUP BY metric_id, bucket"
     )
 }

@@ -62,18 +62,19 @@ pub async fn post(
     app.alerts_allowed(&key.project_id).await?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
-    let database = app.generations.database().await?;
+    let view = app.view(&key.project_id).await?.among([alert.metric_id.as_str()]);
     let now_ms = accounts::now_ms();
     let (project, metrics) = (key.project_id.as_str(), std::slice::from_ref(&alert.metric_id));
     let range = preview::range(&condition, now_ms);
     let changes = match condition.aggregation.quantile() {
         None => {
-            let buckets = app.store.series(&database, project, metrics, &preview::sql(range)).await?;
+            let buckets =
+                app.store.series(&view, project, metrics, &preview::sql(range, &view.hidden.mask())).await?;
             preview::of_buckets(&condition, buckets, now_ms)
         }
         Some(place) => {
             let series = (project, alert.metric_id.as_str());
-            let points = app.store.values(&database, series, range, POINTS + 1).await?;
+            let points = app.store.values(&view, series, range, POINTS + 1).await?;
             if points.len() > POINTS {
                 let mut faults = Faults::default();
                 let message = "cannot be previewed over more than 1000000 points: use avg, min or max";

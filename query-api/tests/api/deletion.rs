@@ -1,0 +1,144 @@
+//! Deletion of a metric, as readers see it. No worker runs here, so a deletion stays open until a test says otherwise.
+//!
+//! What may never happen: a deleted point is shown, by whichever call and whichever replica, once its deletion was
+//! answered; a point of another metric, or one that was sent later, is hidden.
+
+use crate::stream::Gateway;
+use crate::support::{Caller, Sample, Stack, own, refused, serve, settings, shared, text};
+use proto::v1::entity::Kind;
+use proto::v1::{Deletion, DeletionApplied};
+use serde_json::{Value, json};
+
+const PATH: &str = "/api/v1/metrics/doomed";
+const RANGE: &str = "startDate=1789999200000&endDate=1790006400000";
+const HOUR: i64 = 1_789_999_200_000;
+
+fn sample(metric: &'static str, offset: i64, value: f64) -> Sample {
+    let time = HOUR + offset * 60_000;
+    Sample { metric, time, value, received_at: time, offset, ..Sample::default() }
+}
+
+/// Everything that may be read of a project's metrics.
+async fn everything(caller: &Caller) -> Value {
+    let series = format!("{PATH}/timeseries?{RANGE}&interval=hour&aggregation=sum");
+    let query = |aggregation: &str| {
+        json!({"metricId": "doomed", "startDate": HOUR, "endDate": HOUR + 7_200_000, "interval": "hour",
+               "aggregation": aggregation})
+    };
+    let queries = ["count", "last", "p50"].map(query);
+    let queries = json!({"queries": queries});
+    let (_, mut query) = caller.post("/api/v1/query", &queries).await;
+    for result in query["results"].as_array_mut().expect("results") {
+        result.as_object_mut().expect("an object").remove("watermark");
+    }
+    let (_, series) = caller.get(&series).await;
+    let (_, points) = caller.get(&format!("{PATH}/points?{RANGE}")).await;
+    let (_, metric) = caller.get(PATH).await;
+    let list = caller.ok("/api/v1/metrics").await;
+    let found = caller.ok("/api/v1/metrics?search=oome").await;
+    let names = caller.ok("/prometheus/api/v1/label/metric_id/values").await;
+    let path =
+        format!("/prometheus/api/v1/query?query=sum_over_time(doomed[2h])&time={}", HOUR / 1000 + 7200);
+    let sum = caller.ok(&path).await;
+    let described = caller.ok("/prometheus/api/v1/metadata?metric=doomed").await;
+    json!({
+        "series": series["points"], "query": query, "points": points["items"], "found": found,
+        "metric": [metric["points"], metric["lastValue"], metric["metricName"]],
+        "list": list, "names": names["data"], "sum": sum["data"]["result"], "described": described["data"],
+    })
+}
+
+/// A project with `kept` and `doomed`, both at places that are in the log too.
+async fn filled(stack: &Stack, gateway: &Gateway) -> (String, Caller) {
+    let (project, manager) = stack.project().await;
+    for value in [1.0, 2.0, 3.0] {
+        gateway.send(&project, 0, "", &[("doomed", value), ("kept", value)]).await;
+    }
+    for (offset, value) in [(0, 1.0), (1, 2.0), (2, 3.0)] {
+        stack.store(&project, &[sample("doomed", offset, value), sample("kept", offset, value)]).await;
+    }
+    (project, manager)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_name_is_seen_at_once() {
+    let stack = own().await;
+    let gateway = Gateway::new(&stack);
+    let (project, manager) = filled(&stack, &gateway).await;
+    let (other_project, _) = stack.project().await;
+    stack.store(&other_project, &[sample("doomed", 0, 7.0)]).await;
+    let (url, _) = serve(&settings(&stack.namespace)).await;
+    let replica = Caller { url, key: manager.key.clone() };
+    let before = everything(&manager).await;
+    assert_eq!(before, everything(&replica).await);
+    assert_eq!(before["metric"], json!([3, 3.0, "Doomed"]));
+    assert_eq!(before["sum"][0]["value"][1], "6");
+
+    assert_eq!(manager.delete(PATH).await, (204, Value::Null));
+    for reader in [&replica, &manager] {
+        refused(reader.get(PATH).await, 404, "not_found");
+        refused(reader.get(&format!("{PATH}/points")).await, 404, "not_found");
+        let now = everything(reader).await;
+        assert_eq!(now["names"], json!(["kept"]));
+        assert_eq!(now["list"]["items"].as_array().map(Vec::len), Some(1));
+        assert_eq!((&now["found"]["items"], &now["sum"]), (&json!([]), &json!([])));
+        assert_eq!(now["described"], json!({}));
+        assert!(
+            now["query"]["results"].as_array().expect("results").iter().all(|r| r["error"] == "not_found")
+        );
+    }
+    refused(manager.delete(PATH).await, 404, "not_found");
+
+    // At the cut and above it, between the old points in time.
+    let new = Sample { time: HOUR + 30_000, name: "Risen", ..sample("doomed", 3, 10.0) };
+    stack.store(&project, &[new, sample("doomed", 4, 20.0)]).await;
+    let open = everything(&manager).await;
+    assert_eq!(open["metric"], json!([2, 20.0, "Risen"]));
+    assert_eq!(open["series"], json!([{"timestamp": HOUR, "value": 30.0, "count": 2}]));
+    assert_eq!(open["sum"][0]["value"][1], "30");
+    let values: Vec<&Value> = open["query"]["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|r| &r["points"][0]["value"])
+        .collect();
+    assert_eq!(values, [2.0, 20.0, 15.0]);
+    assert_eq!(open, everything(&replica).await);
+
+    // The worker takes the old ones out and says so: nothing changes for readers.
+    let erase =
+        format!("DELETE FROM samples WHERE project_id = '{project}' AND metric_id = 'doomed' AND offset < 3");
+    stack.clickhouse.query_raw(&erase).execute().await.expect("it is carried out");
+    assert_eq!(open, everything(&manager).await);
+    stack.publish(Kind::DeletionApplied(applied(&stack, &project).await)).await;
+    assert_eq!(open, everything(&manager).await);
+    assert_eq!(open, everything(&replica).await);
+    let strangers =
+        stack.clickhouse.query("SELECT count() FROM points WHERE project_id = ?").bind(other_project);
+    assert_eq!(strangers.fetch_one::<u64>().await.expect("a count"), 1);
+}
+
+/// The word that the deletion of `doomed` is applied.
+async fn applied(stack: &Stack, project: &str) -> DeletionApplied {
+    let deletions = accounts::deletions::Deletions::new(&stack.namespace, stack.redis.clone());
+    let (standings, all) = deletions.of(project, 1).await.expect("Redis runs");
+    assert!(all);
+    let Deletion { project_id, metric_id, deleted_at_ms, cuts } = standings[0].deletion.clone();
+    assert_eq!((metric_id.as_str(), cuts.get(&0)), ("doomed", Some(&3)), "the log ended there");
+    DeletionApplied { project_id, metric_id, generation: 1, deleted_at_ms }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_key_that_may_manage_deletes_and_only_what_its_project_has() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    stack.store(&project, &[sample("mine", 0, 1.0)]).await;
+    let (_, stranger) = stack.project().await;
+    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read", "ingest"]})).await;
+    let reader = stack.client(&text(&made, "key"));
+    refused(reader.delete("/api/v1/metrics/mine").await, 403, "insufficient_scope");
+    refused(stranger.delete("/api/v1/metrics/mine").await, 404, "not_found");
+    refused(manager.delete("/api/v1/metrics/never").await, 404, "not_found");
+    refused(manager.delete("/api/v1/metrics/not%20an%20id").await, 404, "not_found");
+    assert_eq!(manager.ok("/api/v1/metrics/mine").await["points"], 1);
+}
