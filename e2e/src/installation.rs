@@ -10,7 +10,7 @@ use std::process::Command;
 pub const OPERATOR_TOKEN: &str = "operator-token-of-a-test";
 
 /// The secret under which all gateways of a test installation hash addresses.
-const ADDRESS_HASH_KEY: &str = "address-hash-key-of-a-test";
+pub(crate) const ADDRESS_HASH_KEY: &str = "address-hash-key-of-a-test";
 
 /// An installation. Its services end with it.
 pub struct Installation {

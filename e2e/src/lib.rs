@@ -5,6 +5,7 @@
 //! side by side. What is started is ended with the value that holds it.
 
 pub mod client;
+pub mod faults;
 pub mod installation;
 pub mod log;
 pub mod own;

@@ -93,9 +93,13 @@ impl Process {
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.pid())?).ok_or("no such process")?;
-        Ok(kill_process(pid, signal)?)
+    pub fn signal(&self, which: Signal) -> Result<()> {
+        signal(self.pid(), which)
+    }
+
+    /// How it ended, if it has.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// SIGTERM; waits for its end.
@@ -129,6 +133,12 @@ fn spawn(name: &str, environment: &HashMap<String, String>, log: &Path) -> Resul
         .stderr(log)
         .spawn()
         .map_err(|error| format!("{}: {error}", program.display()))?)
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, which: Signal) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("no such process")?;
+    Ok(kill_process(pid, which)?)
 }
 
 /// CPU time that a process has used, user and system.
