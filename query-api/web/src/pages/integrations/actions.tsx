@@ -1,9 +1,10 @@
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, of } from "../../api/client.ts";
 import { ApiError } from "../../api/error.ts";
 import { useRefresh } from "../../api/queries.ts";
 import type { Connection, RotatedKey } from "../../api/types.ts";
+import { formatCount } from "../../format/numbers.ts";
 import { formatDateTime } from "../../format/times.ts";
 import { Button } from "../../ui/Button.tsx";
 import { CopyField } from "../../ui/Copy.tsx";
@@ -12,7 +13,9 @@ import { SelectField, TextField } from "../../ui/Field.tsx";
 import { CrossIcon, MoreIcon, PencilIcon, RotateIcon, TrashIcon } from "../../ui/icons.tsx";
 import { Menu } from "../../ui/Menu.tsx";
 import { Alert, Badge } from "../../ui/states.tsx";
+import { Ago } from "../../ui/Time.tsx";
 import { tell } from "../../ui/toast.ts";
+import { usageQuery } from "../usage/query.ts";
 
 type Action = "rename" | "rotate" | "revoke" | "delete";
 
@@ -66,6 +69,19 @@ function Rename({ connection, onClose }: Props) {
   );
 }
 
+/** What is about to be cut off. */
+function LastUse({ connection }: { connection: Connection }) {
+  const usage = useQuery(usageQuery("24h"));
+  const used = usage.data?.items.filter((item) => item.connectionId === connection.connectionId) ?? [];
+  const requests = used.reduce((sum, item) => sum + item.requests, 0);
+  return (
+    <dl className="facts">
+      <div><dt>Last used</dt><dd><Ago at={connection.lastUsedAt} /></dd></div>
+      <div><dt>Requests in 24 hours</dt><dd className="numeric">{usage.data ? formatCount(requests) : "…"}</dd></div>
+    </dl>
+  );
+}
+
 const GRACE = [["0", "None: the old key is refused at once"], ["600", "10 minutes"], ["3600", "1 hour"], ["86400", "24 hours"]] as const;
 
 export function Rotate({ connection, onClose }: Props) {
@@ -93,6 +109,7 @@ export function Rotate({ connection, onClose }: Props) {
   }
   return (
     <FormDialog title={`Rotate the key of “${connection.name}”`} action="Rotate key" busy={rotate.isPending} error={rotate.error} onClose={onClose} onSubmit={() => rotate.mutate()}>
+      <LastUse connection={connection} />
       <p>The connection gets a new key. {connection.state === "revoked" && "It can be used again with it."}</p>
       {connection.state === "active" && (
         <SelectField label="Grace for the old key" options={GRACE} value={grace} onChange={(event) => setGrace(event.target.value)} hint="As long as it lasts both keys work, so that you can replace the key without losing a metric." />
@@ -113,6 +130,7 @@ function Revoke({ connection, onClose }: Props) {
   });
   return (
     <FormDialog title={`Revoke “${connection.name}”?`} action="Revoke" danger busy={revoke.isPending} error={revoke.error} onClose={onClose} onSubmit={() => revoke.mutate()}>
+      <LastUse connection={connection} />
       <p>Every key of it is refused within a second, those in their grace too. Metrics that were sent stay. Rotating the key makes it usable again.</p>
     </FormDialog>
   );
@@ -131,6 +149,7 @@ function Delete({ connection, onClose, onDeleted }: Props & { onDeleted?: () => 
   });
   return (
     <FormDialog title={`Delete “${connection.name}”?`} action="Delete" danger busy={remove.isPending} error={remove.error} onClose={onClose} onSubmit={() => remove.mutate()}>
+      <LastUse connection={connection} />
       <p>Its keys are refused within a second, and it cannot be brought back. Metrics that were sent stay.</p>
     </FormDialog>
   );
