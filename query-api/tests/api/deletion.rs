@@ -4,7 +4,7 @@
 //! answered; a point of another metric, or one that was sent later, is hidden.
 
 use crate::stream::Gateway;
-use crate::support::{Caller, Sample, Stack, own, refused, serve, settings, shared, text};
+use crate::support::{Caller, Sample, Stack, own, refused, serve, settings, shared, text, until};
 use proto::v1::entity::Kind;
 use proto::v1::{Deletion, DeletionApplied};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ const RANGE: &str = "startDate=1789999200000&endDate=1790006400000";
 const HOUR: i64 = 1_789_999_200_000;
 
 fn sample(metric: &'static str, offset: i64, value: f64) -> Sample {
-    let time = HOUR + offset * 60_000;
+    let time = HOUR + (offset + 1) * 60_000;
     Sample { metric, time, value, received_at: time, offset, ..Sample::default() }
 }
 
@@ -69,6 +69,7 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
     stack.store(&other_project, &[sample("doomed", 0, 7.0)]).await;
     let (url, _) = serve(&settings(&stack.namespace)).await;
     let replica = Caller { url, key: manager.key.clone() };
+    until("the replica serves", async || replica.get("/api/v1/metrics").await.0 == 200).await;
     let before = everything(&manager).await;
     assert_eq!(before, everything(&replica).await);
     assert_eq!(before["metric"], json!([3, 3.0, "Doomed"]));
@@ -90,7 +91,7 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
     refused(manager.delete(PATH).await, 404, "not_found");
 
     // At the cut and above it, between the old points in time.
-    let new = Sample { time: HOUR + 30_000, name: "Risen", ..sample("doomed", 3, 10.0) };
+    let new = Sample { time: HOUR + 90_000, name: "Risen", ..sample("doomed", 3, 10.0) };
     stack.store(&project, &[new, sample("doomed", 4, 20.0)]).await;
     let open = everything(&manager).await;
     assert_eq!(open["metric"], json!([2, 20.0, "Risen"]));
