@@ -3,6 +3,8 @@
 //! Everybody else's go on meanwhile. The programs are those that `deploy/local/test` names: `REDIS_SERVER`, and
 //! `KAFKA_CLASSPATH`, the jars.
 
+pub mod secure;
+
 use crate::installation::part;
 use crate::process::free_port;
 use crate::{Result, wait};
@@ -47,8 +49,14 @@ impl OwnStore {
     pub async fn kafka() -> Result<Self> {
         let (port, controller) = (free_port()?, free_port()?);
         let data = fresh_directory("kafka")?;
+        let properties = kafka_properties(port, controller, &data.join("log"));
+        Self::kafka_with(port, &properties, &[], data).await
+    }
+
+    /// Starts a Kafka with these properties, whose storage is formatted with `format` too.
+    async fn kafka_with(port: u16, text: &str, format: &[&str], data: PathBuf) -> Result<Self> {
         let properties = data.join("server.properties");
-        fs::write(&properties, kafka_properties(port, controller, &data.join("log")))?;
+        fs::write(&properties, text)?;
         let java = |class: &str, arguments: &[&str]| -> Result<Vec<String>> {
             let classpath = part("KAFKA_CLASSPATH")?;
             let fixed = ["java", "-Xms64m", "-Xmx256m", "-cp", &classpath, class];
@@ -57,7 +65,7 @@ impl OwnStore {
         let properties = properties.to_string_lossy();
         // 22 characters of URL-safe base64; the hexadecimal digits are among them.
         let id = &Uuid::new_v4().simple().to_string()[..22];
-        let format = ["format", "--cluster-id", id, "--config", &properties];
+        let format = [&["format", "--cluster-id", id, "--config", &properties], format].concat();
         let format = java("kafka.tools.StorageTool", &format)?;
         let log = File::options().create(true).append(true).open(data.join("output.log"))?;
         let formatted =
