@@ -125,7 +125,7 @@ impl KeyCache {
     ) -> Result<Self, RedisError> {
         let info = redis_url.into_connection_info()?;
         let server = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(server))?;
+        let client = crate::projection::client(info.set_redis_settings(server))?;
         let state = State { outage_since: Some(Instant::now()), ..State::default() };
         let cache =
             Self { state: Arc::new(RwLock::new(state)), projection: Projection::new(namespace), settings };

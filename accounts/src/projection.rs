@@ -54,6 +54,17 @@ pub enum Hold {
     Release,
 }
 
+/// A client of the Redis at an address; over TLS, where the address says so, it believes whom the settings name.
+pub fn client(address: impl redis::IntoConnectionInfo) -> Result<redis::Client, RedisError> {
+    match service::connections::current().ca_pem() {
+        Some(pem) => {
+            let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
+            redis::Client::build_with_tls(address, certificates)
+        }
+        None => redis::Client::open(address),
+    }
+}
+
 /// A connection to Redis that comes back by itself. Fails only if the address cannot be read.
 pub fn connect(url: &str) -> Result<ConnectionManager, RedisError> {
     let config = ConnectionManagerConfig::new()
@@ -61,7 +72,7 @@ pub fn connect(url: &str) -> Result<ConnectionManager, RedisError> {
         .set_response_timeout(Some(Duration::from_secs(2)))
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_millis(500));
-    ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)
+    ConnectionManager::new_lazy_with_config(client(url)?, config)
 }
 
 /// The names of an installation's keys in Redis.

@@ -3,6 +3,8 @@
 //! Everybody else's go on meanwhile. The programs are those that `deploy/local/test` names: `REDIS_SERVER`,
 //! `KAFKA_CLASSPATH`, the jars, and `LIBCHDB`, the engine behind the workspace's own `clickhouse-embedded`.
 
+pub mod secure;
+
 use crate::faults::failing_disk::FailingDisk;
 use crate::installation::part;
 use crate::process::{binary, free_port, signal};
@@ -36,6 +38,13 @@ pub struct Listener {
     pub advertised: u16,
 }
 
+impl Listener {
+    /// The broker's own.
+    fn direct(port: u16) -> Self {
+        Self { name: "PLAINTEXT".to_owned(), port, advertised: port }
+    }
+}
+
 impl OwnStore {
     /// Starts a Redis that keeps what it is told in a file.
     pub async fn redis() -> Result<Self> {
@@ -67,10 +76,15 @@ impl OwnStore {
     pub async fn kafka_with(listeners: &[Listener]) -> Result<Self> {
         let (port, controller) = (free_port()?, free_port()?);
         let data = fresh_directory("kafka")?;
+        let listeners = [&[Listener::direct(port)], listeners].concat();
+        let properties = kafka_properties(&listeners, controller, &data.join("log"));
+        Self::kafka_of(port, &properties, &[], data).await
+    }
+
+    /// Starts a Kafka with these properties, whose storage is formatted with `format` too.
+    async fn kafka_of(port: u16, text: &str, format: &[&str], data: PathBuf) -> Result<Self> {
         let properties = data.join("server.properties");
-        let direct = Listener { name: "PLAINTEXT".to_owned(), port, advertised: port };
-        let listeners = [&[direct], listeners].concat();
-        fs::write(&properties, kafka_properties(&listeners, controller, &data.join("log")))?;
+        fs::write(&properties, text)?;
         let java = |class: &str, arguments: &[&str]| -> Result<Vec<String>> {
             let classpath = part("KAFKA_CLASSPATH")?;
             let fixed = ["java", "-Xms64m", "-Xmx256m", "-cp", &classpath, class];
@@ -79,7 +93,7 @@ impl OwnStore {
         let properties = properties.to_string_lossy();
         // 22 characters of URL-safe base64; the hexadecimal digits are among them.
         let id = &Uuid::new_v4().simple().to_string()[..22];
-        let format = ["format", "--cluster-id", id, "--config", &properties];
+        let format = [&["format", "--cluster-id", id, "--config", &properties], format].concat();
         let format = java("kafka.tools.StorageTool", &format)?;
         let log = File::options().create(true).append(true).open(data.join("output.log"))?;
         let formatted =

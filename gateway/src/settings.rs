@@ -15,6 +15,9 @@ use std::time::Duration;
     about = "Takes batches of metrics over HTTP and answers once Kafka has them"
 )]
 pub struct Arguments {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<service::probe::Command>,
     /// Where clients send metrics: address and port.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: String,

@@ -42,6 +42,9 @@ use usage::Usage;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = settings::Arguments::read();
+    if let Some(ops_listen) = arguments.health() {
+        return service::probe::health(ops_listen);
+    }
     let validate = arguments.validate();
     let settings = match service::settings::resolve(arguments.check(), validate) {
         Ok(settings) => settings,

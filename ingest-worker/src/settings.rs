@@ -13,7 +13,7 @@ pub struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     common: Common,
-    /// ClickHouse, `http://host:port`.
+    /// ClickHouse, `http://host:port`, or `https://…` over TLS.
     #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
     clickhouse_url: String,
     /// ClickHouse user.
@@ -38,6 +38,8 @@ pub struct Arguments {
 pub enum Command {
     /// Write metrics until told to stop (the default).
     Run,
+    /// Ask the process that runs on this machine with the same --ops-listen whether it can serve: ends with 0 if it can.
+    Health,
     /// Fill a store anew from Kafka, while all services run.
     #[command(subcommand)]
     Rebuild(Rebuild),
@@ -168,6 +170,11 @@ impl Arguments {
         Self::from_arg_matches(&everywhere.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
+    /// The operations port to ask, if that is all that was asked for.
+    pub fn health(&self) -> Option<&str> {
+        matches!(self.command, Some(Command::Health)).then_some(&*self.ops_listen)
+    }
+
     /// Whether only the check was asked for.
     pub fn validate(&self) -> bool {
         self.common.validate
@@ -180,7 +187,10 @@ impl Arguments {
         let http = ["http://", "https://"].iter().any(|scheme| self.clickhouse_url.starts_with(scheme));
         faults.check(http, "--clickhouse-url", "must begin with `http://` or `https://`");
         let ops_listen = faults.address("--ops-listen", &self.ops_listen);
-        let mut client = clickhouse::Client::default().with_url(&self.clickhouse_url);
+        let mut client = service::clickhouse::client(&self.clickhouse_url).unwrap_or_else(|error| {
+            faults.add("--clickhouse-url", error);
+            clickhouse::Client::default()
+        });
         if !self.clickhouse_user.is_empty() {
             client = client.with_user(&self.clickhouse_user).with_password(&self.clickhouse_password);
         }

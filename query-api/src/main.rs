@@ -14,6 +14,9 @@ const LEAVE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(service::probe::Command::Health) = arguments.command {
+        return service::probe::health(&arguments.ops_listen);
+    }
     if arguments.openapi {
         // A reader that has seen enough is no fault.
         let _ = writeln!(std::io::stdout(), "{}", query_api::routes::openapi::text());

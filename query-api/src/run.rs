@@ -111,7 +111,7 @@ fn build(
     let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
     let redis = accounts::projection::connect(redis_url)?;
     let topics = Topics::new(namespace);
-    let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())
+    let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())?
         .with_limits(Limits::of(settings.concurrent_queries));
     Ok(App {
         keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), last.clone())?,

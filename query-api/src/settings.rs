@@ -16,13 +16,16 @@ use std::time::Duration;
 #[derive(Clone, clap::Parser)]
 #[command(name = "query-api", version, about = "Projects and keys are managed here, metrics are read here")]
 pub struct Arguments {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<service::probe::Command>,
     /// Where clients manage and read: address and port.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
     pub listen: String,
     /// Where health and metrics are served: address and port. Keep it off the public side.
     #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9082", value_name = "ADDRESS")]
     pub ops_listen: String,
-    /// ClickHouse's HTTP interface.
+    /// ClickHouse's HTTP interface; `https://…` over TLS.
     #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
     pub clickhouse_url: String,
     /// ClickHouse's user, if it asks for one.

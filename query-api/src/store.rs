@@ -17,6 +17,7 @@ use crate::settings::ClickHouse;
 use crate::title::title_case;
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use serde::{Deserialize, Serialize};
+use service::connections::NoTls;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,11 +113,10 @@ pub struct Head {
 }
 
 impl Store {
-    /// Asks `server`, each query for at most `timeout`.
-    pub fn new(server: &ClickHouse, timeout: Duration, metrics: Metrics) -> Self {
+    /// Asks `server`, each query for at most `timeout`. Fails only where TLS is asked for and cannot be spoken.
+    pub fn new(server: &ClickHouse, timeout: Duration, metrics: Metrics) -> Result<Self, NoTls> {
         let seconds = timeout.as_millis().div_ceil(1000).max(1);
-        let mut client = Client::default()
-            .with_url(&server.url)
+        let mut client = service::clickhouse::client(&server.url)?
             .with_setting("max_execution_time", seconds.to_string())
             .with_setting("max_query_size", MAX_QUERY_SIZE)
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
@@ -127,7 +127,7 @@ impl Store {
             client = client.with_password(password.reveal());
         }
         let scheduler = Scheduler::new(Limits::of(4));
-        Self { client, timeout, metrics, scheduler, heads: Arc::default() }
+        Ok(Self { client, timeout, metrics, scheduler, heads: Arc::default() })
     }
 
     /// The same with other limits.

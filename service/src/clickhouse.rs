@@ -1,4 +1,43 @@
-//! ClickHouse: the names that services share, and what it says when it refuses.
+//! ClickHouse: a client, over TLS where the address says so, the names that services share, and what it says when it
+//! refuses.
+
+use crate::connections::{self, NoTls};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connections that answer nothing are noticed.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Less than the three seconds after which the server closes an idle connection.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// A client of the server at `url`, `http://…` or `https://…`.
+pub fn client(url: &str) -> Result<clickhouse::Client, NoTls> {
+    let mut connector = HttpConnector::new();
+    connector.set_keepalive(Some(KEEPALIVE));
+    let mut http = HttpClient::builder(TokioExecutor::new());
+    http.pool_idle_timeout(IDLE);
+    let client = if url.starts_with("https://") {
+        connector.enforce_http(false);
+        let roots = connections::current().roots()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only()
+            .enable_http1()
+            .wrap_connector(connector);
+        clickhouse::Client::with_http_client(http.build(connector))
+    } else {
+        clickhouse::Client::with_http_client(http.build(connector))
+    };
+    Ok(client.with_url(url))
+}
 
 /// The database of what is known about the use of an installation. It belongs to no generation: it is filled from
 /// another topic.

@@ -31,9 +31,12 @@ pub enum TopicError {
     TooFewReplicas(String, i32, usize),
 }
 
-/// Settings that every client begins with.
+/// Settings that every client begins with, TLS and authentication among them.
 pub fn client(brokers: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
+    for (name, value) in crate::connections::current().kafka() {
+        config.set(*name, value);
+    }
     config
         .set("bootstrap.servers", brokers)
         .set("client.id", client_id)

@@ -3,6 +3,7 @@
 //! The command line only collects text; each binary turns it into its own typed settings with a [`Faults`], so that
 //! an operator who got three settings wrong reads three messages and not one.
 
+use crate::connections::Security;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -14,9 +15,12 @@ pub struct Common {
     /// Kafka brokers, `host:port[,host:port…]`.
     #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOSTS")]
     pub kafka_brokers: String,
-    /// Redis, `redis://[user:password@]host:port[/db]`.
+    /// Redis, `redis://[user:password@]host:port[/db]`, or `rediss://…` over TLS.
     #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
     pub redis_url: String,
+    /// TLS and authentication towards the stores.
+    #[command(flatten)]
+    pub security: Security,
     /// Keeps several installations apart that share their stores: a prefix of topics, Redis keys and databases
     /// (lower case letters, digits and `_`).
     #[arg(long, env = "NAMESPACE", default_value = "", hide_default_value = true)]
@@ -30,7 +34,8 @@ pub struct Common {
 }
 
 impl Common {
-    /// Checks what can be checked without reaching anything.
+    /// Checks what can be checked without reaching anything, and settles how the stores are reached
+    /// ([`crate::connections`]).
     pub fn check(&self, faults: &mut Faults) {
         for broker in self.kafka_brokers.split(',') {
             let port =
@@ -42,6 +47,7 @@ impl Common {
         if !["redis://", "rediss://"].iter().any(|scheme| self.redis_url.starts_with(scheme)) {
             faults.add("--redis-url", "must begin with `redis://` or `rediss://`");
         }
+        self.security.check(faults);
         if !self.namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             faults.add("--namespace", "may hold lower case letters, digits and `_` only");
         }
@@ -56,6 +62,11 @@ impl Common {
 pub struct Faults(Vec<String>);
 
 impl Faults {
+    /// How many things are wrong.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Notes that `setting` is wrong.
     pub fn add(&mut self, setting: &str, message: impl fmt::Display) {
         self.0.push(format!("{setting}: {message}"));
@@ -147,6 +158,7 @@ mod tests {
         Common {
             kafka_brokers: "127.0.0.1:9092".into(),
             redis_url: "redis://127.0.0.1:6379".into(),
+            security: Security::default(),
             namespace: String::new(),
             log: "info".into(),
             validate: false,

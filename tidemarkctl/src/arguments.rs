@@ -62,6 +62,8 @@ pub enum Command {
     Key(Key),
     /// How a project's requests ended, and how many are left.
     Usage(Usage),
+    /// Make a project and a connection to try an installation with, and print the line that sends a metric. (operator)
+    Demo,
 }
 
 /// Commands on projects.

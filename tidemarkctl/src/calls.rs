@@ -138,6 +138,7 @@ pub fn of(command: &Command) -> Result<Call, Error> {
         Command::Plan(command) => plan(command),
         Command::Connection(command) => connection(command),
         Command::Key(command) => key(command),
+        Command::Demo => return Err(Error::Usage("demo is several calls".to_owned())),
         Command::Usage(asked) => usage(asked)?,
     })
 }

@@ -9,10 +9,11 @@
 mod api;
 mod arguments;
 mod calls;
+mod demo;
 mod error;
 mod show;
 
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use error::Error;
 use std::io::Write;
@@ -37,10 +38,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
+    if matches!(arguments.command, Command::Demo) {
+        return print(&demo::make(arguments)?);
+    }
     let call = calls::of(&arguments.command)?;
     let token = arguments.token_for(call.needs)?;
     let answer = api::Api::new(&arguments.url, token)?.send(&call)?;
     let text = if arguments.json { answer.text } else { show::answer(&call.shape, &answer.json) };
+    print(&text)
+}
+
+fn print(text: &str) -> Result<(), Error> {
     if text.is_empty() {
         return Ok(());
     }

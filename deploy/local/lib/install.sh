@@ -6,10 +6,10 @@
 declare -A PACKAGE_OF_TOOL=(
     [curl]=curl [cmake]=cmake [make]=make [cc]=gcc [c++]=g++ [pkg-config]=pkg-config
     [java]=default-jre-headless [mvn]=maven [npm]=npm [node]=nodejs
-    [redis-cli]=redis-tools [python3]=python3 [wrk]=wrk [chromium]=chromium
+    [redis-cli]=redis-tools [python3]=python3 [wrk]=wrk [openssl]=openssl [chromium]=chromium
 )
 BUILD_TOOLS=(cmake make cc c++ pkg-config)
-BUILD_LIBRARIES=(libcurl4-openssl-dev zlib1g-dev)
+BUILD_LIBRARIES=(libcurl4-openssl-dev libssl-dev zlib1g-dev)
 
 # install_packages TOOL...: those and what the build and the local stores need.
 install_packages() {
@@ -39,6 +39,7 @@ has_library() {
     else
         case $1 in
             libcurl4-openssl-dev) pkg-config --exists libcurl ;;
+            libssl-dev) pkg-config --exists openssl ;;
             zlib1g-dev) pkg-config --exists zlib ;;
         esac
     fi

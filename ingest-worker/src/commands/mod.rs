@@ -24,13 +24,13 @@ use std::time::{Duration, Instant};
 /// Why a command did not reach its end.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Carries a command out. [`Command::Run`] is the worker's own, and none of these.
+/// Carries a command out. [`Command::Run`] and [`Command::Health`] are `main`'s own, and none of these.
 pub async fn run(settings: &Settings, command: &Command) -> Result<(), Failure> {
     let topics = Topics::new(&settings.common.namespace);
     let writer = ControlWriter::new(&settings.common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
     let generator = Generator::new(settings, &topics, &writer);
     match command {
-        Command::Run => Ok(()),
+        Command::Run | Command::Health => Ok(()),
         Command::Rebuild(Rebuild::Redis) => rebuild_redis::run(settings, &writer).await,
         Command::Rebuild(Rebuild::Clickhouse(options)) => {
             rebuild_clickhouse::run(settings, &generator, options).await

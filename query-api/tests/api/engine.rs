@@ -89,6 +89,7 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
     // The store's own statements, on a client that refuses to answer without a projection.
     let store =
         Store::new(&server(store_address("CLICKHOUSE_URL")), Duration::from_secs(10), Metrics::default())
+            .expect("it speaks HTTP")
             .with_setting("force_optimize_projection", "1");
     assert_eq!(
         store.metric(&View::of(&stack.namespace), &project, "m").await.map(|row| row.points),
@@ -107,7 +108,7 @@ async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
                    emptyArrayFloat64() AS quantiles FROM numbers(1000000000000)";
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
-        let store = Store::new(&server, timeout, Metrics::default());
+        let store = Store::new(&server, timeout, Metrics::default()).expect("it speaks HTTP");
         let begun = Instant::now();
         assert_eq!(
             store.series(&View::of(&stack.namespace), "p", &["m".to_owned()], endless).await,

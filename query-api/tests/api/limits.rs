@@ -35,7 +35,7 @@ async fn a_query_whose_client_left_ends_in_the_store() {
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
     let marker = format!("left{:x}", rand::random::<u64>());
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
-    let store = Store::new(&server, Duration::from_secs(60), Metrics::default());
+    let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).expect("it speaks HTTP");
     let (view, sql) = (View::of(&stack.namespace), endless(&marker));
     let query = tokio::spawn(async move { store.series(&view, "p", &[], &sql).await });
     until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
@@ -49,7 +49,9 @@ async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does(
     let stack = shared();
     let limits = Limits { places: 2, share: 1, line: 1, patience: Duration::from_secs(60) };
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
-    let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).with_limits(limits);
+    let store = Store::new(&server, Duration::from_secs(60), Metrics::default())
+        .expect("it speaks HTTP")
+        .with_limits(limits);
     let marker = format!("heavy{:x}", rand::random::<u64>());
     let ask = || {
         let (store, view, sql) = (store.clone(), View::of(&stack.namespace), endless(&marker));

@@ -130,6 +130,7 @@ impl Stack {
         let common = Common {
             kafka_brokers: brokers.clone(),
             redis_url: redis_url.clone(),
+            security: service::connections::Security::default(),
             namespace: namespace.clone(),
             log: "info".to_owned(),
             validate: false,
