@@ -367,7 +367,7 @@ async fn what_was_decided_survives_kill_9_and_is_told_once_somebody_listens() ->
     assert_eq!(changes[0]["note"], "Ann looks into it");
     let of = |channel: &str| {
         let of_channel = |tried: &&Value| tried["channelId"] == channel;
-        changes[0]["deliveries"].as_array().into_iter().flatten().filter(of_channel).next_back().cloned()
+        changes[0]["deliveries"].as_array().into_iter().flatten().rfind(of_channel).cloned()
     };
     for channel in [&heard, &unheard] {
         assert_eq!(of(channel).map(|last| last["status"].clone()), Some(json!("delivered")));
