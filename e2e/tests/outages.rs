@@ -239,3 +239,26 @@ fn values(page: &Value) -> Vec<u64> {
     let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|item| item["value"].as_f64()).map(|value| value as u64).collect()
 }
+
+/// Stopped for longer than its session with the controller, Kafka tells its clients for a moment that there are no brokers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kafka_that_stood_still_is_found_again_without_a_restart() -> Result<()> {
+    const STANDSTILL: std::time::Duration = std::time::Duration::from_secs(6);
+    let kafka = OwnStore::kafka().await?;
+    let shared = [("KAFKA_BROKERS", kafka.address())];
+    let installation = Installation::start_with("standstill", 3, 1, &shared).await?;
+    let client = installation.client();
+    let project = client.project("unlimited").await?;
+    for _ in 0..2 {
+        for gateway in 0..3 {
+            works(&client, gateway, &project).await?;
+        }
+        kafka.signal(rustix::process::Signal::STOP)?;
+        tokio::time::sleep(STANDSTILL).await;
+        kafka.signal(rustix::process::Signal::CONT)?;
+    }
+    for gateway in 0..3 {
+        works(&client, gateway, &project).await?;
+    }
+    Ok(())
+}

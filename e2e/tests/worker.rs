@@ -80,6 +80,27 @@ async fn write_to_log(producer: &FutureProducer, topic: &str, value: f64) -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_block_is_one_part_with_one_marker() -> Result<()> {
+    let mut installation = Installation::start("one_part", 0, 1).await?;
+    let clickhouse = installation.clickhouse()?;
+    clickhouse.query("SYSTEM STOP MERGES samples").execute().await?;
+    // With the worker away records gather, so that they come to it all at once.
+    installation.workers[0].terminate().await?;
+    let writer = e2e::log::LogWriter::new(&installation)?;
+    let records: Vec<_> = (0..2_000).map(|value| e2e::log::Given::plain(f64::from(value))).collect();
+    writer.write(0, &records).await?;
+    installation.workers[0].restart()?;
+    stored(&installation, records.len() as u64).await?;
+    let parts: Vec<(u64, u64)> = clickhouse
+        .query("SELECT countIf(kind = 'marker'), countIf(kind = 'sample') FROM samples GROUP BY _part")
+        .fetch_all()
+        .await?;
+    assert!(parts.iter().all(|&(markers, _)| markers == 1), "a part without its own marker: {parts:?}");
+    assert!(parts.iter().any(|&(_, samples)| samples > 1), "no block had more than one record: {parts:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_lost_a_part_is_refused_until_the_part_is_back() -> Result<()> {
     let installation = Installation::start("lost_part", 0, 1).await?;
     let topic = installation.topics().metrics;

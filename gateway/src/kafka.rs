@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two looks at Kafka.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// After so many looks without an answer the producer is replaced: it may have lost its way to a Kafka that is there.
+const GIVE_UP_AFTER: u32 = 3;
 /// Between two tries to prepare the topics.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,7 @@ async fn check(
 
 /// For ever: says whether Kafka answers, and whether deliveries move.
 pub async fn watch(publisher: Arc<KafkaPublisher>, reachable: Condition, deliveries: Watch) -> Infallible {
-    let (mut was_reachable, mut last_reports) = (false, None);
+    let (mut was_reachable, mut last_reports, mut failures) = (false, None, 0);
     loop {
         let asked = publisher.clone();
         let partitions =
@@ -121,6 +123,14 @@ pub async fn watch(publisher: Arc<KafkaPublisher>, reachable: Condition, deliver
         }
         was_reachable = partitions.is_ok();
         reachable.set(was_reachable);
+        failures = if was_reachable { 0 } else { failures + 1 };
+        if failures == GIVE_UP_AFTER {
+            failures = 0;
+            tracing::warn!("Kafka does not answer: trying with a new producer");
+            let replaced = publisher.clone();
+            // A panic of ours leaves the old one in its place.
+            let _ = spawn_blocking(move || replaced.replace()).await;
+        }
         match publisher.progress() {
             (0, _) => {
                 last_reports = None;

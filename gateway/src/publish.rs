@@ -100,7 +100,11 @@ impl KafkaPublisher {
         let mut config = service::kafka::client(brokers, "tidemark-gateway");
         config
             .set("acks", "all")
-            .set("enable.idempotence", "true")
+            // What may have arrived is never sent again. An idempotent producer would, and numbers its records anew once
+            // one of them has timed out: a broker that had only stood still then takes the old and the new one.
+            // What was surely not sent is tried again all the same.
+            .set("enable.idempotence", "false")
+            .set("message.send.max.retries", "0")
             .set("compression.type", "lz4")
             // Too short to be felt; at 2 ms librdkafka's thread polls so often that a request costs half as much CPU again.
             .set("linger.ms", "5")
@@ -174,7 +178,7 @@ impl KafkaPublisher {
                 self.reports.fetch_add(1, Ordering::Relaxed);
                 match report {
                     Ok(Ok(_)) => Ok(()),
-                    Ok(Err((error, _))) => Err(self.not_delivered(&error)),
+                    Ok(Err((error, _))) => Err(Self::not_delivered(&error)),
                     Err(_) => Err(NotPublished::Failed),
                 }
             }
@@ -195,12 +199,11 @@ impl KafkaPublisher {
         let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
         let sent = producer.send_result(message).map_err(|(error, _)| error);
         drop(producer);
-        sent.map_err(|error| self.not_taken(&error))
+        sent.map_err(|error| Self::not_taken(&error))
     }
 
     /// The producer's verdict on a record before it queued it.
-    fn not_taken(&self, error: &KafkaError) -> NotPublished {
-        self.replace_if_dead();
+    fn not_taken(error: &KafkaError) -> NotPublished {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => NotPublished::QueueFull,
             _ => {
@@ -211,8 +214,7 @@ impl KafkaPublisher {
     }
 
     /// The report on a record that was queued: it may have been sent.
-    fn not_delivered(&self, error: &KafkaError) -> NotPublished {
-        self.replace_if_dead();
+    fn not_delivered(error: &KafkaError) -> NotPublished {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageTimedOut) => NotPublished::TimedOut,
             _ => {
@@ -222,17 +224,20 @@ impl KafkaPublisher {
         }
     }
 
-    /// An idempotent producer that met an error it cannot reason about refuses everything from then on; a new one has a
-    /// new identity. Nothing is doubled: no record is handed over twice.
-    fn replace_if_dead(&self) {
-        if self.producer().client().fatal_error().is_none() {
-            return;
-        }
-        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
-        let Some((code, reason)) = producer.client().fatal_error() else { return };
-        tracing::error!(%code, reason, "the Kafka producer is dead; going on with a new one");
+    /// Goes on with a new producer; may block for a moment. What the old one still had was not acknowledged, and is
+    /// answered so.
+    ///
+    /// A producer that was told by a broker that there are no brokers (one that had stood still and was not let in again
+    /// yet says so) lets go of all that it knew, and has nobody left to ask, not even those that it was given at first.
+    pub fn replace(&self) {
         match self.config.create() {
-            Ok(new) => *producer = new,
+            Ok(new) => {
+                let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+                let old = std::mem::replace(&mut *producer, new);
+                // It waits for its threads, and requests must not wait for that.
+                drop(producer);
+                drop(old);
+            }
             Err(error) => tracing::error!(%error, "a new Kafka producer could not be made"),
         }
     }

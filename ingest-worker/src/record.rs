@@ -97,6 +97,10 @@ pub fn identity(payload: &[u8]) -> Uuid {
 }
 
 #[cfg(test)]
+#[path = "record/corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -112,3 +112,20 @@ pub fn of(block: &Block, partition: i32) -> impl Iterator<Item = SampleRow<'_>> 
 pub fn origin_key(origin: i64) -> String {
     origin.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_block_ends_in_the_one_marker_that_says_what_it_covers() {
+        let mut block = Block::new(5, Instant::now());
+        block.covers.last = 7;
+        block.covers.identity = Uuid::from_u128(1);
+        let rows: Vec<_> = of(&block, 3).collect();
+        let [marker] = &rows[..] else { panic!("a block without records is a marker alone: {rows:?}") };
+        let said = (marker.kind, marker.partition, marker.first_offset, marker.last_offset, marker.identity);
+        assert_eq!(said, (Kind::Marker as i8, 3, 5, 7, Uuid::from_u128(1)));
+    }
+}

@@ -1,7 +1,7 @@
 //! The table of samples of one generation: reading a chain, inserting a block.
 
 use crate::block::Block;
-use crate::chain::{Answer, Chain};
+use crate::chain::{self, Answer, Chain};
 use crate::idempotency::{Keyed, Receipts, Wanted};
 use crate::rows::{self, SampleRow};
 use clickhouse::{Client, Row, error::Error};
@@ -205,7 +205,7 @@ impl Store {
         form: u32,
         read_at: Moment,
     ) -> Result<Answer, Error> {
-        let token = self.token(partition, block.covers.first, form);
+        let token = self.token_of(partition, &block.covers, form);
         let mut insert = self
             .client
             .insert::<SampleRow<'_>>("samples")
@@ -245,6 +245,11 @@ impl Store {
         Ok(running > 0)
     }
 
+    /// Blocks of one beginning have one token, whatever their length: they exclude each other.
+    fn token_of(&self, partition: i32, covers: &chain::Block, form: u32) -> String {
+        self.token(partition, covers.first, form)
+    }
+
     fn token(&self, partition: i32, first: i64, form: u32) -> String {
         let plain = format!("{}/{partition}/{first}", self.scope);
         if form == 0 { plain } else { format!("{plain}/{form}") }
@@ -266,6 +271,19 @@ fn code(error: &Error) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_of_one_beginning_have_one_token_and_all_others_another() {
+        let store = Store::new(&Client::default(), "test", "1/log".to_owned());
+        let token = |partition, first, last, form| {
+            store.token_of(partition, &chain::Block { first, last, identity: Uuid::nil() }, form)
+        };
+        let one = token(0, 5, 9, 0);
+        assert_eq!(one, token(0, 5, 7, 0), "whatever their length");
+        for other in [token(1, 5, 9, 0), token(0, 6, 9, 0), token(0, 5, 9, 1), token(0, 9, 9, 0)] {
+            assert_ne!(one, other);
+        }
+    }
 
     #[test]
     fn a_wrong_type_is_permanent_and_a_lack_of_memory_is_not() {

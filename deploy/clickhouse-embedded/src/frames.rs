@@ -149,6 +149,10 @@ fn checksum_of(frame: &[u8]) -> u128 {
 }
 
 #[cfg(test)]
+#[path = "frames/corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@ mod connection;
 mod encodings;
 mod head;
 mod idempotency;
+mod malformed;
 mod openapi;
 mod quota;
 mod slowdown;

@@ -300,6 +300,16 @@ impl Connection {
         self.0.get_mut().write_all(bytes.as_ref()).await.expect("the server reads");
     }
 
+    /// False if the server takes nothing more.
+    pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.get_mut().write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// The server may have closed the connection already.
+    pub async fn try_end_of_input(&mut self) {
+        let _ = self.0.get_mut().shutdown().await;
+    }
+
     pub async fn end_of_input(&mut self) {
         self.0.get_mut().shutdown().await.expect("the connection is open");
     }

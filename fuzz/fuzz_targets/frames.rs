@@ -1,0 +1,9 @@
+//! ClickHouse's compressed frames.
+#![no_main]
+
+#[path = "../checks/frames.rs"]
+mod check;
+#[path = "../../deploy/clickhouse-embedded/src/frames.rs"]
+mod frames;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check::holds(data));
