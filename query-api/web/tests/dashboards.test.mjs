@@ -77,6 +77,7 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   const handle = page.getByRole("button", { name: /Move Money/ });
   await handle.focus();
   await page.keyboard.press("ArrowRight");
+  await until("a key has moved it", async () => place((await saved())[1]).join() === "7,0,3,3");
   await page.keyboard.press("Shift+ArrowDown");
   await until("the keys have moved and resized it", async () => place((await saved())[1]).join() === "7,0,3,4");
 
