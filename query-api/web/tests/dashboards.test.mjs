@@ -75,13 +75,19 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await until("the second stands beside the first", async () => place((await saved())[1]).join() === "6,0,3,3");
 
   const handle = page.getByRole("button", { name: /Move Money/ });
-  await handle.focus();
-  await page.keyboard.press("ArrowRight");
+  await handle.press("ArrowRight");
   await until("a key has moved it", async () => place((await saved())[1]).join() === "7,0,3,3");
-  await page.keyboard.press("Shift+ArrowDown");
+  await handle.press("Shift+ArrowDown");
   await until("the keys have moved and resized it", async () => place((await saved())[1]).join() === "7,0,3,4");
 
-  const box = await handle.boundingBox();
+  // It glides to its place.
+  let box = await handle.boundingBox();
+  await until("it has come to rest", async () => {
+    const before = box;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    box = await handle.boundingBox();
+    return box.x === before.x && box.y === before.y;
+  });
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.mouse.down();
   await page.mouse.move(box.x + 300, box.y + 20, { steps: 8 });
