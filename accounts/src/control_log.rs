@@ -7,11 +7,13 @@ use proto::control::EntityKey;
 use proto::topics::Topics;
 use proto::v1::{Entity, LogBirth, entity::Kind};
 use proto::{DecodeError, Message as _};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{FutureRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::reader::Reader;
+use service::kafka::writer::Writer;
 use std::time::Duration;
 
 /// The log has one partition: one order for all.
@@ -49,20 +51,20 @@ pub struct Event {
 /// Writes the log.
 #[derive(Clone)]
 pub struct ControlWriter {
-    producer: FutureProducer,
+    writer: Writer,
     topic: String,
 }
 
 impl ControlWriter {
     /// A writer whose records are acknowledged by all in-sync replicas within `timeout`, or fail.
     pub fn new(brokers: &str, topics: &Topics, timeout: Duration) -> Result<Self, LogError> {
-        let producer = service::kafka::client(brokers, "tidemark-control")
+        let mut config = service::kafka::client(brokers, "tidemark-control");
+        config
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
-            .set("message.timeout.ms", timeout.as_millis().to_string())
-            .create()?;
-        Ok(Self { producer, topic: topics.control.clone() })
+            .set("message.timeout.ms", timeout.as_millis().to_string());
+        Ok(Self { writer: Writer::new(&config)?, topic: topics.control.clone() })
     }
 
     /// Writes the entity's new state; returns its offset once all in-sync replicas have it.
@@ -71,13 +73,13 @@ impl ControlWriter {
         let value = entity.encode_to_vec();
         let text = key.to_string();
         let record = FutureRecord::to(&self.topic).partition(PARTITION).key(&text).payload(&value);
-        let delivery = self.producer.send(record, Duration::ZERO).await.map_err(|(error, _)| error)?;
+        let delivery = self.writer.write(record).await?;
         Ok(Event { offset: delivery.offset, key: Some(key), value: Some(value) })
     }
 
     /// Waits for what is on its way.
     pub fn flush(&self, timeout: Duration) {
-        if let Err(error) = self.producer.flush(timeout) {
+        if let Err(error) = self.writer.producer().flush(timeout) {
             tracing::warn!(%error, "control events were still on their way at the stop");
         }
     }
@@ -85,18 +87,19 @@ impl ControlWriter {
 
 /// Reads the log from a place on.
 pub struct ControlReader {
-    consumer: StreamConsumer,
+    consumer: Reader,
 }
 
 impl ControlReader {
     /// A reader that begins at `offset`.
     pub fn from(brokers: &str, topics: &Topics, offset: i64) -> Result<Self, LogError> {
-        let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-control")
+        let mut config = service::kafka::client(brokers, "tidemark-control");
+        config
             .set("group.id", "tidemark-control-reader")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
-            .set("fetch.wait.max.ms", "100")
-            .create()?;
+            .set("fetch.wait.max.ms", "100");
+        let consumer = Reader::new(&config, &topics.control)?;
         let mut place = TopicPartitionList::new();
         let offset = if offset <= 0 { Offset::Beginning } else { Offset::Offset(offset) };
         place.add_partition_offset(&topics.control, PARTITION, offset)?;

@@ -8,12 +8,12 @@
 //! acknowledged is in the topic once.
 
 use crate::metrics::Metrics;
-use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{DeliveryFuture, FutureRecord, Producer};
+use service::kafka::writer::Writer;
 use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How much longer than the producer's own timeout a delivery is waited for. Only a producer that is stuck needs it.
@@ -78,8 +78,7 @@ pub trait Publish: Send + Sync + 'static {
 
 /// The publisher that writes to Kafka.
 pub struct KafkaPublisher {
-    config: ClientConfig,
-    producer: RwLock<FutureProducer>,
+    writer: Writer,
     topic: String,
     /// Over how many partitions keyed records are spread; unset until Kafka was reached and found fit.
     spread: OnceLock<u32>,
@@ -112,11 +111,9 @@ impl KafkaPublisher {
             .set("message.timeout.ms", timeout.as_millis().to_string())
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072");
-        let producer = RwLock::new(config.create()?);
         let deadline = timeout + SLACK;
         Ok(Self {
-            config,
-            producer,
+            writer: Writer::new(&config)?,
             topic,
             spread: OnceLock::new(),
             deadline,
@@ -132,7 +129,7 @@ impl KafkaPublisher {
 
     /// How many partitions the topic has, asked of Kafka; blocks for up to `timeout`.
     pub fn partitions(&self, timeout: Duration) -> Result<u32, KafkaError> {
-        let metadata = self.producer().client().fetch_metadata(Some(&self.topic), timeout)?;
+        let metadata = self.writer.producer().client().fetch_metadata(Some(&self.topic), timeout)?;
         let topic = metadata.topics().first().filter(|topic| topic.name() == self.topic);
         let count = topic.map_or(0, |topic| topic.partitions().len());
         match topic.and_then(|topic| topic.error()) {
@@ -145,16 +142,12 @@ impl KafkaPublisher {
     /// How many records wait for Kafka, and how many deliveries were reported so far: what waits for long while nothing
     /// is reported is stuck. For a moment an event of the producer's own, such as a lost connection, counts as a record.
     pub fn progress(&self) -> (i32, u64) {
-        (self.producer().in_flight_count(), self.reports.load(Ordering::Relaxed))
+        (self.writer.producer().in_flight_count(), self.reports.load(Ordering::Relaxed))
     }
 
     /// Waits until nothing is under way; blocks for up to `timeout`.
     pub fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
-        self.producer().flush(timeout)
-    }
-
-    fn producer(&self) -> FutureProducer {
-        self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.writer.producer().flush(timeout)
     }
 
     /// Publishes `payload` to another topic, its key `key`; returns once it is acknowledged by all in-sync replicas, or it
@@ -196,10 +189,7 @@ impl KafkaPublisher {
     }
 
     fn send(&self, message: FutureRecord<'_, str, [u8]>) -> Result<DeliveryFuture, NotPublished> {
-        let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
-        let sent = producer.send_result(message).map_err(|(error, _)| error);
-        drop(producer);
-        sent.map_err(|error| Self::not_taken(&error))
+        self.writer.producer().send_result(message).map_err(|(error, _)| Self::not_taken(&error))
     }
 
     /// The producer's verdict on a record before it queued it.
@@ -226,20 +216,8 @@ impl KafkaPublisher {
 
     /// Goes on with a new producer; may block for a moment. What the old one still had was not acknowledged, and is
     /// answered so.
-    ///
-    /// A producer that was told by a broker that there are no brokers (one that had stood still and was not let in again
-    /// yet says so) lets go of all that it knew, and has nobody left to ask, not even those that it was given at first.
     pub fn replace(&self) {
-        match self.config.create() {
-            Ok(new) => {
-                let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
-                let old = std::mem::replace(&mut *producer, new);
-                // It waits for its threads, and requests must not wait for that.
-                drop(producer);
-                drop(old);
-            }
-            Err(error) => tracing::error!(%error, "a new Kafka producer could not be made"),
-        }
+        self.writer.replace();
     }
 }
 

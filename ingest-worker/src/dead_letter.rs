@@ -4,13 +4,13 @@ use crate::record::Poison;
 use proto::topics::{Place, dead};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use std::time::Duration;
+use rdkafka::producer::FutureRecord;
+use service::kafka::writer::Writer;
 
 /// Writes the topic of dead letters.
 #[derive(Clone)]
 pub struct DeadLetters {
-    producer: FutureProducer,
+    writer: Writer,
     topic: String,
     source_topic: String,
 }
@@ -18,12 +18,13 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// A writer to `topic` for records of `source_topic`.
     pub fn new(brokers: &str, topic: &str, source_topic: &str) -> Result<Self, KafkaError> {
-        let producer = service::kafka::client(brokers, "tidemark-dead-letters")
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", "10000")
-            .create()?;
-        Ok(Self { producer, topic: topic.to_owned(), source_topic: source_topic.to_owned() })
+        let mut config = service::kafka::client(brokers, "tidemark-dead-letters");
+        config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", "10000");
+        Ok(Self {
+            writer: Writer::new(&config)?,
+            topic: topic.to_owned(),
+            source_topic: source_topic.to_owned(),
+        })
     }
 
     /// Keeps the record at `offset`, under the place where it stood first (`origin`, if it was retried); returns once
@@ -49,6 +50,6 @@ impl DeadLetters {
             headers.insert(Header { key, value: Some(value) })
         });
         let record = FutureRecord::to(&self.topic).key(&source).payload(payload).headers(headers);
-        self.producer.send(record, Duration::ZERO).await.map(drop).map_err(|(error, _)| error)
+        self.writer.write(record).await.map(drop)
     }
 }

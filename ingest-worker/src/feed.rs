@@ -74,6 +74,8 @@ pub async fn feed(parts: Parts, generation: Generation, stop: CancellationToken)
 async fn serve(parts: &Parts, generation: &Generation, stop: &CancellationToken) -> Result<(), KafkaError> {
     let Generation { number, database, .. } = generation;
     let Generator { brokers, topics, client, .. } = &parts.generator;
+    // Ends what is begun here, with the worker or before.
+    let stop = stop.child_token();
     let (membership, mut changes) =
         Membership::join(brokers, &topics.metrics, &membership::group(database), stop.clone())?;
     // Fetching goes on until the drivers are done.
@@ -131,11 +133,12 @@ async fn serve(parts: &Parts, generation: &Generation, stop: &CancellationToken)
                     }
                 }
             }
-            None => break,
+            Some(Change::Lost) | None => break,
         }
         shared.pace.set_own(owned.len());
         parts.metrics.owned(*number, owned.len());
     }
+    stop.cancel();
     while drivers.join_next().await.is_some() {}
     fetching.cancel();
     Ok(())

@@ -8,10 +8,12 @@
 //! a second fetch from its beginning shows it again.
 
 use proto::topics::{Place, dead};
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::reader::{Reader, is_lost};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,17 +61,18 @@ struct Session {
 impl Fetch {
     /// Starts the client that fetches `topic`.
     pub fn start(brokers: &str, topic: &str, stop: CancellationToken) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-ingest-fetch")
+        let mut config = service::kafka::client(brokers, "tidemark-ingest-fetch");
+        config
             .set("group.id", "tidemark-ingest-fetch")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // An offset that is not there is loss, and never a reason to begin elsewhere.
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "16384")
-            .create()?;
+            .set("queued.max.messages.kbytes", "16384");
         let (sessions, opened) = mpsc::unbounded_channel();
-        let fetcher = Fetcher { consumer, topic: topic.to_owned(), sessions: HashMap::new() };
+        let consumer = Reader::new(&config, topic)?;
+        let fetcher = Fetcher { config, consumer, topic: topic.to_owned(), sessions: HashMap::new() };
         tokio::spawn(fetcher.run(opened, stop));
         Ok(Self { sessions })
     }
@@ -86,7 +89,8 @@ impl Fetch {
 }
 
 struct Fetcher {
-    consumer: StreamConsumer,
+    config: ClientConfig,
+    consumer: Reader,
     topic: String,
     sessions: HashMap<i32, Session>,
 }
@@ -160,6 +164,7 @@ impl Fetcher {
     fn failed(&mut self, error: &KafkaError) {
         use rdkafka::types::RDKafkaErrorCode as Code;
         tracing::warn!(%error, "fetching failed");
+        let lost = is_lost(error);
         let fatal = matches!(
             error.rdkafka_error_code(),
             Some(
@@ -170,9 +175,15 @@ impl Fetcher {
                     | Code::UnknownTopic
             )
         );
-        if fatal {
+        if lost || fatal {
             for partition in self.sessions.keys().copied().collect::<Vec<_>>() {
                 self.close(partition);
+            }
+        }
+        if lost {
+            match Reader::new(&self.config, &self.topic) {
+                Ok(new) => self.consumer = new,
+                Err(error) => tracing::error!(%error, "a new consumer could not be made"),
             }
         }
     }

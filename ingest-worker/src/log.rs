@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,8 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Log {
     brokers: String,
     topic: String,
-    /// Made when it is first needed; reading a record takes a client of its own, for it is assigned.
-    watcher: Arc<OnceLock<BaseConsumer>>,
+    /// Made when it is needed, and let go of when it fails: it may have lost its way to Kafka. Reading a record takes a
+    /// client of its own, for it is assigned.
+    watcher: Arc<Mutex<Option<Arc<BaseConsumer>>>>,
 }
 
 impl Log {
@@ -44,15 +45,11 @@ impl Log {
 
     /// The first and the next offset of every partition.
     pub async fn bounds(&self) -> Result<Vec<(i32, i64, i64)>, KafkaError> {
-        let log = self.clone();
-        blocking(move || {
-            let consumer = log.watcher()?;
-            let metadata = consumer.fetch_metadata(Some(&log.topic), TIMEOUT)?;
+        self.watched(|consumer, topic| {
+            let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
             let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|p| p.id());
             partitions
-                .map(|id| {
-                    consumer.fetch_watermarks(&log.topic, id, TIMEOUT).map(|(start, end)| (id, start, end))
-                })
+                .map(|id| consumer.fetch_watermarks(topic, id, TIMEOUT).map(|(start, end)| (id, start, end)))
                 .collect()
         })
         .await
@@ -61,15 +58,14 @@ impl Log {
     /// By partition, the offset of the first record that was written at `time_ms` or later; the log's end if none was.
     pub async fn offsets_at(&self, time_ms: i64) -> Result<HashMap<i32, i64>, KafkaError> {
         let bounds = self.bounds().await?;
-        let log = self.clone();
-        blocking(move || {
+        self.watched(move |consumer, topic| {
             let mut wanted = TopicPartitionList::new();
             for &(partition, ..) in &bounds {
-                wanted.add_partition_offset(&log.topic, partition, Offset::Offset(time_ms))?;
+                wanted.add_partition_offset(topic, partition, Offset::Offset(time_ms))?;
             }
-            let found = log.watcher()?.offsets_for_times(wanted, TIMEOUT)?;
+            let found = consumer.offsets_for_times(wanted, TIMEOUT)?;
             let found = found.to_topic_map();
-            let offset = |(partition, start, end)| match found.get(&(log.topic.clone(), partition)) {
+            let offset = |(partition, start, end)| match found.get(&(topic.to_owned(), partition)) {
                 Some(Offset::Offset(offset)) => (partition, (*offset).clamp(start, end)),
                 _ => (partition, end),
             };
@@ -78,13 +74,30 @@ impl Log {
         .await
     }
 
-    fn watcher(&self) -> Result<&BaseConsumer, KafkaError> {
-        if let Some(watcher) = self.watcher.get() {
-            return Ok(watcher);
+    /// Asks by the shared client.
+    async fn watched<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&BaseConsumer, &str) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let log = self.clone();
+        blocking(move || {
+            let watcher = log.watcher()?;
+            ask(&watcher, &log.topic).inspect_err(|_| drop(log.slot().take()))
+        })
+        .await
+    }
+
+    fn watcher(&self) -> Result<Arc<BaseConsumer>, KafkaError> {
+        if let Some(watcher) = &*self.slot() {
+            return Ok(watcher.clone());
         }
         // Of two that are made at once one is kept.
-        let made = self.consumer()?;
-        Ok(self.watcher.get_or_init(|| made))
+        let made = Arc::new(self.consumer()?);
+        Ok(self.slot().get_or_insert(made).clone())
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<BaseConsumer>>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn consumer(&self) -> Result<BaseConsumer, KafkaError> {

@@ -71,6 +71,8 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let stop = service::stop::on_signal()?;
+    // What is stored half is finished by the next worker.
+    service::stop::end_in_time(stop.clone());
     let health = Health::default();
     let mut registry = Registry::with_prefix("tidemark");
     let metrics = Arc::new(Metrics::new(&mut registry, health.condition("clickhouse")));

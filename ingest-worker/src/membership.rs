@@ -4,11 +4,10 @@
 //! the usual tools show the lag. They never say where to go on; but what was committed was stored, so a table that ends
 //! before it has lost something.
 
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
-};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use service::kafka::reader::{Reader, is_lost};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -28,12 +27,14 @@ pub enum Change {
     Assigned(Vec<i32>),
     /// These went.
     Revoked(Vec<i32>),
+    /// This worker is no longer in touch with the group, and has to join anew.
+    Lost,
 }
 
 /// This worker's place in the group.
 #[derive(Clone)]
 pub struct Membership {
-    consumer: Arc<StreamConsumer<Context>>,
+    consumer: Arc<Reader<Context>>,
     topic: String,
 }
 
@@ -72,15 +73,16 @@ impl Membership {
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Change>), KafkaError> {
         let (sender, changes) = mpsc::unbounded_channel();
-        let consumer: StreamConsumer<Context> = service::kafka::client(brokers, "tidemark-ingest")
+        let mut config = service::kafka::client(brokers, "tidemark-ingest");
+        config
             .set("group.id", group)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "1500")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "latest")
-            .create_with_context(Context(sender))?;
+            .set("auto.offset.reset", "latest");
+        let consumer = Reader::with_context(&config, topic, Context(sender.clone()))?;
         consumer.subscribe(&[topic])?;
         let membership = Self { consumer: Arc::new(consumer), topic: topic.to_owned() };
         let polled = membership.consumer.clone();
@@ -90,6 +92,10 @@ impl Membership {
                     // Polling serves the rebalances; no record comes, for all is paused.
                     message = polled.recv() => if let Err(error) = message {
                         tracing::warn!(%error, "the consumer group reported an error");
+                        if is_lost(&error) {
+                            let _ = sender.send(Change::Lost);
+                            return;
+                        }
                     },
                     () = stop.cancelled() => break,
                 }

@@ -23,7 +23,8 @@
 
 use crate::metrics::Metrics;
 use crate::store::Head;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
@@ -112,8 +113,8 @@ impl Watermarks {
         metrics: Metrics,
         stop: CancellationToken,
     ) -> Result<Self, KafkaError> {
-        let consumer: BaseConsumer<DefaultConsumerContext> =
-            service::kafka::client(brokers, "tidemark-query").create()?;
+        let config = service::kafka::client(brokers, "tidemark-query");
+        let consumer = Arc::new(config.create()?);
         let marks = Self(Arc::new(Inner {
             history: Mutex::default(),
             taken: watch::Sender::new(None),
@@ -124,7 +125,7 @@ impl Watermarks {
         let (worker, topic) = (marks.clone(), topic.to_owned());
         tokio::spawn(async move {
             tokio::select! {
-                () = worker.look(Arc::new(consumer), topic) => {}
+                () = worker.look(&config, consumer, topic) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -155,12 +156,11 @@ impl Watermarks {
         covered.map_or(0, |at_ms| (at_ms - self.0.max_publish_time_ms - 1).max(0))
     }
 
-    async fn look(&self, consumer: Arc<BaseConsumer>, topic: String) {
+    async fn look(&self, config: &ClientConfig, mut consumer: Arc<BaseConsumer>, topic: String) {
         let mut begins = true;
         loop {
             let begun = Instant::now();
             let at_ms = accounts::now_ms();
-            let (consumer, topic) = (consumer.clone(), topic.clone());
             if std::mem::take(&mut begins) {
                 let (consumer, topic) = (consumer.clone(), topic.clone());
                 let past = tokio::task::spawn_blocking(move || past(&consumer, &topic, at_ms)).await;
@@ -169,7 +169,8 @@ impl Watermarks {
                 let mut history = self.0.history.lock().unwrap_or_else(PoisonError::into_inner);
                 past.into_iter().for_each(|snapshot| history.add(snapshot));
             }
-            match tokio::task::spawn_blocking(move || ends(&consumer, &topic)).await {
+            let (asked, of) = (consumer.clone(), topic.clone());
+            match tokio::task::spawn_blocking(move || ends(&asked, &of)).await {
                 Ok(Ok(last)) => {
                     self.0
                         .history
@@ -183,6 +184,10 @@ impl Watermarks {
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "Kafka does not say where its partitions end: watermarks stand still");
+                    // It may be this client that has lost its way to Kafka.
+                    if let Ok(new) = config.create() {
+                        consumer = Arc::new(new);
+                    }
                     tokio::time::sleep(PERIOD).await;
                 }
                 Err(error) => {

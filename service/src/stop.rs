@@ -7,6 +7,19 @@ use tokio_util::sync::CancellationToken;
 /// How long a service may take from the signal to its end.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// Ends the process [`GRACE`] after `stop`, whatever it still waits for: a client that takes its leave of a Kafka that is
+/// away waits for ever. Only for services that lose nothing by it. Its thread is its own, for tasks may be what hangs.
+pub fn end_in_time(stop: CancellationToken) {
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        std::thread::spawn(|| {
+            std::thread::sleep(GRACE);
+            tracing::warn!("stopped without having taken leave of everything: it took too long");
+            std::process::exit(0);
+        });
+    });
+}
+
 /// A token that is cancelled by the first SIGTERM or SIGINT. A second signal ends the process at once.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();

@@ -3,10 +3,11 @@
 use super::record;
 use super::table::UsageRow;
 use crate::record::Poison;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::reader::{Reader, is_lost};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A member of the group that reads the topic.
 pub struct Consumer {
-    consumer: StreamConsumer,
+    consumer: Reader,
     topic: String,
 }
 
@@ -38,29 +39,30 @@ pub struct Batch {
 impl Consumer {
     /// Joins `group`.
     pub fn join(brokers: &str, topic: &str, group: &str) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-usage")
+        let mut config = service::kafka::client(brokers, "tidemark-usage");
+        config
             .set("group.id", group)
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "1500")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
-            .set("queued.max.messages.kbytes", "8192")
-            .create()?;
+            .set("queued.max.messages.kbytes", "8192");
+        let consumer = Reader::new(&config, topic)?;
         consumer.subscribe(&[topic])?;
         Ok(Self { consumer, topic: topic.to_owned() })
     }
 
-    /// The next records, at least one.
-    pub async fn batch(&self) -> Batch {
+    /// The next records, at least one; none if the consumer reads no more and another one has to join.
+    pub async fn batch(&self) -> Option<Batch> {
         let mut batch = Batch::default();
-        batch.add(&self.next().await);
+        batch.add(&self.next().await?);
         let end = Instant::now() + GATHER;
         while batch.rows.len() < MOST_ROWS
-            && let Ok(message) = timeout_at(end, self.next()).await
+            && let Ok(Some(message)) = timeout_at(end, self.next()).await
         {
             batch.add(&message);
         }
-        batch
+        Some(batch)
     }
 
     /// What was in `batch` is stored. If that is not written down, it is stored once more.
@@ -74,10 +76,11 @@ impl Consumer {
         }
     }
 
-    async fn next(&self) -> BorrowedMessage<'_> {
+    async fn next(&self) -> Option<BorrowedMessage<'_>> {
         loop {
             match self.consumer.recv().await {
-                Ok(message) => return message,
+                Ok(message) => return Some(message),
+                Err(error) if is_lost(&error) => return None,
                 Err(error) => tracing::warn!(%error, "the topic of outcomes cannot be read; trying again"),
             }
             tokio::time::sleep(PAUSE).await;

@@ -69,12 +69,13 @@ impl Usage {
         self.until_ok("the table of usage cannot be made", made).await;
         let group = format!("tidemark-usage-{}", self.database);
         let joined = || ready(Consumer::join(&self.brokers, &self.topic, &group));
-        let consumer = self.until_ok("the topic of outcomes cannot be read", joined).await;
         let table = Table::new(&self.client, &self.database);
         loop {
-            let batch = consumer.batch().await;
-            self.store(&table, &batch).await;
-            consumer.commit(&batch);
+            let consumer = self.until_ok("the topic of outcomes cannot be read", joined).await;
+            while let Some(batch) = consumer.batch().await {
+                self.store(&table, &batch).await;
+                consumer.commit(&batch);
+            }
         }
     }
 

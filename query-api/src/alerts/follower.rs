@@ -4,10 +4,11 @@ use super::book::{Book, News};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::AlertRecord;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::reader::Reader;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -102,14 +103,15 @@ impl Follower {
 }
 
 /// A reader of what was committed, from `from` on.
-pub(super) fn reader(brokers: &str, topic: &str, from: i64) -> Result<StreamConsumer, KafkaError> {
-    let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-alerts-reader")
+pub(super) fn reader(brokers: &str, topic: &str, from: i64) -> Result<Reader, KafkaError> {
+    let mut config = service::kafka::client(brokers, "tidemark-alerts-reader");
+    config
         .set("group.id", "tidemark-alerts-reader")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
-        .set("fetch.wait.max.ms", "50")
-        .create()?;
+        .set("fetch.wait.max.ms", "50");
+    let consumer = Reader::new(&config, topic)?;
     let mut place = TopicPartitionList::new();
     let offset = if from <= 0 { Offset::Beginning } else { Offset::Offset(from) };
     place.add_partition_offset(topic, 0, offset)?;

@@ -9,6 +9,7 @@ use proto::topics::Topics;
 use proto::v1::{AlertRecord, alert_record::Kind};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use service::kafka::writer::Writer;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -128,20 +129,20 @@ async fn blocking(
 /// Writes what people say: acknowledgements, tests, what they have read.
 #[derive(Clone)]
 pub struct Notes {
-    producer: FutureProducer,
+    writer: Writer,
     topic: String,
 }
 
 impl Notes {
     /// A writer whose records all in-sync replicas have acknowledged.
     pub fn new(brokers: &str, namespace: &str) -> Result<Self, KafkaError> {
-        let producer = service::kafka::client(brokers, "tidemark-notes")
+        let mut config = service::kafka::client(brokers, "tidemark-notes");
+        config
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
-            .set("message.timeout.ms", NOTE.as_millis().to_string())
-            .create()?;
-        Ok(Self { producer, topic: Topics::new(namespace).alerts })
+            .set("message.timeout.ms", NOTE.as_millis().to_string());
+        Ok(Self { writer: Writer::new(&config)?, topic: Topics::new(namespace).alerts })
     }
 
     /// Writes one record; returns its offset.
@@ -149,8 +150,7 @@ impl Notes {
         let record = AlertRecord { kind: Some(kind) };
         let value = record.encode_to_vec();
         let message = FutureRecord::to(&self.topic).partition(0).key(key(&record)).payload(&value);
-        let delivery = self.producer.send(message, Duration::ZERO).await.map_err(|(error, _)| error)?;
-        Ok(delivery.offset)
+        Ok(self.writer.write(message).await?.offset)
     }
 }
 

@@ -22,10 +22,11 @@ use accounts::control_log::LogError;
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::{AlertRecord, AlertTerm, MetricBatch, alert_record::Kind};
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::reader::Reader;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -317,13 +318,14 @@ fn next(planned: Instant, interval: Duration) -> Instant {
 }
 
 /// Reads the topic from its present end on.
-async fn tail(brokers: &str, topic: &str) -> Result<StreamConsumer, KafkaError> {
-    let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-alerts-tail")
+async fn tail(brokers: &str, topic: &str) -> Result<Reader, KafkaError> {
+    let mut config = service::kafka::client(brokers, "tidemark-alerts-tail");
+    config
         .set("group.id", "tidemark-alerts-tail")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "latest")
-        .set("fetch.wait.max.ms", "50")
-        .create()?;
+        .set("fetch.wait.max.ms", "50");
+    let consumer = Reader::new(&config, topic)?;
     let topic = topic.to_owned();
     // Asked now: what arrives after this is seen, what arrived before is in the first evaluation.
     let work = move || {
@@ -339,7 +341,7 @@ async fn tail(brokers: &str, topic: &str) -> Result<StreamConsumer, KafkaError> 
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-async fn forward(consumer: StreamConsumer, arrived: mpsc::Sender<Arrived>) -> KafkaError {
+async fn forward(consumer: Reader, arrived: mpsc::Sender<Arrived>) -> KafkaError {
     loop {
         let message = match consumer.recv().await {
             Ok(message) => message,

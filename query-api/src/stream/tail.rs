@@ -4,11 +4,13 @@ use super::hub::{Hub, Refused, Wanted};
 use super::session::Session;
 use crate::error::{Error, Unavailable};
 use crate::hidden::Hidden;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext, StreamConsumer};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::reader::{Reader, is_lost};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -73,15 +75,16 @@ impl Streams {
         settings: StreamSettings,
         stop: CancellationToken,
     ) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer = service::kafka::client(brokers, "tidemark-query-stream")
+        let mut config = service::kafka::client(brokers, "tidemark-query-stream");
+        config
             // It joins no group: the library wants a name where partitions are assigned by hand.
             .set("group.id", "tidemark-query-stream")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "16384")
-            .create()?;
+            .set("queued.max.messages.kbytes", "16384");
+        let mut consumer = Reader::new(&config, topic)?;
         let streams = Self(Arc::new(Inner {
             hub: Mutex::default(),
             settings,
@@ -93,7 +96,7 @@ impl Streams {
         let tail = streams.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = tail.keep_reading(consumer) => {}
+                () = tail.keep_reading(&config, &mut consumer) => {}
                 () = stop.cancelled() => {}
             }
             tail.0.hub().end();
@@ -121,10 +124,15 @@ impl Streams {
         }
     }
 
-    async fn keep_reading(&self, consumer: StreamConsumer) {
+    async fn keep_reading(&self, config: &ClientConfig, consumer: &mut Reader) {
         loop {
-            if let Err(error) = self.read_until_failure(&consumer).await {
+            if let Err(error) = self.read_until_failure(consumer).await {
                 tracing::warn!(%error, "the log cannot be followed: streams ended and are resumed later");
+                if is_lost(&error)
+                    && let Ok(new) = Reader::new(config, &self.0.topic)
+                {
+                    *consumer = new;
+                }
             }
             self.0.hub().end();
             let _ = consumer.unassign();
@@ -132,7 +140,7 @@ impl Streams {
         }
     }
 
-    async fn read_until_failure(&self, consumer: &StreamConsumer) -> Result<(), KafkaError> {
+    async fn read_until_failure(&self, consumer: &Reader) -> Result<(), KafkaError> {
         let (brokers, topic) = (self.0.brokers.clone(), self.0.topic.clone());
         let limits = ask(move || limits(&brokers, &topic)).await?;
         let from: Vec<i64> = limits.iter().map(|(low, high)| *low.max(&(high - WARM))).collect();
@@ -154,7 +162,7 @@ impl Streams {
                         message.key().is_some(),
                         message.payload().unwrap_or_default(),
                     ),
-                    Err(error) if is_fatal(&error) => return Err(error),
+                    Err(error) if is_fatal(&error) || is_lost(&error) => return Err(error),
                     // The library goes on by itself.
                     Err(error) => tracing::debug!(%error, "following the log"),
                 },
@@ -164,7 +172,7 @@ impl Streams {
     }
 
     /// Follows partitions that were added since, from their beginning.
-    async fn add_partitions(&self, consumer: &StreamConsumer, known: usize) -> Result<usize, KafkaError> {
+    async fn add_partitions(&self, consumer: &Reader, known: usize) -> Result<usize, KafkaError> {
         let (brokers, topic) = (self.0.brokers.clone(), self.0.topic.clone());
         // Kafka being away is no reason to end anything.
         let Ok(found) = ask(move || Ok(partitions(&client(&brokers)?, &topic)?.len())).await else {

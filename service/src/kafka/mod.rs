@@ -1,4 +1,8 @@
-//! Kafka's basics: client settings that all services share, and topics made with what they need.
+//! Kafka's basics: client settings that all services share, topics made with what they need, and clients that find
+//! their way again.
+
+pub mod reader;
+pub mod writer;
 
 use proto::topics::Topics;
 use rdkafka::ClientConfig;
