@@ -33,7 +33,9 @@ async fn requests_made_from_the_document_are_answered_as_it_says() -> Result<()>
         command.env("MANAGE_KEY", &project.manage_key).env("INGEST_KEY", &project.api_key);
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
-        assert!(output.status.success() && said.contains("Tested:"), "{said}");
+        // What went wrong stands behind a list of all that was tried.
+        let wrong = said.find("= FAILURES").or(said.find("= ERRORS")).map_or(&said[..], |at| &said[at..]);
+        assert!(output.status.success() && said.contains("Tested:"), "{wrong}");
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let stop = stop::on_signal()?;
-    let clients = http::bind(settings.listen, "--listen").await?;
+    let clients = http::reserve(settings.listen, "--listen")?;
     let operators = http::bind(settings.ops_listen, "--ops-listen").await?;
 
     let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
@@ -110,7 +110,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         topics,
         allow_single_replica: settings.allow_single_replica,
     };
-    watch_readiness(health, redis_reached, keys.clone(), stop.clone());
+    watch_readiness(health.clone(), redis_reached, keys.clone(), stop.clone());
 
     let gateway = Arc::new(Gateway {
         keys,
@@ -131,17 +131,22 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         })
     };
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the gateway runs");
-    let serving = http::serve(clients, service, http::HalfClosed::Answer, stop, stop::GRACE);
-    let result = tokio::select! {
-        () = serving => Ok(()),
-        error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error),
+    let serving = async {
+        let listener = http::open(clients, &health).await?;
+        tracing::info!(listen = %settings.listen, "clients are let in");
+        http::serve(listener, service, http::HalfClosed::Answer, stop, stop::GRACE).await;
+        Ok::<_, std::io::Error>(())
+    };
+    let result: Result<(), Box<dyn Error>> = tokio::select! {
+        served = serving => served.map_err(Into::into),
+        error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error.into()),
     };
     last_answer.cancel();
     let _ = reporting.await;
     let _ = spawn_blocking(move || publisher.flush(settings.delivery_timeout)).await;
     ops_stop.cancel();
     let _ = ops.await;
-    Ok(result?)
+    result
 }
 
 /// Runs until Kafka turns out to be unfit.

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let stop = stop::on_signal()?;
     let listeners = Listeners {
-        clients: http::bind(settings.listen, "--listen").await?,
+        clients: http::reserve(settings.listen, "--listen")?,
         operators: http::bind(settings.ops_listen, "--ops-listen").await?,
     };
     run(settings, listeners, stop).await

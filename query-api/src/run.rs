@@ -40,7 +40,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -51,8 +51,8 @@ const DRAIN: Duration = Duration::from_secs(stop::GRACE.as_secs() - 3);
 
 /// Where it listens.
 pub struct Listeners {
-    /// For clients.
-    pub clients: TcpListener,
+    /// For clients, once they can be served.
+    pub clients: TcpSocket,
     /// For health and metrics.
     pub operators: TcpListener,
 }
@@ -82,7 +82,7 @@ pub async fn run(
         Lease::new(&settings.common.namespace, accounts::projection::connect(&settings.common.redis_url)?);
     let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
     tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
-    tokio::spawn(watch_redis(app.keys.clone(), health, redis, stop.clone()));
+    tokio::spawn(watch_redis(app.keys.clone(), health.clone(), redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
 
     let router = app.clone().router();
@@ -94,7 +94,9 @@ pub async fn run(
         })
     };
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
-    http::serve(listeners.clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
+    let clients = http::open(listeners.clients, &health).await?;
+    tracing::info!(listen = %settings.listen, "clients are let in");
+    http::serve(clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
     last.cancel();
     let _ = tokio::join!(alerts, ops);
     Ok(())

@@ -1,5 +1,6 @@
 //! An HTTP/1.1 server loop over hyper: accept, serve, and on a stop let what is in flight finish.
 
+use crate::health::Health;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
@@ -9,11 +10,18 @@ use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For so long a service that starts lets nobody in because it is not ready. Then it says itself what is in the way.
+const START: Duration = Duration::from_secs(5);
+/// Between two looks whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// What is done for a client that closes its sending side after its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +80,37 @@ pub async fn serve<M, S, B>(
     }
 }
 
-/// Binds `address`; the error names the setting that moves it.
+/// Listens on `address`; the error names the setting that moves it.
 pub async fn bind(address: SocketAddr, setting: &str) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+    reserve(address, setting)?.listen(BACKLOG)
+}
+
+/// Takes `address` and lets nobody in yet: whoever connects is refused, and goes to another instance at once. The error
+/// names the setting that moves it.
+pub fn reserve(address: SocketAddr, setting: &str) -> std::io::Result<TcpSocket> {
+    let take = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // What an earlier process left behind is in nobody's way.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    take().map_err(|error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {address} ({setting}): {error}"))
     })
+}
+
+/// Lets clients in once the service is ready, or could not become so for a while. Adds its own condition to `health`:
+/// who is told that the service is ready finds it open.
+pub async fn open(socket: TcpSocket, health: &Health) -> std::io::Result<TcpListener> {
+    let open = health.condition("listening");
+    let ready = async {
+        while health.not_ready().len() > 1 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(START, ready).await;
+    let listener = socket.listen(BACKLOG)?;
+    open.set(true);
+    Ok(listener)
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use service::settings::Common;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -76,14 +76,16 @@ pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (Strin
             ["query-api", "--operator-token", OPERATOR].map(str::to_owned).into_iter().chain(settings);
         let mut settings = Arguments::parse_from(arguments).check().unwrap_or_else(|error| panic!("{error}"));
         settings.streams.beat = Duration::from_millis(300);
-        let clients = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let clients = service::http::reserve(([127, 0, 0, 1], 0).into(), "a port").expect("a port");
         let operators = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
-        let urls = (url(&clients), url(&operators));
+        let address = clients.local_addr().expect("an address");
+        let urls =
+            (format!("http://{address}"), format!("http://{}", operators.local_addr().expect("an address")));
         let listeners = Listeners { clients, operators };
         tokio::spawn(async move {
             run(settings, listeners, stop).await.expect("it runs");
         });
+        until("it lets clients in", || async { TcpStream::connect(address).await.is_ok() }).await;
         urls
     };
     RUNTIME.spawn(start).await.expect("it starts")
