@@ -136,7 +136,8 @@ async fn metrics_go_their_way_through_stores_that_speak_tls_and_ask_for_a_user()
     })
     .await?;
     let (status, missing) = readiness(stranger).await?;
-    assert_eq!((status, &*missing), (StatusCode::SERVICE_UNAVAILABLE, "kafka\nredis\n"));
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(missing.starts_with("kafka\nredis\n"), "{missing}");
 
     // One with a wrong password is not let in, and does not print it.
     let forgetful = installation.add_gateway(&[("KAFKA_PASSWORD", "not-the-password-of-a-test")])?;
