@@ -8,6 +8,7 @@ mod freshness;
 mod gateway;
 mod reads;
 mod statistics;
+mod timeseries;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -63,6 +64,18 @@ enum What {
         #[arg(long, default_value_t = 100)]
         posts: usize,
     },
+    /// Time series over a month, beside VictoriaMetrics with the same points.
+    Timeseries {
+        /// Series in each store.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        series: u32,
+        /// Days of points, one every 30 seconds.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=90))]
+        days: u32,
+        /// How often each question is asked again.
+        #[arg(long, default_value_t = 200)]
+        warm: usize,
+    },
     /// The bare server that `gateway` compares with; started by it.
     #[command(hide = true)]
     Baseline {
@@ -80,6 +93,9 @@ async fn main() -> ExitCode {
         What::Backlog { metrics } => backlog::run(metrics).await,
         What::Reads { seconds, points } => reads::run(seconds, points).await,
         What::Alerts { rules, series, posts } => alerts::run(rules, series, posts).await,
+        What::Timeseries { series, days, warm } => {
+            timeseries::run(series as usize, i64::from(days), warm).await
+        }
         What::Baseline { listen } => baseline::serve(listen).await,
     };
     match done {

@@ -7,6 +7,7 @@ declare -A PACKAGE_OF_TOOL=(
     [curl]=curl [cmake]=cmake [make]=make [cc]=gcc [c++]=g++ [pkg-config]=pkg-config
     [java]=default-jre-headless [mvn]=maven [npm]=npm [node]=nodejs
     [redis-cli]=redis-tools [python3]=python3 [wrk]=wrk [openssl]=openssl [chromium]=chromium
+    [victoria-metrics]=victoria-metrics
 )
 BUILD_TOOLS=(cmake make cc c++ pkg-config)
 BUILD_LIBRARIES=(libcurl4-openssl-dev libssl-dev zlib1g-dev)
