@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS {database}.samples
         GROUP BY kind, partition
     ),
 
+    -- A month of a series is a few hundred rows, and the states of aggregates are dear to read: small granules.
     PROJECTION rollup_1h
     (
         SELECT
@@ -51,7 +52,7 @@ CREATE TABLE IF NOT EXISTS {database}.samples
             argMax(value, (time, received_at, partition, offset, `index`)),
             max((time, received_at, partition, offset, `index`))
         GROUP BY kind, project_id, metric_id, toStartOfHour(time)
-    ),
+    ) WITH SETTINGS (index_granularity = 512),
 
     PROJECTION catalogue
     (

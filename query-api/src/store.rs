@@ -12,7 +12,8 @@ use crate::metrics::Metrics;
 use crate::scheduler::{Limits, Scheduler};
 use crate::series::buckets::Range;
 use crate::series::merge::{Partial, Place};
-use crate::series::query::{FIRST_TIME, LAST_TIME};
+use crate::series::query::{FIRST_TIME, Kind, LAST_TIME};
+use crate::series::rows::{LastRow, QuantilesRow, SumsRow};
 use crate::settings::ClickHouse;
 use crate::title::title_case;
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
@@ -68,6 +69,17 @@ pub struct MetricRow {
     pub last_value: f64,
     /// How many points it has.
     pub points: u64,
+}
+
+/// What a metric is called.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct NamedRow {
+    /// Its id.
+    pub metric_id: String,
+    /// The newest name that was given, empty if none was.
+    pub newest_name: String,
+    /// The newest unit that was given, empty if none was.
+    pub newest_unit: String,
 }
 
 /// One point.
@@ -178,7 +190,8 @@ impl Store {
             }
             None => "",
         };
-        let sql = of_visible(&view, |only| catalogue(&format!("{filter}{only}"), having));
+        let columns = format!("{NAMED}, {COUNTED}");
+        let sql = of_visible(&view, |only| catalogue(&columns, &format!("{filter}{only}"), having));
         let sql = format!("{sql} ORDER BY metric_id LIMIT {}", page.limit);
         let mut query = self.query(&view, &sql).param("project", project);
         for (name, value) in [("metric", page.id), ("after", page.after), ("search", page.search)] {
@@ -189,18 +202,13 @@ impl Store {
         self.all_of(project, "catalogue", query).await
     }
 
-    /// Those of `ids` that the project has.
-    pub async fn metrics_named(
-        &self,
-        view: &View,
-        project: &str,
-        ids: &[&str],
-    ) -> Result<Vec<MetricRow>, Error> {
+    /// What those of `ids` are called that the project has.
+    pub async fn named(&self, view: &View, project: &str, ids: &[&str]) -> Result<Vec<NamedRow>, Error> {
         let view = view.among(ids.iter().copied());
         let filter = " AND metric_id IN {metrics:Array(String)}";
-        let sql = of_visible(&view, |only| catalogue(&format!("{filter}{only}"), ""));
+        let sql = of_visible(&view, |only| catalogue(NAMED, &format!("{filter}{only}"), ""));
         let query = self.query(&view, &sql).param("project", project).param("metrics", ids);
-        self.all_of(project, "catalogue", query).await
+        self.all_of(project, "named", query).await
     }
 
     /// The metric `id`.
@@ -242,16 +250,29 @@ impl Store {
         self.all_of(project, "points", query).await
     }
 
-    /// The rows of a [`crate::series::query::Plan`], whose text has the mask of what is hidden in `view`.
+    /// The buckets of metrics, by a statement with the columns of `kind`; its text has the mask of what is hidden in
+    /// `view`.
     pub async fn series(
         &self,
         view: &View,
-        project: &str,
-        metrics: &[String],
+        (project, metrics): (&str, &[String]),
+        kind: Kind,
         sql: &str,
     ) -> Result<Vec<Partial>, Error> {
         let query = self.query(view, sql).param("project", project).param("metrics", metrics);
-        self.all_of(project, "series", query).await
+        match kind {
+            Kind::Sums => self.partials::<SumsRow>(project, query).await,
+            Kind::Last => self.partials::<LastRow>(project, query).await,
+            Kind::Quantiles => self.partials::<QuantilesRow>(project, query).await,
+        }
+    }
+
+    async fn partials<T: RowOwned + RowRead + Into<Partial>>(
+        &self,
+        project: &str,
+        query: Query,
+    ) -> Result<Vec<Partial>, Error> {
+        Ok(self.all_of::<T>(project, "series", query).await?.into_iter().map(Into::into).collect())
     }
 
     /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`].
@@ -468,17 +489,19 @@ fn of_visible(view: &View, of: impl Fn(&str) -> String) -> String {
     )
 }
 
+/// The columns of [`NamedRow`].
+const NAMED: &str = "metric_id, \
+    argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+    argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit";
+/// What [`MetricRow`] has beside them.
+const COUNTED: &str = "toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
+    toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
+    argMax(value, (time, received_at, partition, offset, index)) AS last_value, count() AS points";
+
 /// What the catalogue knows of the metrics of the parameter `project` that `filter` lets pass.
-fn catalogue(filter: &str, rest: &str) -> String {
+fn catalogue(columns: &str, filter: &str, rest: &str) -> String {
     format!(
-        "SELECT metric_id, \
-         argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
-         argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit, \
-         toUnixTimestamp64Milli(min(received_at)) AS first_seen, \
-         toUnixTimestamp64Milli(max(received_at)) AS last_seen, \
-         argMax(value, (time, received_at, partition, offset, index)) AS last_value, \
-         count() AS points \
-         FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
+        "SELECT {columns} FROM samples WHERE kind = 'sample' AND project_id = {{project:String}}{filter} \
          GROUP BY kind, project_id, metric_id {rest}"
     )
 }

@@ -91,7 +91,11 @@ pub async fn metadata(
         let descriptions = described.entry(named).or_default();
         if descriptions.len() < each {
             // What a metric is, its sender does not say.
-            descriptions.push(Description { r#type: "unknown", help: name(&row), unit: row.newest_unit });
+            descriptions.push(Description {
+                r#type: "unknown",
+                help: name(&row.metric_id, &row.newest_name),
+                unit: row.newest_unit,
+            });
         }
     }
     let described: BTreeMap<_, _> = described.into_iter().take(limit).collect();

@@ -50,8 +50,8 @@ pub struct Metrics {
 impl From<MetricRow> for Metric {
     fn from(row: MetricRow) -> Self {
         Self {
-            metric_name: name(&row),
-            unit: unit(&row),
+            metric_name: name(&row.metric_id, &row.newest_name),
+            unit: unit(&row.newest_unit),
             metric_id: row.metric_id,
             first_seen_at: row.first_seen,
             last_seen_at: row.last_seen,
@@ -62,13 +62,13 @@ impl From<MetricRow> for Metric {
 }
 
 /// The name that people see.
-pub fn name(row: &MetricRow) -> String {
-    if row.newest_name.is_empty() { title_case(&row.metric_id) } else { row.newest_name.clone() }
+pub fn name(id: &str, newest: &str) -> String {
+    if newest.is_empty() { title_case(id) } else { newest.to_owned() }
 }
 
 /// The unit, if one was given.
-pub fn unit(row: &MetricRow) -> Option<String> {
-    (!row.newest_unit.is_empty()).then(|| row.newest_unit.clone())
+pub fn unit(newest: &str) -> Option<String> {
+    (!newest.is_empty()).then(|| newest.to_owned())
 }
 
 /// Lists the project's metrics by id.

@@ -1,17 +1,17 @@
 //! Many time series by few statements: those that are cut into the same buckets are read together.
 //!
-//! What the rollup answers (sums, counts, extremes, the last) and what every point is needed for (quantiles) are read
-//! apart: a median on a dashboard must not make its averages as dear as itself. Within one kind each statement brings
-//! all that any aggregation needs.
+//! What adds up, the last points and quantiles are read apart: a median on a dashboard must not make its averages as dear
+//! as itself. Within one kind each statement brings all that any aggregation needs.
 
-use super::query::{FEW, Kind, Plan};
+use super::query::{Kind, Plan};
 use super::question::Question;
 
 /// Series that one statement reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     plan: Plan,
-    kind: Kind,
+    /// What its rows know of their buckets.
+    pub kind: Kind,
     starts: Vec<i64>,
     /// The metrics, each once, in the order in which they were asked for.
     pub metrics: Vec<String>,
@@ -26,15 +26,13 @@ impl Group {
     }
 }
 
-/// A time series that is asked for of a metric that is there.
+/// A time series that is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// Its place in the request.
     pub place: usize,
     /// The metric.
     pub metric: &'a str,
-    /// How many points the metric has.
-    pub points: u64,
     /// Whether some of its points are hidden: the rollup knows nothing of that.
     pub hidden: bool,
     /// What is asked for.
@@ -44,10 +42,9 @@ pub struct Asked<'a> {
 /// The groups of what is asked for. What is in none has no points.
 pub fn groups<'a>(asked: impl IntoIterator<Item = Asked<'a>>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Asked { place, metric, points, hidden, question } in asked {
+    for Asked { place, metric, hidden, question } in asked {
         let kind = Kind::of(question.aggregation);
-        let few = points <= FEW || hidden;
-        let plan = Plan::new(question.range, &question.starts, question.interval, kind, few);
+        let plan = Plan::new(question.range, &question.starts, question.interval, kind, hidden);
         let Some(plan) = plan else { continue };
         let same =
             |group: &Group| group.plan == plan && group.kind == kind && group.starts == question.starts;
@@ -77,12 +74,9 @@ mod tests {
             .iter()
             .map(|(metric, query)| (*metric, Question::read(&mut Params::parse(query), 0).expect("valid")))
             .collect();
-        // `a` has few points, whatever else is asked for has many.
-        let points = |metric: &str| if metric == "a" { FEW } else { FEW + 1 };
         let asked = questions.iter().enumerate().map(|(place, (metric, question))| Asked {
             place,
             metric,
-            points: points(metric),
             hidden: *metric == "h",
             question,
         });
@@ -94,19 +88,16 @@ mod tests {
     }
 
     #[test]
-    fn series_in_the_same_buckets_are_read_together_and_quantiles_apart() {
+    fn series_in_the_same_buckets_are_read_together_but_not_what_costs_more() {
         let [avg, last, p50, p99] = ["avg", "last", "p50", "p99"]
             .map(|aggregation| format!("{END}&interval=hour&aggregation={aggregation}"));
-        let groups = ask(&[("b", &avg), ("c", &last), ("a", &p50), ("c", &p99), ("b", &last)]);
-        assert_eq!(groups, [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3])]);
-        let groups = ask(&[("a", &avg), ("b", &last), ("a", &last)]);
-        assert_eq!(groups, [group(&["a"], &[0, 2]), group(&["b"], &[1])], "few points are read raw");
-        let groups = ask(&[("a", &avg), ("b", &last), ("h", &last)]);
-        assert_eq!(
-            groups,
-            [group(&["a", "h"], &[0, 2]), group(&["b"], &[1])],
-            "so is what is hidden in part"
-        );
+        let max = avg.replace("avg", "max");
+        let groups = ask(&[("b", &avg), ("c", &max), ("a", &p50), ("c", &p99), ("b", &max), ("a", &last)]);
+        let apart = [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3]), group(&["a"], &[5])];
+        assert_eq!(groups, apart);
+        let groups = ask(&[("b", &avg), ("h", &avg), ("h", &max)]);
+        let apart = [group(&["b"], &[0]), group(&["h"], &[1, 2])];
+        assert_eq!(groups, apart, "what is hidden in part is read raw");
     }
 
     #[test]

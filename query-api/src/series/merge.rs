@@ -5,8 +5,6 @@
 
 use super::aggregation::Aggregation;
 use super::fill::Point;
-use clickhouse::Row;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What orders points: (event time, received at, Kafka partition, offset, index in the batch). No two points share one.
@@ -14,7 +12,7 @@ use std::collections::BTreeMap;
 pub type Place = (i64, i64, i32, i64, u16);
 
 /// What is known of some points of a bucket; at least one.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Partial {
     /// The metric.
     pub metric_id: String,
@@ -22,48 +20,72 @@ pub struct Partial {
     pub bucket: i64,
     /// How many points.
     pub points: u64,
-    /// Their sum.
-    pub total: f64,
-    /// The least.
-    pub least: f64,
-    /// The greatest.
-    pub greatest: f64,
-    /// The value of the latest.
-    pub last_value: f64,
-    /// Where the latest is.
-    pub last_place: Place,
-    /// [`super::aggregation::QUANTILES`], or none of them. They cannot be merged: a bucket has one part then.
-    pub quantiles: Vec<f64>,
+    /// What else, by the [`super::query::Kind`] that was asked for.
+    pub known: Known,
+}
+
+/// What is known of points beside their number.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// What adds up.
+    Sums {
+        /// Their sum.
+        total: f64,
+        /// The least.
+        least: f64,
+        /// The greatest.
+        greatest: f64,
+    },
+    /// The latest.
+    Last {
+        /// Its value.
+        value: f64,
+        /// Where it is.
+        place: Place,
+    },
+    /// [`super::aggregation::QUANTILES`]. They cannot be merged: a bucket has one part then.
+    Quantiles(Vec<f64>),
 }
 
 impl Partial {
     /// Takes in what `other` knows of other points.
     pub fn absorb(&mut self, other: Self) {
         self.points += other.points;
-        self.total += other.total;
-        self.least = self.least.min(other.least);
-        self.greatest = self.greatest.max(other.greatest);
-        if other.last_place > self.last_place {
-            self.last_place = other.last_place;
-            self.last_value = other.last_value;
+        match (&mut self.known, other.known) {
+            (
+                Known::Sums { total, least, greatest },
+                Known::Sums { total: more, least: other_least, greatest: other_greatest },
+            ) => {
+                *total += more;
+                *least = least.min(other_least);
+                *greatest = greatest.max(other_greatest);
+            }
+            (Known::Last { value, place }, Known::Last { value: other_value, place: other_place })
+                if other_place > *place =>
+            {
+                (*value, *place) = (other_value, other_place);
+            }
+            // Of two last points the later stays; one statement asks for one kind, and quantiles come from one part.
+            _ => {}
         }
     }
 
-    /// The number that its points make; not finite if no double holds it.
+    /// The number that its points make; not finite if no double holds it, or it was not asked for.
     pub fn value(&self, aggregation: Aggregation) -> f64 {
         // Counts stay far below 2^53.
         let points = self.points as f64;
-        match aggregation {
-            Aggregation::Avg => self.total / points,
-            Aggregation::Sum => self.total,
-            Aggregation::Min => self.least,
-            Aggregation::Max => self.greatest,
-            Aggregation::Count => points,
-            Aggregation::Last => self.last_value,
-            Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => {
-                let place = aggregation.quantile().and_then(|place| self.quantiles.get(place));
+        match (aggregation, &self.known) {
+            (Aggregation::Count, _) => points,
+            (Aggregation::Avg, Known::Sums { total, .. }) => total / points,
+            (Aggregation::Sum, Known::Sums { total, .. }) => *total,
+            (Aggregation::Min, Known::Sums { least, .. }) => *least,
+            (Aggregation::Max, Known::Sums { greatest, .. }) => *greatest,
+            (Aggregation::Last, Known::Last { value, .. }) => *value,
+            (_, Known::Quantiles(quantiles)) => {
+                let place = aggregation.quantile().and_then(|place| quantiles.get(place));
                 place.copied().unwrap_or(f64::NAN)
             }
+            _ => f64::NAN,
         }
     }
 }
@@ -92,18 +114,12 @@ mod tests {
     use proptest::prelude::*;
 
     /// The part of one point.
-    fn single(bucket: i64, value: f64, place: Place) -> Partial {
-        Partial {
-            metric_id: "m".to_owned(),
-            bucket,
-            points: 1,
-            total: value,
-            least: value,
-            greatest: value,
-            last_value: value,
-            last_place: place,
-            quantiles: Vec::new(),
-        }
+    fn single(bucket: i64, value: f64, place: Place, aggregation: Aggregation) -> Partial {
+        let known = match aggregation {
+            Aggregation::Last => Known::Last { value, place },
+            _ => Known::Sums { total: value, least: value, greatest: value },
+        };
+        Partial { metric_id: "m".to_owned(), bucket, points: 1, known }
     }
 
     fn points() -> impl Strategy<Value = Vec<(i64, i32, Place)>> {
@@ -115,7 +131,7 @@ mod tests {
         #[test]
         fn however_a_bucket_was_split_its_parts_merge_to_what_its_points_say(points in points()) {
             for aggregation in [Aggregation::Avg, Aggregation::Sum, Aggregation::Min, Aggregation::Max, Aggregation::Count, Aggregation::Last] {
-                let parts = points.iter().map(|&(bucket, value, place)| single(bucket, value.into(), place));
+                let parts = points.iter().map(|&(bucket, value, place)| single(bucket, value.into(), place, aggregation));
                 let merged = merge(parts, aggregation);
                 for point in &merged {
                     let own: Vec<_> = points.iter().filter(|(bucket, ..)| *bucket == point.timestamp).collect();
@@ -139,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_sum_that_no_double_holds_has_no_value() {
-        let parts = [single(0, f64::MAX, (0, 0, 0, 0, 0)), single(0, f64::MAX, (1, 0, 0, 1, 0))];
+        let parts = [0, 1].map(|index| single(0, f64::MAX, (index, 0, 0, index, 0), Aggregation::Sum));
         let points = merge(parts.clone(), Aggregation::Sum);
         assert_eq!((points[0].value, points[0].count), (None, 2));
         assert_eq!(merge(parts, Aggregation::Max)[0].value, Some(f64::MAX));

@@ -12,3 +12,4 @@ pub mod merge;
 pub mod query;
 pub mod question;
 pub mod read;
+pub mod rows;

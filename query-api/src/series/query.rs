@@ -1,11 +1,12 @@
 //! What is read for a time series: whole hours from the rollup, the rest from raw rows.
 //!
-//! Of a metric with few points raw rows are read: a row of the rollup is an aggregate's state, which costs as much as a
-//! dozen plain rows and more (30 days of one point in 15 minutes, measured: 20 to 30 ms raw, 90 to 110 by the rollup; of
-//! one point a second: 1,800 and 17). Otherwise an hour of UTC that lies in one bucket, and in the range, is answered by one row of the projection `rollup_1h`. An
+//! An hour of UTC that lies in one bucket, and in the range, is answered by one row of the projection `rollup_1h`. An
 //! hour that is cut, by an end of the range or by the start of a bucket (zones off the full hour), is read from raw
 //! rows. Minutes and quantiles are read from raw rows altogether. Both parts are one statement, so they see the same
 //! parts of the table.
+//!
+//! Only what the aggregations need is read: where the last point is, above all, is the state of an aggregate, which
+//! costs as much as a dozen numbers.
 //!
 //! Names of projects and metrics are bound parameters; numbers in the text are our own.
 
@@ -15,7 +16,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 const HOUR_MS: i64 = 3_600_000;
-const NO_QUANTILES: &str = "emptyArrayFloat64()";
+/// What orders the points of a metric: [`super::merge::Place`].
+const PLACE: &str = "(time, received_at, partition, offset, index)";
 
 /// No point is older: the gateway refuses it. 2000-01-01.
 pub const FIRST_TIME: i64 = 946_684_800_000;
@@ -25,8 +27,10 @@ pub const LAST_TIME: i64 = 4_291_747_200_000;
 /// What a bucket is to be known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Count, sum, least, greatest and last: what the rollup has.
+    /// Count, sum, least and greatest.
     Sums,
+    /// Count and the last point.
+    Last,
     /// [`QUANTILES`], for which every point is needed.
     Quantiles,
 }
@@ -34,12 +38,29 @@ pub enum Kind {
 impl Kind {
     /// What `aggregation` needs.
     pub fn of(aggregation: Aggregation) -> Self {
-        if aggregation.quantile().is_some() { Self::Quantiles } else { Self::Sums }
+        match aggregation {
+            Aggregation::Last => Self::Last,
+            Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => Self::Quantiles,
+            Aggregation::Avg
+            | Aggregation::Sum
+            | Aggregation::Min
+            | Aggregation::Max
+            | Aggregation::Count => Self::Sums,
+        }
+    }
+
+    /// The columns beside metric, bucket and count; [`crate::store::Store::series`] reads them.
+    pub fn columns(self) -> String {
+        match self {
+            Self::Sums => "sum(value) AS total, min(value) AS least, max(value) AS greatest".to_owned(),
+            Self::Last => format!("argMax(value, {PLACE}) AS last_value, max({PLACE}) AS last_place"),
+            Self::Quantiles => {
+                let levels = QUANTILES.map(|level| level.to_string()).join(", ");
+                format!("quantilesExactInclusive({levels})(value) AS quantiles")
+            }
+        }
     }
 }
-
-/// Up to so many points are few.
-pub const FEW: u64 = 50_000;
 
 /// What is to be read, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +73,13 @@ pub struct Plan {
 
 impl Plan {
     /// What is to be read for the buckets that begin at `starts`; none if there can be no points.
-    /// `few`: the metric has few points.
-    pub fn new(range: Range, starts: &[i64], interval: Interval, kind: Kind, few: bool) -> Option<Self> {
+    /// `hidden`: some points are to be passed over, of which the rollup knows nothing.
+    pub fn new(range: Range, starts: &[i64], interval: Interval, kind: Kind, hidden: bool) -> Option<Self> {
         let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
         if range.start >= range.end {
             return None;
         }
-        let raw_only = few || interval == Interval::Minute || kind == Kind::Quantiles;
+        let raw_only = hidden || interval == Interval::Minute || kind == Kind::Quantiles;
         let cut = (!raw_only).then(|| cut_hours(range, starts));
         let hours = (range.end - range.start) / HOUR_MS;
         // Where half of the hours are cut, reading the range once is cheaper than both.
@@ -67,22 +88,15 @@ impl Plan {
     }
 
     /// The statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that all its rows
-    /// fulfil; its rows are [`super::merge::Partial`].
+    /// fulfil; its rows have the [columns](Kind::columns) of `kind`.
     pub fn sql(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
         let Range { start, end } = self.range;
         let buckets = list(starts.iter().map(|start| start / 1000));
         let raw = |only: &str| {
-            let quantiles = match kind {
-                Kind::Quantiles => {
-                    let levels = QUANTILES.map(|level| level.to_string()).join(", ");
-                    format!("quantilesExactInclusive({levels})(value)")
-                }
-                Kind::Sums => NO_QUANTILES.to_owned(),
-            };
             select(
                 "intDiv(toUnixTimestamp64Milli(time), 1000)",
                 &buckets,
-                &quantiles,
+                kind,
                 &format!(
                     "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){only}{mask}"
                 ),
@@ -96,7 +110,7 @@ impl Plan {
         );
         let rolled = |without: &str| {
             let hour = "toInt64(toUnixTimestamp(toStartOfHour(time)))";
-            select(hour, &buckets, NO_QUANTILES, &format!("{hours}{without}{mask}"))
+            select(hour, &buckets, kind, &format!("{hours}{without}{mask}"))
         };
         if cut.is_empty() {
             return rolled("");
@@ -124,12 +138,10 @@ fn cut_hours(range: Range, starts: &[i64]) -> BTreeSet<i64> {
 }
 
 /// One part of the statement. `second` is the Unix second by which a row is put into its bucket.
-fn select(second: &str, buckets: &str, quantiles: &str, filter: &str) -> String {
-    const PLACE: &str = "(time, received_at, partition, offset, index)";
+fn select(second: &str, buckets: &str, kind: Kind, filter: &str) -> String {
+    let columns = kind.columns();
     format!(
-        "SELECT metric_id, toInt64(roundDown({second}, {buckets})) * 1000 AS bucket, count() AS points, sum(value) AS total, \
-         min(value) AS least, max(value) AS greatest, argMax(value, {PLACE}) AS last_value, max({PLACE}) AS last_place, \
-         {quantiles} AS quantiles \
+        "SELECT metric_id, toInt64(roundDown({second}, {buckets})) * 1000 AS bucket, count() AS points, {columns} \
          FROM samples \
          WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} AND {filter} \
          GROUP BY metric_id, bucket"

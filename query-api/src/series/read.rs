@@ -1,6 +1,7 @@
 //! Answers time series from the store: the one way for a single one and for a dashboard's.
 //!
-//! The ends of the log, the heads of the chains, the data: in this order, so that the watermark is true.
+//! The ends of the log, the heads of the chains, the data: in this order, so that the watermark is true. The names come
+//! beside the data.
 
 use super::aggregation::Aggregation;
 use super::batch::{Asked, Group, groups};
@@ -12,7 +13,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hidden::View;
 use crate::routes::metrics;
-use crate::store::MetricRow;
+use crate::store::NamedRow;
 use futures::future::join_all;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -52,22 +53,21 @@ pub async fn series(
         return Ok(Vec::new());
     }
     let view = app.view(project).await?;
-    let heads = async {
-        app.watermarks.refresh().await;
-        app.store.heads(&view.database).await
-    };
-    let ids: Vec<&str> = asked.iter().map(|(id, _)| id.as_str()).collect();
-    let (heads, known) = tokio::join!(heads, app.store.metrics_named(&view, project, &ids));
-    let (watermark, known) = (app.watermarks.at(&heads?), known?);
-    let known: HashMap<&str, &MetricRow> = known.iter().map(|row| (row.metric_id.as_str(), row)).collect();
-
-    let there = asked.iter().enumerate().filter_map(|(place, (id, question))| {
-        let points = known.get(id.as_str())?.points;
+    app.watermarks.refresh().await;
+    let heads = app.store.heads(&view.database).await?;
+    let watermark = app.watermarks.at(&heads);
+    let there = asked.iter().enumerate().map(|(place, (id, question))| {
         let hidden = !view.hidden.among([id.as_str()]).is_empty();
-        Some(Asked { place, metric: id, points, hidden, question })
+        Asked { place, metric: id, hidden, question }
     });
     let groups = groups(there);
-    let read = join_all(groups.iter().map(|group| read(app, &view, project, group))).await;
+    let ids: Vec<&str> = asked.iter().map(|(id, _)| id.as_str()).collect();
+    let (named, read) = tokio::join!(
+        app.store.named(&view, project, &ids),
+        join_all(groups.iter().map(|group| read(app, &view, project, group)))
+    );
+    let named = named?;
+    let named: HashMap<&str, &NamedRow> = named.iter().map(|row| (row.metric_id.as_str(), row)).collect();
     let mut answered: HashMap<usize, Result<&HashMap<String, Vec<Partial>>, Error>> = HashMap::new();
     for (group, parts) in groups.iter().zip(&read) {
         for member in &group.members {
@@ -76,15 +76,15 @@ pub async fn series(
     }
 
     let answer = |(place, (id, question)): (usize, &(String, Question))| {
-        let metric = known.get(id.as_str()).ok_or(Error::NoMetric)?;
+        let metric = named.get(id.as_str()).ok_or(Error::NoMetric)?;
         let parts = match answered.remove(&place) {
             Some(parts) => parts?.get(id).cloned().unwrap_or_default(),
             None => Vec::new(),
         };
         let points = merge(parts, question.aggregation);
         Ok(TimeSeries {
-            metric_name: metrics::name(metric),
-            unit: metrics::unit(metric),
+            metric_name: metrics::name(id, &metric.newest_name),
+            unit: metrics::unit(&metric.newest_unit),
             metric_id: id.clone(),
             interval: question.interval,
             aggregation: question.aggregation,
@@ -105,7 +105,7 @@ async fn read(
 ) -> Result<HashMap<String, Vec<Partial>>, Error> {
     let view = view.among(group.metrics.iter().map(String::as_str));
     let sql = group.sql(&view.hidden.mask());
-    let rows = app.store.series(&view, project, &group.metrics, &sql).await?;
+    let rows = app.store.series(&view, (project, &group.metrics), group.kind, &sql).await?;
     let mut parts: HashMap<String, Vec<Partial>> = HashMap::with_capacity(group.metrics.len());
     for row in rows {
         match parts.get_mut(&row.metric_id) {

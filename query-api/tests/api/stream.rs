@@ -255,7 +255,10 @@ async fn what_was_deleted_is_not_shown_to_whoever_comes_back_and_what_comes_late
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_is_unknown_is_a_gap_and_the_stream_goes_on() {
     let (_stack, gateway, project, manager) = start().await;
+    let id = listener_id(&manager).await;
     gateway.values(&project, 0..4).await;
+    // The service has read them.
+    Listener::open(&manager, "/api/v1/stream", &id).await.values(4).await;
     // No id of ours; and one of a log that is longer than this one.
     let longer = query_api::stream::cursor::Cursor::at(vec![1000; 4]).text();
     for id in ["nonsense", &longer] {

@@ -9,6 +9,7 @@ use crate::alerts::rule::Condition;
 use crate::series::aggregation::Aggregation;
 use crate::series::buckets::Range;
 use crate::series::merge::Partial;
+use crate::series::query::Kind;
 use std::collections::HashMap;
 
 /// Between two evaluations.
@@ -28,15 +29,13 @@ pub fn range(condition: &Condition, now_ms: i64) -> Range {
     Range { start: first - condition.window.length_ms(), end: last }
 }
 
-/// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows are
-/// [`Partial`]. `mask` leaves out what is hidden.
-pub fn sql(range: Range, mask: &str) -> String {
-    const PLACE: &str = "(time, received_at, partition, offset, index)";
-    let (start, end) = (range.start, range.end);
+/// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows the
+/// [columns](Kind::columns) of `kind`. `mask` leaves out what is hidden.
+pub fn sql(range: Range, kind: Kind, mask: &str) -> String {
+    let (Range { start, end }, columns) = (range, kind.columns());
     format!(
         "SELECT metric_id, intDiv(toUnixTimestamp64Milli(time), {STEP_MS}) * {STEP_MS} AS bucket, count() AS points, \
-         sum(value) AS total, min(value) AS least, max(value) AS greatest, argMax(value, {PLACE}) AS last_value, \
-         max({PLACE}) AS last_place, emptyArrayFloat64() AS quantiles \
+         {columns} \
          FROM samples \
          WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} \
          AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){mask} \

@@ -2,6 +2,7 @@ use super::*;
 use crate::alerts::machine::State;
 use crate::alerts::rule::{NoData, Operator, Window as Length};
 use crate::series::aggregation::QUANTILES;
+use crate::series::merge::Known;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_790_000_000_000;
@@ -10,21 +11,15 @@ fn condition(aggregation: Aggregation, window: Length) -> Condition {
     Condition { aggregation, operator: Operator::Greater, threshold: 10.0, window, no_data: NoData::Fire }
 }
 
-fn buckets(points: &[(i64, f64)]) -> Vec<Partial> {
+fn buckets(points: &[(i64, f64)], aggregation: Aggregation) -> Vec<Partial> {
     let mut buckets: HashMap<i64, Partial> = HashMap::new();
     for (index, &(time, value)) in points.iter().enumerate() {
         let bucket = time - time.rem_euclid(STEP_MS);
-        let part = Partial {
-            metric_id: "m".to_owned(),
-            bucket,
-            points: 1,
-            total: value,
-            least: value,
-            greatest: value,
-            last_value: value,
-            last_place: (time, 0, 0, index as i64, 0),
-            quantiles: Vec::new(),
+        let known = match Kind::of(aggregation) {
+            Kind::Last => Known::Last { value, place: (time, 0, 0, index as i64, 0) },
+            _ => Known::Sums { total: value, least: value, greatest: value },
         };
+        let part = Partial { metric_id: "m".to_owned(), bucket, points: 1, known };
         match buckets.get_mut(&bucket) {
             Some(known) => known.absorb(part),
             None => drop(buckets.insert(bucket, part)),
@@ -73,7 +68,7 @@ fn a_spike_fires_and_is_resolved_once_it_has_left_the_window() {
     points.push((at, 100.0));
     points.sort_by_key(|point| point.0);
     let condition = Condition { no_data: NoData::Ignore, ..condition(Aggregation::Max, Length::QuarterHour) };
-    let changes = of_buckets(&condition, buckets(&points), NOW);
+    let changes = of_buckets(&condition, buckets(&points, condition.aggregation), NOW);
     let seen: Vec<_> = changes.iter().map(|change| (change.at_ms, change.to, change.value)).collect();
     // In three windows, then two evaluations without it.
     assert_eq!(seen, [(at + STEP_MS, State::Firing, Some(100.0)), (at + 5 * STEP_MS, State::Ok, Some(1.0))]);
@@ -99,7 +94,7 @@ proptest! {
         points.retain(|(time, _)| (range.start..range.end).contains(time));
         let slid = match aggregation.quantile() {
             Some(place) => of_points(&condition, QUANTILES[place], &points, NOW),
-            None => of_buckets(&condition, buckets(&points), NOW),
+            None => of_buckets(&condition, buckets(&points, aggregation), NOW),
         };
         let plain = plainly(&condition, &points);
         prop_assert_eq!(slid.len(), plain.len());

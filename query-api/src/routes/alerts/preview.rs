@@ -10,6 +10,7 @@ use crate::body::Fields;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::fault::{Code, Faults};
 use crate::series::aggregation::QUANTILES;
+use crate::series::query::Kind;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -68,8 +69,9 @@ pub async fn post(
     let range = preview::range(&condition, now_ms);
     let changes = match condition.aggregation.quantile() {
         None => {
-            let buckets =
-                app.store.series(&view, project, metrics, &preview::sql(range, &view.hidden.mask())).await?;
+            let kind = Kind::of(condition.aggregation);
+            let sql = preview::sql(range, kind, &view.hidden.mask());
+            let buckets = app.store.series(&view, (project, metrics), kind, &sql).await?;
             preview::of_buckets(&condition, buckets, now_ms)
         }
         Some(place) => {
