@@ -7,7 +7,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
 const BATCH: u64 = 100;
-const SERIES: u64 = 1_000;
+/// Series of a backlog.
+pub const SERIES: u64 = 1_000;
 
 /// Fills the topic while no worker runs, then starts one and watches.
 pub async fn run(metrics: u64) -> Result<()> {
@@ -15,7 +16,7 @@ pub async fn run(metrics: u64) -> Result<()> {
     installation.workers.clear();
     eprintln!("writing a backlog of {metrics} metrics");
     let topic = installation.topics().metrics;
-    tokio::task::spawn_blocking(move || fill(&topic, metrics)).await??;
+    tokio::task::spawn_blocking(move || fill(&topic, "prj_bench", metrics)).await??;
     let begun = Instant::now();
     installation.add_worker()?;
     let clickhouse = installation.clickhouse()?;
@@ -49,7 +50,8 @@ pub async fn run(metrics: u64) -> Result<()> {
     Ok(())
 }
 
-fn fill(topic: &str, metrics: u64) -> Result<()> {
+/// Writes metrics of `project` to `topic`, over the last day.
+pub fn fill(topic: &str, project: &str, metrics: u64) -> Result<()> {
     let producer: ThreadedProducer<_> =
         service::kafka::client(&e2e::installation::part("KAFKA_BROKERS")?, "bench")
             .set("acks", "all")
@@ -61,7 +63,7 @@ fn fill(topic: &str, metrics: u64) -> Result<()> {
     for batch in 0..metrics / BATCH {
         let payload = BatchRef {
             batch_id: uuid::Uuid::now_v7(),
-            project_id: "prj_bench",
+            project_id: project,
             connection_id: "con_bench",
             received_at_ms: now,
             idempotency: None,

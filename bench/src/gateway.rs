@@ -51,8 +51,9 @@ impl Outcome {
     }
 }
 
-/// Prints a table.
-pub async fn run(seconds: u32, connections: u32) -> Result<()> {
+/// Prints a table. With a pause of each connection between two requests all cases have about the same rate, so that what
+/// one costs more than another is not hidden by what is shared among more requests.
+pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
     let mut installation = Installation::start("bench", 1, 1).await?;
     let unlimited = installation.client().project("unlimited").await?;
     let counted = counted(&installation).await?;
@@ -63,7 +64,9 @@ pub async fn run(seconds: u32, connections: u32) -> Result<()> {
     let bare_url = format!("http://{listen}/api/webhooks/custom");
     e2e::wait::until("the baseline listens", async || Ok(reqwest::get(&bare_url).await.ok().map(drop)))
         .await?;
-    println!("gateway: {connections} connections, {seconds} s each, 2 threads of wrk on the same machine");
+    println!(
+        "gateway: {connections} connections, {pause_ms} ms between two requests, {seconds} s each, 2 threads of wrk on the same machine"
+    );
     println!(
         "| metrics | server | requests/s | CPU µs/request | ratio | not 200 |\n|---|---|---|---|---|---|"
     );
@@ -78,7 +81,7 @@ pub async fn run(seconds: u32, connections: u32) -> Result<()> {
         for _ in 0..TURNS {
             for (index, case) in cases.iter_mut().enumerate() {
                 let script = installation.directory.join("load.lua");
-                std::fs::write(&script, lua(case.project, metrics))?;
+                std::fs::write(&script, lua(case.project, metrics, pause_ms))?;
                 let cpu = || if index == 0 { e2e::process::cpu_of(pid) } else { gateway.cpu() };
                 case.outcome.add(&load(case.url, &script, (seconds / TURNS).max(1), connections, cpu)?);
             }
@@ -146,12 +149,14 @@ fn load(
     Ok(Outcome { requests, seconds: micros as f64 / 1e6, cpu: spent, failed })
 }
 
-fn lua(project: &Project, metrics: usize) -> String {
+fn lua(project: &Project, metrics: usize, pause_ms: u32) -> String {
     let (key, body) = (&project.api_key, body(project, metrics));
+    let pause =
+        if pause_ms == 0 { String::new() } else { format!("delay = function() return {pause_ms} end\n") };
     format!(
         "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n\
          wrk.headers['Authorization'] = 'Bearer {key}'\nwrk.body = [[{body}]]\n\
-         done = function(summary)\n  local e = summary.errors\n\
+         {pause}done = function(summary)\n  local e = summary.errors\n\
          io.write(string.format('RESULT %d %d %d\\n', summary.requests, summary.duration, \
          e.connect + e.read + e.write + e.status + e.timeout))\nend\n"
     )

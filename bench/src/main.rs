@@ -7,6 +7,7 @@ mod baseline;
 mod freshness;
 mod gateway;
 mod reads;
+mod rebuild;
 mod statistics;
 mod timeseries;
 
@@ -30,6 +31,9 @@ enum What {
         /// Connections of the load.
         #[arg(long, default_value_t = 256)]
         connections: u32,
+        /// Milliseconds between an answer and the next request of a connection.
+        #[arg(long, default_value_t = 0)]
+        pause: u32,
     },
     /// From the 200 to the point being queryable.
     Freshness {
@@ -64,6 +68,12 @@ enum What {
         #[arg(long, default_value_t = 100)]
         posts: usize,
     },
+    /// A rebuild of the store beside running ingestion and reads.
+    Rebuild {
+        /// Metrics that are rebuilt.
+        #[arg(long, default_value_t = 10_000_000)]
+        metrics: u64,
+    },
     /// Time series over a month, beside VictoriaMetrics with the same points.
     Timeseries {
         /// Series in each store.
@@ -88,11 +98,12 @@ enum What {
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Arguments::parse().what {
-        What::Gateway { seconds, connections } => gateway::run(seconds, connections).await,
+        What::Gateway { seconds, connections, pause } => gateway::run(seconds, connections, pause).await,
         What::Freshness { points } => freshness::run(points).await,
         What::Backlog { metrics } => backlog::run(metrics).await,
         What::Reads { seconds, points } => reads::run(seconds, points).await,
         What::Alerts { rules, series, posts } => alerts::run(rules, series, posts).await,
+        What::Rebuild { metrics } => rebuild::run(metrics).await,
         What::Timeseries { series, days, warm } => {
             timeseries::run(series as usize, i64::from(days), warm).await
         }
