@@ -4,6 +4,7 @@ use crate::alerts::follower::Follower;
 use crate::alerts::history::History;
 use crate::alerts::journal::Notes;
 use crate::auth::OperatorToken;
+use crate::cache::Cache;
 use crate::error::{Conflict, Error, Unavailable};
 use crate::fault::{Code, Faults};
 use crate::generations::Generations;
@@ -50,6 +51,8 @@ pub struct App {
     pub deleted: DeletedSamples,
     /// ClickHouse.
     pub store: Store,
+    /// What was read from it lately.
+    pub cache: Cache,
     /// Up to when answers are complete.
     pub watermarks: Watermarks,
     /// What became of alert rules.
@@ -116,9 +119,14 @@ impl App {
 
     /// What a request of `project` reads, and what of it is hidden.
     pub async fn view(&self, project: &str) -> Result<View, Error> {
+        Ok(self.view_and_deletions(project).await?.0)
+    }
+
+    /// The same, with all deletions of the project's metrics.
+    pub async fn view_and_deletions(&self, project: &str) -> Result<(View, Hidden), Error> {
         let store = self.generations.store().await?;
         let deleted = self.deleted.of(project, store.number).await?;
-        Ok(View { database: store.database, hidden: deleted.open })
+        Ok((View { database: store.database, hidden: deleted.open }, deleted.all))
     }
 
     /// What one who follows `project` in the log must pass over.

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod app;
 pub mod auth;
 pub mod body;
+pub mod cache;
 pub mod error;
 pub mod fault;
 pub mod generations;

@@ -32,12 +32,21 @@ struct Query {
     outcome: &'static str,
 }
 
+/// The label of the cache's blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cached {
+    outcome: &'static str,
+}
+
 /// The metrics. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
     request_seconds: Family<Route, Histogram>,
     query_seconds: Family<Query, Histogram>,
+    cached: Family<Cached, Counter>,
+    /// Cells that the cache holds.
+    pub cache_cells: Gauge,
     /// Milliseconds between now and the last watermark that an answer had.
     pub watermark_age_ms: Gauge,
 }
@@ -50,6 +59,8 @@ impl Default for Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
             query_seconds: Family::new_with_constructor(seconds),
+            cached: Family::default(),
+            cache_cells: Gauge::default(),
             watermark_age_ms: Gauge::default(),
         }
     }
@@ -72,6 +83,16 @@ impl Metrics {
             self.query_seconds.clone(),
         );
         registry.register(
+            "cache_blocks",
+            "Blocks of time series that were looked for in the cache",
+            self.cached.clone(),
+        );
+        registry.register(
+            "cache_cells",
+            "Hours and minutes of series that the cache holds",
+            self.cache_cells.clone(),
+        );
+        registry.register(
             "watermark_age_milliseconds",
             "How old the last watermark was when it was given",
             self.watermark_age_ms.clone(),
@@ -85,6 +106,13 @@ impl Metrics {
         let method = if known.contains(method) { method.as_str() } else { "other" };
         let (method, route) = (method.to_owned(), route.to_owned());
         Count { metrics: self.clone(), method, route, begun, status: None }
+    }
+
+    /// Notes how many of `wanted` blocks the cache held.
+    pub fn cached(&self, held: usize, wanted: usize) {
+        for (outcome, blocks) in [("hit", held), ("miss", wanted - held)] {
+            self.cached.get_or_create(&Cached { outcome }).inc_by(blocks as u64);
+        }
     }
 
     /// Notes how long a query took.

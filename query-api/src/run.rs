@@ -11,6 +11,7 @@ use crate::alerts::metrics::AlertMetrics;
 use crate::alerts::term::{self, Evaluation};
 use crate::app::App;
 use crate::auth::OperatorToken;
+use crate::cache::Cache;
 use crate::generations::Generations;
 use crate::hidden::DeletedSamples;
 use crate::metrics::Metrics;
@@ -115,6 +116,8 @@ fn build(
     let topics = Topics::new(namespace);
     let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())?
         .with_limits(Limits::of(settings.concurrent_queries));
+    let cache = Cache::new(metrics.clone());
+    let streams = settings.streams.clone();
     Ok(App {
         keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), last.clone())?,
         directory: Directory::new(namespace, redis.clone()),
@@ -139,7 +142,8 @@ fn build(
         history: History::new(&settings.clickhouse, kafka_brokers, namespace),
         alert_interval: settings.alert_interval,
         outgoing: Client::new(settings.allow_outgoing.clone())?,
-        streams: Streams::start(kafka_brokers, &topics.metrics, settings.streams.clone(), stop.clone())?,
+        streams: Streams::start(kafka_brokers, &topics.metrics, streams, cache.clone(), stop.clone())?,
+        cache,
         webhook_url: settings.webhook_url.clone(),
         metrics,
     })

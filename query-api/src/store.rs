@@ -20,14 +20,15 @@ use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use serde::{Deserialize, Serialize};
 use service::connections::NoTls;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
 
 /// How much later than the server we give up.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long heads are used that were read.
+/// Heads that were read longer ago are read again.
 const HEADS_AGE: Duration = Duration::from_millis(100);
+/// How long they are used meanwhile.
+const HEADS_MAX_AGE: Duration = Duration::from_millis(500);
 /// How long the server may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time series of many buckets are long texts; the server's default is 256 KiB.
@@ -45,12 +46,31 @@ pub struct Store {
     timeout: Duration,
     metrics: Metrics,
     scheduler: Scheduler,
-    /// The heads that were read last. The lock is held while they are read.
-    heads: Arc<Mutex<Option<KnownHeads>>>,
+    heads: Arc<KnownHeads>,
 }
 
-/// When heads were read, of which database, and what they were.
-type KnownHeads = (Instant, String, Vec<Head>);
+/// The heads that were read last, and of which database.
+#[derive(Default)]
+struct KnownHeads {
+    known: Mutex<Option<(Arc<str>, Heads)>>,
+    /// Held while they are read.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl KnownHeads {
+    fn known(&self) -> MutexGuard<'_, Option<(Arc<str>, Heads)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The ends of a store's chains.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    /// When they were asked for.
+    pub read_at: Instant,
+    /// By partition.
+    pub last: Arc<[Head]>,
+}
 
 /// What the catalogue knows of a metric.
 #[derive(Debug, Clone, PartialEq, Row, Deserialize)]
@@ -250,29 +270,47 @@ impl Store {
         self.all_of(project, "points", query).await
     }
 
-    /// The buckets of metrics, by a statement with the columns of `kind`; its text has the mask of what is hidden in
-    /// `view`.
+    /// The buckets or cells of metrics, by a statement with the columns of `kind`, whose text has the mask of what is hidden
+    /// in `view`: of each metric in their order, ascending.
     pub async fn series(
         &self,
         view: &View,
-        (project, metrics): (&str, &[String]),
+        (project, metrics): (&str, &[&str]),
         kind: Kind,
         sql: &str,
-    ) -> Result<Vec<Partial>, Error> {
+    ) -> Result<Vec<Vec<Partial>>, Error> {
         let query = self.query(view, sql).param("project", project).param("metrics", metrics);
+        let mut series = vec![Vec::new(); metrics.len()];
         match kind {
-            Kind::Sums => self.partials::<SumsRow>(project, query).await,
-            Kind::Last => self.partials::<LastRow>(project, query).await,
-            Kind::Quantiles => self.partials::<QuantilesRow>(project, query).await,
+            Kind::Sums => self.partials::<SumsRow>(project, query, &mut series).await?,
+            Kind::Last => self.partials::<LastRow>(project, query, &mut series).await?,
+            Kind::Quantiles => self.partials::<QuantilesRow>(project, query, &mut series).await?,
         }
+        for parts in &mut series {
+            parts.sort_unstable_by_key(|part| part.bucket);
+        }
+        Ok(series)
     }
 
-    async fn partials<T: RowOwned + RowRead + Into<Partial>>(
+    /// Puts each row's part where its metric's are.
+    async fn partials<T: RowOwned + RowRead + Into<(u32, Partial)>>(
         &self,
         project: &str,
         query: Query,
-    ) -> Result<Vec<Partial>, Error> {
-        Ok(self.all_of::<T>(project, "series", query).await?.into_iter().map(Into::into).collect())
+        series: &mut [Vec<Partial>],
+    ) -> Result<(), Error> {
+        let read = async {
+            let mut rows = query.fetch::<T>()?;
+            while let Some(row) = rows.next().await? {
+                let (place, part) = row.into();
+                if let Some(parts) = series.get_mut(place as usize) {
+                    parts.push(part);
+                }
+            }
+            Ok(())
+        };
+        let _place = self.scheduler.enter(project).await?;
+        self.timed("series", &[], read).await
     }
 
     /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`].
@@ -398,21 +436,43 @@ impl Store {
         self.timed("samples", &[], read).await
     }
 
-    /// The ends of all chains, as they were a moment ago at the earliest: one question for all who ask together.
-    /// What is read after it holds at least what they cover.
-    pub async fn heads(&self, database: &str) -> Result<Vec<Head>, Error> {
-        const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
-        let mut known = self.heads.lock().await;
-        if let Some((at, of, heads)) = &*known
-            && at.elapsed() < HEADS_AGE
-            && of == database
-        {
-            return Ok(heads.clone());
+    /// The ends of all chains: one question for all who ask together. What is read after it holds at least what they cover.
+    ///
+    /// Those that were read a moment ago are given while newer ones are fetched: what they promise is true, only less.
+    pub async fn heads(&self, database: &Arc<str>) -> Result<Heads, Error> {
+        let known = self.known_heads(database);
+        if let Some(heads) = known.filter(|heads| heads.read_at.elapsed() < HEADS_MAX_AGE) {
+            if heads.read_at.elapsed() >= HEADS_AGE
+                && let Ok(turn) = self.heads.reading.clone().try_lock_owned()
+            {
+                let (store, database) = (self.clone(), database.clone());
+                tokio::spawn(async move {
+                    let _turn = turn;
+                    // Whoever needs them asks again, and is told what is wrong.
+                    let _ = store.read_heads(&database).await;
+                });
+            }
+            return Ok(heads);
         }
-        let asked = Instant::now();
-        let heads: Vec<Head> = self.all("heads", self.query(&View::of(database), SQL)).await?;
-        *known = Some((asked, database.to_owned(), heads.clone()));
+        let _turn = self.heads.reading.lock().await;
+        match self.known_heads(database).filter(|heads| heads.read_at.elapsed() < HEADS_AGE) {
+            Some(heads) => Ok(heads),
+            None => self.read_heads(database).await,
+        }
+    }
+
+    async fn read_heads(&self, database: &Arc<str>) -> Result<Heads, Error> {
+        const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
+        let read_at = Instant::now();
+        let last: Vec<Head> = self.all("heads", self.query(&View::of(database), SQL)).await?;
+        let heads = Heads { read_at, last: last.into() };
+        *self.heads.known() = Some((database.clone(), heads.clone()));
         Ok(heads)
+    }
+
+    fn known_heads(&self, database: &Arc<str>) -> Option<Heads> {
+        let known = self.heads.known();
+        known.as_ref().filter(|(of, _)| of == database).map(|(_, heads)| heads.clone())
     }
 
     /// The rows of a statement with the parameter `project`, of tables that are made when they are first needed: none if

@@ -35,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A snapshot of this age is as good as a new one.
 const FRESH: Duration = Duration::from_millis(200);
+/// For a younger one nobody waits until there is a new one: a bit older than one that is taken unasked.
+const FRESH_ENOUGH: Duration = Duration::from_millis(1200);
 /// How often one is taken that nobody asked for.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long an answer waits for a new one.
@@ -132,14 +134,18 @@ impl Watermarks {
         Ok(marks)
     }
 
-    /// Makes sure that there is a fresh snapshot, if Kafka answers soon. Before the heads are read.
+    /// Sees to it that there is a fresh snapshot soon, and waits for it where the last is old. Before the heads are read.
     pub async fn refresh(&self) {
         let mut taken = self.0.taken.subscribe();
-        let fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < FRESH);
-        if fresh(&taken.borrow()) {
+        let last = taken.borrow().map(|at| at.elapsed());
+        if last.is_some_and(|age| age < FRESH) {
             return;
         }
         self.0.wanted.notify_one();
+        if last.is_some_and(|age| age < FRESH_ENOUGH) {
+            return;
+        }
+        let fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < FRESH);
         // Late is no fault: an older snapshot promises less, and is as true.
         let _ = tokio::time::timeout(WAIT, taken.wait_for(fresh)).await;
     }

@@ -274,7 +274,7 @@ impl Rounds<'_> {
     async fn due(&self, arrivals: &mut Arrivals) -> Result<HashSet<Series>, Error> {
         let database = self.of.generations.store().await?.database;
         let heads = self.of.store.heads(&database).await?;
-        Ok(arrivals.take(&heads, Instant::now(), accounts::now_ms()))
+        Ok(arrivals.take(&heads.last, Instant::now(), accounts::now_ms()))
     }
 }
 

@@ -1,8 +1,11 @@
-//! Many time series by few statements: those that are cut into the same buckets are read together.
+//! Many time series by few statements: those that are cut into the same buckets, or whose edges are the same, are read
+//! together.
 //!
 //! What adds up, the last points and quantiles are read apart: a median on a dashboard must not make its averages as dear
 //! as itself. Within one kind each statement brings all that any aggregation needs.
 
+use super::buckets::Range;
+use super::cells::Cut;
 use super::query::{Kind, Plan};
 use super::question::Question;
 
@@ -15,8 +18,8 @@ pub struct Group {
     starts: Vec<i64>,
     /// The metrics, each once, in the order in which they were asked for.
     pub metrics: Vec<String>,
-    /// Which of the series that were asked for it answers.
-    pub members: Vec<usize>,
+    /// Which of the series that were asked for it answers, each with its metric's place in `metrics`.
+    pub members: Vec<(usize, usize)>,
 }
 
 impl Group {
@@ -37,29 +40,45 @@ pub struct Asked<'a> {
     pub hidden: bool,
     /// What is asked for.
     pub question: &'a Question,
+    /// The cells that it is made of, if it is: then its edges alone are to be read.
+    pub cut: Option<&'a Cut>,
 }
 
-/// The groups of what is asked for. What is in none has no points.
+/// The groups of what is asked for. What is in none has no points, or no edges.
 pub fn groups<'a>(asked: impl IntoIterator<Item = Asked<'a>>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Asked { place, metric, hidden, question } in asked {
+    for Asked { place, metric, hidden, question, cut } in asked {
         let kind = Kind::of(question.aggregation);
-        let plan = Plan::new(question.range, &question.starts, question.interval, kind, hidden);
+        let (plan, starts) = match cut {
+            Some(cut) => (Plan::edges(&cut.edges), starts_of(&cut.edges, &question.starts)),
+            None => {
+                let plan = Plan::new(question.range, &question.starts, question.interval, kind, hidden);
+                (plan, question.starts.clone())
+            }
+        };
         let Some(plan) = plan else { continue };
-        let same =
-            |group: &Group| group.plan == plan && group.kind == kind && group.starts == question.starts;
+        let same = |group: &Group| group.plan == plan && group.kind == kind && group.starts == starts;
         let group = groups.iter().position(same).unwrap_or(groups.len());
         if group == groups.len() {
-            let starts = question.starts.clone();
             groups.push(Group { plan, kind, starts, metrics: Vec::new(), members: Vec::new() });
         }
         let group = &mut groups[group];
-        group.members.push(place);
-        if !group.metrics.iter().any(|known| known == metric) {
+        let known = group.metrics.iter().position(|known| known == metric).unwrap_or(group.metrics.len());
+        if known == group.metrics.len() {
             group.metrics.push(metric.to_owned());
         }
+        group.members.push((place, known));
     }
     groups
+}
+
+/// The starts of the buckets that edges lie in, each once.
+fn starts_of(edges: &[Range], starts: &[i64]) -> Vec<i64> {
+    let bucket = |edge: &Range| starts.partition_point(|start| *start <= edge.start).checked_sub(1);
+    let mut of_edges: Vec<i64> =
+        edges.iter().filter_map(bucket).filter_map(|bucket| starts.get(bucket).copied()).collect();
+    of_edges.dedup();
+    of_edges
 }
 
 #[cfg(test)]
@@ -79,8 +98,14 @@ mod tests {
             metric,
             hidden: *metric == "h",
             question,
+            cut: None,
         });
-        groups(asked).into_iter().map(|group| (group.metrics, group.members)).collect()
+        let members = |group: &Group| group.members.iter().map(|(place, _)| *place).collect();
+        groups(asked)
+            .into_iter()
+            .map(|group| (members(&group), group.metrics))
+            .map(|(members, metrics)| (metrics, members))
+            .collect()
     }
 
     fn group(metrics: &[&str], members: &[usize]) -> (Vec<String>, Vec<usize>) {

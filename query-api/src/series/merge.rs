@@ -1,11 +1,10 @@
-//! Puts the parts of a bucket together: what the rollup knows of its whole hours, and what the raw rows know of its cut
-//! edges.
+//! Puts the parts of a bucket together: its cells, or what the rollup knows of its whole hours, and what the raw rows know
+//! of its cut edges.
 //!
 //! Merging is associative and commutative but for the last bits of a sum, so it does not matter how a bucket was split.
 
 use super::aggregation::Aggregation;
 use super::fill::Point;
-use std::collections::BTreeMap;
 
 /// What orders points: (event time, received at, Kafka partition, offset, index in the batch). No two points share one.
 /// The times are Unix milliseconds.
@@ -14,9 +13,7 @@ pub type Place = (i64, i64, i32, i64, u16);
 /// What is known of some points of a bucket; at least one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Partial {
-    /// The metric.
-    pub metric_id: String,
-    /// The bucket's start, Unix milliseconds.
+    /// The start of the bucket or of its cell, Unix milliseconds.
     pub bucket: i64,
     /// How many points.
     pub points: u64,
@@ -40,8 +37,8 @@ pub enum Known {
     Last {
         /// Its value.
         value: f64,
-        /// Where it is.
-        place: Place,
+        /// Where it is. Few ask for it, and all would carry its room.
+        place: Box<Place>,
     },
     /// [`super::aggregation::QUANTILES`]. They cannot be merged: a bucket has one part then.
     Quantiles(Vec<f64>),
@@ -49,21 +46,22 @@ pub enum Known {
 
 impl Partial {
     /// Takes in what `other` knows of other points.
-    pub fn absorb(&mut self, other: Self) {
+    pub fn absorb(&mut self, other: &Self) {
         self.points += other.points;
-        match (&mut self.known, other.known) {
+        match (&mut self.known, &other.known) {
             (
                 Known::Sums { total, least, greatest },
                 Known::Sums { total: more, least: other_least, greatest: other_greatest },
             ) => {
                 *total += more;
-                *least = least.min(other_least);
-                *greatest = greatest.max(other_greatest);
+                *least = least.min(*other_least);
+                *greatest = greatest.max(*other_greatest);
             }
             (Known::Last { value, place }, Known::Last { value: other_value, place: other_place })
-                if other_place > *place =>
+                if other_place > place =>
             {
-                (*value, *place) = (other_value, other_place);
+                *value = *other_value;
+                place.clone_from(other_place);
             }
             // Of two last points the later stays; one statement asks for one kind, and quantiles come from one part.
             _ => {}
@@ -90,22 +88,31 @@ impl Partial {
     }
 }
 
-/// One point for each bucket that `parts` of one metric have, ascending. A sum that no double holds has no value.
-pub fn merge(parts: impl IntoIterator<Item = Partial>, aggregation: Aggregation) -> Vec<Point> {
-    let mut buckets: BTreeMap<i64, Partial> = BTreeMap::new();
-    for part in parts {
-        match buckets.entry(part.bucket) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(part);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().absorb(part),
-        }
-    }
+/// One point for each of the buckets that begin at `starts` of which there are `parts`, all of one metric. Both ascend, but
+/// for parts of one bucket. A sum that no double holds has no value.
+pub fn merge<'a>(
+    starts: &[i64],
+    parts: impl IntoIterator<Item = &'a Partial>,
+    aggregation: Aggregation,
+) -> Vec<Point> {
     let point = |(timestamp, part): (i64, Partial)| {
         let value = part.value(aggregation);
         Point { timestamp, value: value.is_finite().then_some(value), count: part.points }
     };
-    buckets.into_iter().map(point).collect()
+    let mut points = Vec::with_capacity(starts.len());
+    let mut begun: Option<(i64, Partial)> = None;
+    let (mut start, mut following) = (i64::MIN, starts.iter().copied().peekable());
+    for part in parts {
+        while let Some(next) = following.next_if(|next| *next <= part.bucket) {
+            start = next;
+        }
+        match &mut begun {
+            Some((of, whole)) if *of == start => whole.absorb(part),
+            _ => points.extend(begun.replace((start, part.clone())).map(point)),
+        }
+    }
+    points.extend(begun.map(point));
+    points
 }
 
 #[cfg(test)]
@@ -116,10 +123,10 @@ mod tests {
     /// The part of one point.
     fn single(bucket: i64, value: f64, place: Place, aggregation: Aggregation) -> Partial {
         let known = match aggregation {
-            Aggregation::Last => Known::Last { value, place },
+            Aggregation::Last => Known::Last { value, place: Box::new(place) },
             _ => Known::Sums { total: value, least: value, greatest: value },
         };
-        Partial { metric_id: "m".to_owned(), bucket, points: 1, known }
+        Partial { bucket, points: 1, known }
     }
 
     fn points() -> impl Strategy<Value = Vec<(i64, i32, Place)>> {
@@ -131,8 +138,9 @@ mod tests {
         #[test]
         fn however_a_bucket_was_split_its_parts_merge_to_what_its_points_say(points in points()) {
             for aggregation in [Aggregation::Avg, Aggregation::Sum, Aggregation::Min, Aggregation::Max, Aggregation::Count, Aggregation::Last] {
-                let parts = points.iter().map(|&(bucket, value, place)| single(bucket, value.into(), place, aggregation));
-                let merged = merge(parts, aggregation);
+                let mut parts: Vec<Partial> = points.iter().map(|&(bucket, value, place)| single(bucket, value.into(), place, aggregation)).collect();
+                parts.sort_by_key(|part| part.bucket);
+                let merged = merge(&[0, 1, 2, 3], &parts, aggregation);
                 for point in &merged {
                     let own: Vec<_> = points.iter().filter(|(bucket, ..)| *bucket == point.timestamp).collect();
                     // Whole numbers: their sums are exact in any order.
@@ -156,8 +164,8 @@ mod tests {
     #[test]
     fn a_sum_that_no_double_holds_has_no_value() {
         let parts = [0, 1].map(|index| single(0, f64::MAX, (index, 0, 0, index, 0), Aggregation::Sum));
-        let points = merge(parts.clone(), Aggregation::Sum);
+        let points = merge(&[0], &parts, Aggregation::Sum);
         assert_eq!((points[0].value, points[0].count), (None, 2));
-        assert_eq!(merge(parts, Aggregation::Max)[0].value, Some(f64::MAX));
+        assert_eq!(merge(&[0], &parts, Aggregation::Max)[0].value, Some(f64::MAX));
     }
 }

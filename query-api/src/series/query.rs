@@ -12,6 +12,7 @@
 
 use super::aggregation::{Aggregation, QUANTILES};
 use super::buckets::{Interval, Range};
+use super::cells::Resolution;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -25,7 +26,7 @@ pub const FIRST_TIME: i64 = 946_684_800_000;
 pub const LAST_TIME: i64 = 4_291_747_200_000;
 
 /// What a bucket is to be known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Count, sum, least and greatest.
     Sums,
@@ -36,6 +37,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Sums, Self::Last, Self::Quantiles];
+
     /// What `aggregation` needs.
     pub fn of(aggregation: Aggregation) -> Self {
         match aggregation {
@@ -49,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The columns beside metric, bucket and count; [`crate::store::Store::series`] reads them.
+    /// The columns beside the metric's place, bucket and count; [`crate::store::Store::series`] reads them.
     pub fn columns(self) -> String {
         match self {
             Self::Sums => "sum(value) AS total, min(value) AS least, max(value) AS greatest".to_owned(),
@@ -65,8 +69,8 @@ impl Kind {
 /// What is to be read, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The part of the range in which there can be points.
-    range: Range,
+    /// The parts of the range in which there can be points, and which are to be read. Not empty.
+    ranges: Vec<Range>,
     /// The hours (their starts) of the range that the rollup cannot answer; none if it can answer no hour at all.
     cut: Option<BTreeSet<i64>>,
 }
@@ -84,33 +88,29 @@ impl Plan {
         let hours = (range.end - range.start) / HOUR_MS;
         // Where half of the hours are cut, reading the range once is cheaper than both.
         let cut = cut.filter(|cut| (cut.len() as i64) * 2 <= hours);
-        Some(Self { range, cut })
+        Some(Self { ranges: vec![range], cut })
+    }
+
+    /// The raw rows of these ranges alone; none if there are none.
+    pub fn edges(edges: &[Range]) -> Option<Self> {
+        (!edges.is_empty()).then(|| Self { ranges: edges.to_vec(), cut: None })
     }
 
     /// The statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that all its rows
     /// fulfil; its rows have the [columns](Kind::columns) of `kind`.
     pub fn sql(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
-        let Range { start, end } = self.range;
         let buckets = list(starts.iter().map(|start| start / 1000));
+        let within: Vec<String> = self.ranges.iter().copied().map(within).collect();
         let raw = |only: &str| {
-            select(
-                "intDiv(toUnixTimestamp64Milli(time), 1000)",
-                &buckets,
-                kind,
-                &format!(
-                    "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){only}{mask}"
-                ),
-            )
+            let second = "intDiv(toUnixTimestamp64Milli(time), 1000)";
+            let filter = format!("({}){only}{mask}", within.join(" OR "));
+            select(&bucket(second, &buckets), kind, &filter)
         };
-        let Some(cut) = &self.cut else { return raw("") };
-        let hours = format!(
-            "toStartOfHour(time) >= toDateTime({}, 'UTC') AND toStartOfHour(time) < toDateTime({}, 'UTC')",
-            start.div_euclid(HOUR_MS) * 3600,
-            (end + HOUR_MS - 1).div_euclid(HOUR_MS) * 3600,
-        );
+        let (Some(cut), Some(range)) = (&self.cut, self.ranges.first()) else { return raw("") };
+        let hours = hours_of(*range);
         let rolled = |without: &str| {
             let hour = "toInt64(toUnixTimestamp(toStartOfHour(time)))";
-            select(hour, &buckets, kind, &format!("{hours}{without}{mask}"))
+            select(&bucket(hour, &buckets), kind, &format!("{hours}{without}{mask}"))
         };
         if cut.is_empty() {
             return rolled("");
@@ -137,12 +137,47 @@ fn cut_hours(range: Range, starts: &[i64]) -> BTreeSet<i64> {
         .collect()
 }
 
-/// One part of the statement. `second` is the Unix second by which a row is put into its bucket.
-fn select(second: &str, buckets: &str, kind: Kind, filter: &str) -> String {
+/// The statement for the cells of `range`, which has whole ones: parameters and columns as in [`Plan::sql`], nothing
+/// hidden.
+pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> String {
+    if resolution == Resolution::Hour && kind != Kind::Quantiles {
+        return select("toInt64(toUnixTimestamp(toStartOfHour(time))) * 1000", kind, &hours_of(range));
+    }
+    steps(range, resolution.cell(), kind, "")
+}
+
+/// The statement for buckets of `length` milliseconds from raw rows: parameters, `mask` and columns as in [`Plan::sql`].
+pub fn steps(range: Range, length: i64, kind: Kind, mask: &str) -> String {
+    let bucket = format!("intDiv(toUnixTimestamp64Milli(time), {length}) * {length}");
+    select(&bucket, kind, &format!("{}{mask}", within(range)))
+}
+
+/// The rows whose hours touch `range`: a condition that the rollup knows.
+fn hours_of(Range { start, end }: Range) -> String {
+    format!(
+        "toStartOfHour(time) >= toDateTime({}, 'UTC') AND toStartOfHour(time) < toDateTime({}, 'UTC')",
+        start.div_euclid(HOUR_MS) * 3600,
+        (end + HOUR_MS - 1).div_euclid(HOUR_MS) * 3600,
+    )
+}
+
+fn within(Range { start, end }: Range) -> String {
+    format!(
+        "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC')"
+    )
+}
+
+/// The start of the bucket of a row whose Unix second is `second`.
+fn bucket(second: &str, buckets: &str) -> String {
+    format!("toInt64(roundDown({second}, {buckets})) * 1000")
+}
+
+/// One part of a statement. `bucket`: the start of a row's bucket.
+fn select(bucket: &str, kind: Kind, filter: &str) -> String {
     let columns = kind.columns();
     format!(
-        "SELECT metric_id, toInt64(roundDown({second}, {buckets})) * 1000 AS bucket, count() AS points, {columns} \
-         FROM samples \
+        "SELECT toUInt32(transform(metric_id, {{metrics:Array(String)}}, range(length({{metrics:Array(String)}})), 0)) \
+         AS place, {bucket} AS bucket, count() AS points, {columns} FROM samples \
          WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} AND {filter} \
          GROUP BY metric_id, bucket"
     )

@@ -1,19 +1,21 @@
-//! Answers time series from the store: the one way for a single one and for a dashboard's.
+//! Answers time series from the cache and the store: the one way for a single one and for a dashboard's.
 //!
-//! The ends of the log, the heads of the chains, the data: in this order, so that the watermark is true. The names come
-//! beside the data.
+//! The ends of the log, the heads of the chains, the data: in this order, so that the watermark is true, and what is kept
+//! is what those heads cover. The names come beside the data.
 
 use super::aggregation::Aggregation;
-use super::batch::{Asked, Group, groups};
+use super::batch::{Asked, groups};
 use super::buckets::Interval;
+use super::cells::Cut;
 use super::fill::{Point, fill};
+use super::gather::Reader;
 use super::merge::{Partial, merge};
+use super::query::Kind;
 use super::question::Question;
 use crate::app::App;
+use crate::cache::Standing;
 use crate::error::Error;
-use crate::hidden::View;
 use crate::routes::metrics;
-use crate::store::NamedRow;
 use futures::future::join_all;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -52,39 +54,52 @@ pub async fn series(
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let view = app.view(project).await?;
+    let (view, deletions) = app.view_and_deletions(project).await?;
     app.watermarks.refresh().await;
     let heads = app.store.heads(&view.database).await?;
-    let watermark = app.watermarks.at(&heads);
-    let there = asked.iter().enumerate().map(|(place, (id, question))| {
-        let hidden = !view.hidden.among([id.as_str()]).is_empty();
-        Asked { place, metric: id, hidden, question }
+    let watermark = app.watermarks.at(&heads.last);
+    let standing = Standing::new(&view.database, &heads);
+    let reader = Reader { app, project, view: &view, deletions: &deletions, standing: standing.as_ref() };
+    let cut = |(id, question): &(String, Question)| if reader.hides(id) { None } else { Cut::new(question) };
+    let cuts: Vec<Option<Cut>> = asked.iter().map(cut).collect();
+    let groups = groups(asked.iter().zip(&cuts).enumerate().map(|(place, ((id, question), cut))| Asked {
+        place,
+        metric: id,
+        hidden: reader.hides(id),
+        question,
+        cut: cut.as_ref(),
+    }));
+    let cut = asked.iter().zip(&cuts).filter_map(|((id, question), cut)| {
+        cut.as_ref().map(|cut| (id.as_str(), Kind::of(question.aggregation), cut))
     });
-    let groups = groups(there);
-    let ids: Vec<&str> = asked.iter().map(|(id, _)| id.as_str()).collect();
-    let (named, read) = tokio::join!(
-        app.store.named(&view, project, &ids),
-        join_all(groups.iter().map(|group| read(app, &view, project, group)))
+    let (names, cells, read) = tokio::join!(
+        reader.names(asked.iter().map(|(id, _)| id.as_str())),
+        reader.cells(cut.collect()),
+        join_all(groups.iter().map(|group| reader.group(group)))
     );
-    let named = named?;
-    let named: HashMap<&str, &NamedRow> = named.iter().map(|row| (row.metric_id.as_str(), row)).collect();
-    let mut answered: HashMap<usize, Result<&HashMap<String, Vec<Partial>>, Error>> = HashMap::new();
-    for (group, parts) in groups.iter().zip(&read) {
-        for member in &group.members {
-            answered.insert(*member, parts.as_ref().map_err(Error::clone));
+    let names = names?;
+    let mut read_raw: HashMap<usize, Result<&[Partial], Error>> = HashMap::new();
+    for (group, read) in groups.iter().zip(&read) {
+        for (member, metric) in &group.members {
+            let parts = read.as_ref().map(|read| read.get(*metric).map_or(&[][..], Vec::as_slice));
+            read_raw.insert(*member, parts.map_err(Error::clone));
         }
     }
 
-    let answer = |(place, (id, question)): (usize, &(String, Question))| {
-        let metric = named.get(id.as_str()).ok_or(Error::NoMetric)?;
-        let parts = match answered.remove(&place) {
-            Some(parts) => parts?.get(id).cloned().unwrap_or_default(),
-            None => Vec::new(),
-        };
-        let points = merge(parts, question.aggregation);
+    let answer = |(place, ((id, question), cut)): (usize, (&(String, Question), &Option<Cut>))| {
+        let named = names.get(id.as_str()).ok_or(Error::NoMetric)?;
+        let raw = read_raw.remove(&place).unwrap_or(Ok(&[]))?;
+        let mut parts: Vec<&Partial> = raw.iter().collect();
+        if let Some(cut) = cut {
+            parts.extend(cells.of(id, Kind::of(question.aggregation), cut)?);
+            if !raw.is_empty() {
+                parts.sort_by_key(|part| part.bucket);
+            }
+        }
+        let points = merge(&question.starts, parts, question.aggregation);
         Ok(TimeSeries {
-            metric_name: metrics::name(id, &metric.newest_name),
-            unit: metrics::unit(&metric.newest_unit),
+            metric_name: metrics::name(id, &named.name),
+            unit: metrics::unit(&named.unit),
             metric_id: id.clone(),
             interval: question.interval,
             aggregation: question.aggregation,
@@ -93,27 +108,5 @@ pub async fn series(
             watermark,
         })
     };
-    Ok(asked.iter().enumerate().map(answer).collect())
-}
-
-/// The parts of a group's buckets, by metric.
-async fn read(
-    app: &App,
-    view: &View,
-    project: &str,
-    group: &Group,
-) -> Result<HashMap<String, Vec<Partial>>, Error> {
-    let view = view.among(group.metrics.iter().map(String::as_str));
-    let sql = group.sql(&view.hidden.mask());
-    let rows = app.store.series(&view, (project, &group.metrics), group.kind, &sql).await?;
-    let mut parts: HashMap<String, Vec<Partial>> = HashMap::with_capacity(group.metrics.len());
-    for row in rows {
-        match parts.get_mut(&row.metric_id) {
-            Some(parts) => parts.push(row),
-            None => {
-                parts.insert(row.metric_id.clone(), vec![row]);
-            }
-        }
-    }
-    Ok(parts)
+    Ok(asked.iter().zip(&cuts).enumerate().map(answer).collect())
 }

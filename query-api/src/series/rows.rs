@@ -1,4 +1,5 @@
-//! The rows of a time series' statements: a bucket of a metric, with the columns of each kind.
+//! The rows of a time series' statements: a bucket of a metric, named by its place among
+//! those that were asked for, with the columns of each kind.
 
 use super::merge::{Known, Partial, Place};
 use clickhouse::Row;
@@ -7,7 +8,7 @@ use serde::Deserialize;
 /// Of [`super::query::Kind::Sums`].
 #[derive(Debug, Row, Deserialize)]
 pub struct SumsRow {
-    metric_id: String,
+    place: u32,
     bucket: i64,
     points: u64,
     total: f64,
@@ -18,7 +19,7 @@ pub struct SumsRow {
 /// Of [`super::query::Kind::Last`].
 #[derive(Debug, Row, Deserialize)]
 pub struct LastRow {
-    metric_id: String,
+    place: u32,
     bucket: i64,
     points: u64,
     last_value: f64,
@@ -28,29 +29,29 @@ pub struct LastRow {
 /// Of [`super::query::Kind::Quantiles`].
 #[derive(Debug, Row, Deserialize)]
 pub struct QuantilesRow {
-    metric_id: String,
+    place: u32,
     bucket: i64,
     points: u64,
     quantiles: Vec<f64>,
 }
 
-impl From<SumsRow> for Partial {
+impl From<SumsRow> for (u32, Partial) {
     fn from(row: SumsRow) -> Self {
-        let SumsRow { metric_id, bucket, points, total, least, greatest } = row;
-        Self { metric_id, bucket, points, known: Known::Sums { total, least, greatest } }
+        let SumsRow { place, bucket, points, total, least, greatest } = row;
+        (place, Partial { bucket, points, known: Known::Sums { total, least, greatest } })
     }
 }
 
-impl From<LastRow> for Partial {
+impl From<LastRow> for (u32, Partial) {
     fn from(row: LastRow) -> Self {
-        let LastRow { metric_id, bucket, points, last_value: value, last_place: place } = row;
-        Self { metric_id, bucket, points, known: Known::Last { value, place } }
+        let LastRow { place, bucket, points, last_value: value, last_place } = row;
+        (place, Partial { bucket, points, known: Known::Last { value, place: Box::new(last_place) } })
     }
 }
 
-impl From<QuantilesRow> for Partial {
+impl From<QuantilesRow> for (u32, Partial) {
     fn from(row: QuantilesRow) -> Self {
-        let QuantilesRow { metric_id, bucket, points, quantiles } = row;
-        Self { metric_id, bucket, points, known: Known::Quantiles(quantiles) }
+        let QuantilesRow { place, bucket, points, quantiles } = row;
+        (place, Partial { bucket, points, known: Known::Quantiles(quantiles) })
     }
 }

@@ -2,7 +2,6 @@
 
 use super::cursor::Cursor;
 use super::seen::Seen;
-use proto::Message as _;
 use proto::v1::MetricBatch;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -120,15 +119,12 @@ impl Hub {
         Ok((Cursor::at(read), received))
     }
 
-    /// A record was read. `keyed`: it may be a copy, or have copies.
-    pub fn take(&mut self, partition: i32, offset: i64, keyed: bool, payload: &[u8]) {
+    /// A record was read, and what is in it, if that could be made out.
+    pub fn take(&mut self, partition: i32, offset: i64, batch: Option<MetricBatch>) {
         let Ok(place) = usize::try_from(partition) else { return };
         let Some(next) = self.read.as_mut().and_then(|read| read.get_mut(place)) else { return };
         *next = (*next).max(offset + 1);
-        if self.listeners.is_empty() && !keyed {
-            return;
-        }
-        let Some(batch) = self.open(partition, offset, payload) else { return };
+        let Some(batch) = batch.and_then(|batch| self.stored(partition, offset, batch)) else { return };
         if self.begun.get(place).is_some_and(|begun| offset < *begun) {
             return;
         }
@@ -143,8 +139,7 @@ impl Hub {
     }
 
     /// The batch of a record, if it is stored: not a copy, and nothing that no gateway writes.
-    pub fn open(&mut self, partition: i32, offset: i64, payload: &[u8]) -> Option<MetricBatch> {
-        let batch = MetricBatch::decode(payload).ok()?;
+    pub fn stored(&mut self, partition: i32, offset: i64, batch: MetricBatch) -> Option<MetricBatch> {
         let good = proto::batch_id(&batch.batch_id).is_some()
             && !batch.project_id.is_empty()
             && batch.samples.iter().all(|sample| sample.value.is_finite() && !sample.metric_id.is_empty());
@@ -157,17 +152,16 @@ mod tests {
     use super::*;
     use proto::v1::Sample;
 
-    fn record(project: &str, metric: &str, key: &str) -> Vec<u8> {
+    fn record(project: &str, metric: &str, key: &str) -> Option<MetricBatch> {
         let sample = Sample { metric_id: metric.to_owned(), value: 1.0, ..Sample::default() };
-        MetricBatch {
+        Some(MetricBatch {
             batch_id: vec![7; 16],
             project_id: project.to_owned(),
             samples: vec![sample],
             idempotency_key: key.to_owned(),
             body_hash: vec![1; 32],
             ..MetricBatch::default()
-        }
-        .encode_to_vec()
+        })
     }
 
     fn hub() -> Hub {
@@ -189,7 +183,7 @@ mod tests {
         let (_, mut other) = hub.join("q", only("a"), 9, 9).expect("room");
         assert_eq!(cursor, Cursor::at(vec![3, 0]));
         for (offset, (project, metric)) in (3..).zip([("p", "a"), ("p", "b"), ("q", "a"), ("q", "b")]) {
-            hub.take(0, offset, false, &record(project, metric, ""));
+            hub.take(0, offset, record(project, metric, ""));
         }
         assert_eq!(offsets(&mut all), [3, 4]);
         assert_eq!(offsets(&mut some), [3]);
@@ -201,9 +195,9 @@ mod tests {
     fn what_was_there_before_is_read_for_its_keys_alone() {
         let mut hub = hub();
         let (_, mut entries) = hub.join("p", Wanted::default(), 9, 9).expect("room");
-        hub.take(0, 2, true, &record("p", "a", "k"));
-        hub.take(0, 3, true, &record("p", "a", "k"));
-        hub.take(0, 4, true, &record("p", "a", "l"));
+        hub.take(0, 2, record("p", "a", "k"));
+        hub.take(0, 3, record("p", "a", "k"));
+        hub.take(0, 4, record("p", "a", "l"));
         assert_eq!(offsets(&mut entries), [4], "offset 3 is a copy of offset 2");
     }
 
@@ -212,7 +206,7 @@ mod tests {
         let mut hub = hub();
         let (_, mut entries) = hub.join("p", Wanted::default(), 2, 9).expect("room");
         for offset in 3..9 {
-            hub.take(0, offset, false, &record("p", "a", ""));
+            hub.take(0, offset, record("p", "a", ""));
         }
         assert_eq!(offsets(&mut entries), [3, 4]);
         assert!(entries.is_closed());
@@ -235,8 +229,10 @@ mod tests {
     fn what_no_gateway_writes_is_not_shown() {
         let mut hub = hub();
         let (_, mut entries) = hub.join("p", Wanted::default(), 9, 9).expect("room");
-        hub.take(0, 3, false, b"\xff\xff");
-        hub.take(7, 3, false, &record("p", "a", ""));
+        hub.take(0, 3, None);
+        let nobodys = record("", "a", "");
+        hub.take(0, 4, nobodys);
+        hub.take(7, 3, record("p", "a", ""));
         assert_eq!(offsets(&mut entries), [] as [i64; 0]);
     }
 }

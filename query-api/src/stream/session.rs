@@ -6,6 +6,8 @@ use super::replay::{Failed, Missed};
 use super::tail::Streams;
 use crate::hidden::Hidden;
 use bytes::Bytes;
+use proto::Message as _;
+use proto::v1::MetricBatch;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -209,7 +211,9 @@ impl Session {
                     if records.is_closed() {
                         return false;
                     }
-                    let Some(batch) = inner.hub().open(partition, offset, payload) else { return true };
+                    let batch = MetricBatch::decode(payload).ok();
+                    let stored = batch.and_then(|batch| inner.hub().stored(partition, offset, batch));
+                    let Some(batch) = stored else { return true };
                     let wants = batch.samples.iter().any(|sample| wanted.has(&sample.metric_id));
                     if batch.project_id != project || !wants {
                         return true;

@@ -1,9 +1,12 @@
-//! Reads the log from its end, once for all who listen.
+//! Reads the log from its end, once for all who listen and for the [`Cache`].
 
 use super::hub::{Hub, Refused, Wanted};
 use super::session::Session;
+use crate::cache::Cache;
 use crate::error::{Error, Unavailable};
 use crate::hidden::Hidden;
+use proto::Message as _;
+use proto::v1::MetricBatch;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
@@ -60,6 +63,7 @@ pub struct Streams(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     hub: Mutex<Hub>,
+    cache: Cache,
     pub(super) settings: StreamSettings,
     pub(super) brokers: String,
     pub(super) topic: String,
@@ -68,11 +72,12 @@ pub(super) struct Inner {
 }
 
 impl Streams {
-    /// Starts to read `topic` until `stop`, when all streams end.
+    /// Starts to read `topic` until `stop`, when all streams end, and tells `cache` what it reads.
     pub fn start(
         brokers: &str,
         topic: &str,
         settings: StreamSettings,
+        cache: Cache,
         stop: CancellationToken,
     ) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-query-stream");
@@ -87,6 +92,7 @@ impl Streams {
         let mut consumer = Reader::new(&config, topic)?;
         let streams = Self(Arc::new(Inner {
             hub: Mutex::default(),
+            cache,
             settings,
             brokers: brokers.to_owned(),
             topic: topic.to_owned(),
@@ -100,6 +106,7 @@ impl Streams {
                 () = stop.cancelled() => {}
             }
             tail.0.hub().end();
+            tail.0.cache.end();
         });
         Ok(streams)
     }
@@ -135,6 +142,7 @@ impl Streams {
                 }
             }
             self.0.hub().end();
+            self.0.cache.end();
             let _ = consumer.unassign();
             tokio::time::sleep(RETRY).await;
         }
@@ -149,6 +157,7 @@ impl Streams {
         for (partition, offset) in (0..).zip(&from) {
             places.add_partition_offset(&self.0.topic, partition, Offset::Offset(*offset))?;
         }
+        self.0.cache.begin(&from);
         self.0.hub().begin(from, ends);
         consumer.assign(&places)?;
         let mut partitions = limits.len();
@@ -156,12 +165,12 @@ impl Streams {
         loop {
             tokio::select! {
                 message = consumer.recv() => match message {
-                    Ok(message) => self.0.hub().take(
-                        message.partition(),
-                        message.offset(),
-                        message.key().is_some(),
-                        message.payload().unwrap_or_default(),
-                    ),
+                    Ok(message) => {
+                        let batch = MetricBatch::decode(message.payload().unwrap_or_default()).ok();
+                        let (partition, offset) = (message.partition(), message.offset());
+                        self.0.cache.pass(partition, offset, batch.as_ref());
+                        self.0.hub().take(partition, offset, batch);
+                    }
                     Err(error) if is_fatal(&error) || is_lost(&error) => return Err(error),
                     // The library goes on by itself.
                     Err(error) => tracing::debug!(%error, "following the log"),
@@ -182,6 +191,7 @@ impl Streams {
             let mut place = TopicPartitionList::new();
             let number = i32::try_from(partition).unwrap_or(i32::MAX);
             place.add_partition_offset(&self.0.topic, number, Offset::Offset(0))?;
+            self.0.cache.add_partition();
             self.0.hub().add_partition();
             consumer.incremental_assign(&place)?;
         }

@@ -7,8 +7,9 @@ use query_api::error::Error;
 use query_api::hidden::View;
 use query_api::metrics::Metrics;
 use query_api::series::buckets::{self, Interval, Range};
+use query_api::series::cells::Resolution;
 use query_api::series::merge::Partial;
-use query_api::series::query::{Kind, Plan};
+use query_api::series::query::{Kind, Plan, cells};
 use query_api::series::rows::SumsRow;
 use query_api::settings::ClickHouse;
 use query_api::store::Store;
@@ -61,9 +62,16 @@ async fn whole_hours_are_read_from_the_rollup() {
             .param("project", &project)
             .param("metrics", &["m"][..]);
         let rows: Vec<SumsRow> = query.fetch_all().await.expect("the projection is used");
-        let rows = rows.into_iter().map(Partial::from);
-        assert_eq!(rows.map(|row| row.points).sum::<u64>(), 18_000, "{interval:?} {zone}");
+        let rows = rows.into_iter().map(<(u32, Partial)>::from);
+        assert_eq!(rows.map(|(_, part)| part.points).sum::<u64>(), 18_000, "{interval:?} {zone}");
     }
+    let sql = cells(whole, Resolution::Hour, Kind::Sums);
+    let query = forced(stack.clickhouse.clone()).query_raw(&sql).param("project", &project);
+    let rows: Vec<SumsRow> =
+        query.param("metrics", &["other", "m"][..]).fetch_all().await.expect("the projection is used");
+    let rows: Vec<(u32, Partial)> = rows.into_iter().map(Into::into).collect();
+    assert_eq!(rows.len(), 100);
+    assert!(rows.iter().all(|(place, cell)| *place == 1 && cell.points == 180 && cell.bucket % HOUR == 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,21 +106,24 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
         Ok(20_000)
     );
     assert!(
-        store.heads(&stack.namespace).await.is_ok_and(|heads| heads.iter().any(|head| head.last >= 20_000))
+        store
+            .heads(&stack.namespace.as_str().into())
+            .await
+            .is_ok_and(|heads| heads.last.iter().any(|head| head.last >= 20_000))
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
     let stack = shared();
-    let endless = "SELECT '' AS metric_id, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
+    let endless = "SELECT toUInt32(0) AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
                    0. AS least, 0. AS greatest FROM numbers(1000000000000)";
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
         let store = Store::new(&server, timeout, Metrics::default()).expect("it speaks HTTP");
         let begun = Instant::now();
         assert_eq!(
-            store.series(&View::of(&stack.namespace), ("p", &["m".to_owned()]), Kind::Sums, endless).await,
+            store.series(&View::of(&stack.namespace), ("p", &["m"]), Kind::Sums, endless).await,
             Err(Error::QueryTimeout)
         );
         assert!(begun.elapsed() < timeout + Duration::from_secs(1));

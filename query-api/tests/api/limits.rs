@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Ends only when it is ended; `marker` tells it from others.
 fn endless(marker: &str) -> String {
     format!(
-        "SELECT '{marker}' AS metric_id, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
+        "SELECT '{marker}' = '' AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
          0. AS least, 0. AS greatest FROM numbers(1000000000000)"
     )
 }

@@ -9,7 +9,7 @@ use crate::alerts::rule::Condition;
 use crate::series::aggregation::Aggregation;
 use crate::series::buckets::Range;
 use crate::series::merge::Partial;
-use crate::series::query::Kind;
+use crate::series::query::{self, Kind};
 use std::collections::HashMap;
 
 /// Between two evaluations.
@@ -32,19 +32,15 @@ pub fn range(condition: &Condition, now_ms: i64) -> Range {
 /// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows the
 /// [columns](Kind::columns) of `kind`. `mask` leaves out what is hidden.
 pub fn sql(range: Range, kind: Kind, mask: &str) -> String {
-    let (Range { start, end }, columns) = (range, kind.columns());
-    format!(
-        "SELECT metric_id, intDiv(toUnixTimestamp64Milli(time), {STEP_MS}) * {STEP_MS} AS bucket, count() AS points, \
-         {columns} \
-         FROM samples \
-         WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} \
-         AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){mask} \
-         GROUP BY metric_id, bucket"
-    )
+    query::steps(range, STEP_MS, kind, mask)
 }
 
 /// What would have happened, by what stood in the buckets.
-pub fn of_buckets(condition: &Condition, buckets: Vec<Partial>, now_ms: i64) -> Vec<Change> {
+pub fn of_buckets(
+    condition: &Condition,
+    buckets: impl IntoIterator<Item = Partial>,
+    now_ms: i64,
+) -> Vec<Change> {
     let mut buckets: HashMap<i64, Partial> = buckets.into_iter().map(|part| (part.bucket, part)).collect();
     let (first, _) = evaluations(now_ms);
     let mut window = Window::default();
@@ -136,7 +132,7 @@ impl Window {
 fn both(a: Option<Partial>, b: Option<Partial>) -> Option<Partial> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
-            a.absorb(b);
+            a.absorb(&b);
             Some(a)
         }
         (a, b) => a.or(b),

@@ -16,12 +16,12 @@ fn buckets(points: &[(i64, f64)], aggregation: Aggregation) -> Vec<Partial> {
     for (index, &(time, value)) in points.iter().enumerate() {
         let bucket = time - time.rem_euclid(STEP_MS);
         let known = match Kind::of(aggregation) {
-            Kind::Last => Known::Last { value, place: (time, 0, 0, index as i64, 0) },
+            Kind::Last => Known::Last { value, place: Box::new((time, 0, 0, index as i64, 0)) },
             _ => Known::Sums { total: value, least: value, greatest: value },
         };
-        let part = Partial { metric_id: "m".to_owned(), bucket, points: 1, known };
+        let part = Partial { bucket, points: 1, known };
         match buckets.get_mut(&bucket) {
-            Some(known) => known.absorb(part),
+            Some(known) => known.absorb(&part),
             None => drop(buckets.insert(bucket, part)),
         }
     }

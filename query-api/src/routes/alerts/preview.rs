@@ -65,14 +65,14 @@ pub async fn post(
     let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
     let view = app.view(&key.project_id).await?.among([alert.metric_id.as_str()]);
     let now_ms = accounts::now_ms();
-    let (project, metrics) = (key.project_id.as_str(), std::slice::from_ref(&alert.metric_id));
+    let (project, metrics) = (key.project_id.as_str(), &[alert.metric_id.as_str()]);
     let range = preview::range(&condition, now_ms);
     let changes = match condition.aggregation.quantile() {
         None => {
             let kind = Kind::of(condition.aggregation);
             let sql = preview::sql(range, kind, &view.hidden.mask());
             let buckets = app.store.series(&view, (project, metrics), kind, &sql).await?;
-            preview::of_buckets(&condition, buckets, now_ms)
+            preview::of_buckets(&condition, buckets.into_iter().flatten(), now_ms)
         }
         Some(place) => {
             let series = (project, alert.metric_id.as_str());

@@ -1,0 +1,176 @@
+//! Time series cut into whole hours or minutes of UTC, which can be held and put together again.
+//!
+//! A bucket of hours, days, weeks or months is made of whole hours where it begins on one; a bucket of a minute is one
+//! cell. What the ends of a range cut off a cell is its *edges*, which are read as they are. Quantiles cannot be put
+//! together: they are cut only where each bucket is a cell.
+//!
+//! Cells are read and held by blocks: a day of hours, an hour of minutes.
+
+use super::buckets::{Interval, Range};
+use super::merge::Partial;
+use super::query::{FIRST_TIME, Kind, LAST_TIME};
+use super::question::Question;
+use std::sync::Arc;
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Where a bucket has many cells, reading a longer range by cells costs more than it saves.
+const MOST_HOURS: i64 = 2_000;
+
+/// How long cells are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resolution {
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+}
+
+impl Resolution {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
+
+    /// The length of a cell, milliseconds.
+    pub fn cell(self) -> i64 {
+        match self {
+            Self::Minute => MINUTE_MS,
+            Self::Hour => HOUR_MS,
+        }
+    }
+
+    /// The length of a block, milliseconds.
+    pub fn block(self) -> i64 {
+        match self {
+            Self::Minute => HOUR_MS,
+            Self::Hour => DAY_MS,
+        }
+    }
+}
+
+/// A time series that is made of cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// How long they are.
+    pub resolution: Resolution,
+    /// The cells that lie wholly in the range. Not empty.
+    pub whole: Range,
+    /// What the range has beside them, each in one bucket.
+    pub edges: Vec<Range>,
+}
+
+impl Cut {
+    /// Cuts what is asked for; none if it is not made of cells.
+    pub fn new(question: &Question) -> Option<Self> {
+        let Question { interval, .. } = question;
+        let kind = Kind::of(question.aggregation);
+        let resolution = if *interval == Interval::Minute { Resolution::Minute } else { Resolution::Hour };
+        let alone = matches!(interval, Interval::Minute | Interval::Hour);
+        let cell = resolution.cell();
+        if (kind == Kind::Quantiles && !alone) || question.starts.iter().any(|start| start % cell != 0) {
+            return None;
+        }
+        let (start, end) = (question.range.start.max(FIRST_TIME), question.range.end.min(LAST_TIME));
+        let whole = Range { start: start + (-start).rem_euclid(cell), end: end - end.rem_euclid(cell) };
+        if whole.start >= whole.end || (!alone && (whole.end - whole.start) / cell > MOST_HOURS) {
+            return None;
+        }
+        let edges = [Range { start, end: whole.start }, Range { start: whole.end, end }];
+        Some(Self {
+            resolution,
+            whole,
+            edges: edges.into_iter().filter(|edge| edge.start < edge.end).collect(),
+        })
+    }
+
+    /// Whether a cell lies wholly in the range.
+    pub fn has(&self, cell: &Partial) -> bool {
+        (self.whole.start..self.whole.end).contains(&cell.bucket)
+    }
+
+    /// The numbers of the blocks that the cells lie in.
+    pub fn blocks(&self) -> std::ops::Range<i64> {
+        let length = self.resolution.block();
+        self.whole.start.div_euclid(length)..(self.whole.end - 1).div_euclid(length) + 1
+    }
+}
+
+/// Puts cells, which ascend, into the blocks of these numbers.
+pub fn into_blocks(
+    cells: Vec<Partial>,
+    resolution: Resolution,
+    numbers: std::ops::Range<i64>,
+) -> Vec<Arc<Vec<Partial>>> {
+    let mut cells = cells.into_iter().peekable();
+    let mut block = |number: i64| {
+        let end = (number + 1) * resolution.block();
+        Arc::new(std::iter::from_fn(|| cells.next_if(|cell| cell.bucket < end)).collect())
+    };
+    numbers.map(&mut block).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Params;
+    use crate::series::merge::Known;
+
+    fn cut(query: &str) -> Option<Cut> {
+        Cut::new(&Question::read(&mut Params::parse(query), 0).expect("valid"))
+    }
+
+    fn edges(cut: &Cut) -> Vec<(i64, i64)> {
+        cut.edges.iter().map(|edge| (edge.start, edge.end)).collect()
+    }
+
+    #[test]
+    fn whole_cells_lie_in_the_range_and_the_rest_are_edges() {
+        let day = cut("startDate=2026-03-01&endDate=2026-03-02&interval=hour").expect("cells");
+        assert_eq!(
+            (day.edges.len(), day.whole.end - day.whole.start, day.resolution),
+            (0, DAY_MS, Resolution::Hour)
+        );
+        let start = day.whole.start;
+        assert_eq!(day.blocks(), start / DAY_MS..start / DAY_MS + 1);
+        let (from, to) = (start + 1, start + 3 * HOUR_MS + 7);
+        let odd = cut(&format!("startDate={from}&endDate={to}&interval=hour")).expect("cells");
+        assert_eq!(odd.whole, Range { start: start + HOUR_MS, end: start + 3 * HOUR_MS });
+        assert_eq!(edges(&odd), [(from, start + HOUR_MS), (start + 3 * HOUR_MS, to)]);
+        let minutes = cut(&format!("startDate={from}&endDate={to}&interval=minute")).expect("cells");
+        assert_eq!(edges(&minutes), [(from, start + MINUTE_MS), (start + 3 * HOUR_MS, to)]);
+        assert_eq!(minutes.blocks(), start / HOUR_MS..start / HOUR_MS + 3);
+    }
+
+    #[test]
+    fn what_is_not_made_of_whole_cells_is_not_cut() {
+        let day = "startDate=2026-03-01&endDate=2026-03-06";
+        let long = "startDate=2020-01-01&endDate=2026-01-01&interval=month";
+        for query in [
+            &format!("{day}&interval=hour&timezone=Asia/Kolkata"),
+            &format!("{day}&interval=day&timezone=Asia/Kathmandu"),
+            &format!("{day}&interval=day&aggregation=p99"),
+            "startDate=1000&endDate=2000&interval=minute",
+            "startDate=1767571200001&endDate=1767571200900&interval=minute",
+            long,
+        ] {
+            assert_eq!(cut(query), None, "{query}");
+        }
+        for query in [
+            &format!("{day}&interval=minute&timezone=Asia/Kolkata"),
+            &format!("{day}&interval=hour&aggregation=p99&timezone=Europe/Berlin"),
+            &format!("{day}&interval=week&aggregation=last&timezone=America/New_York"),
+        ] {
+            assert!(cut(query).is_some(), "{query}");
+        }
+    }
+
+    #[test]
+    fn each_cell_is_in_its_block() {
+        let cell = |bucket| Partial { bucket, points: 1, known: Known::Quantiles(Vec::new()) };
+        let cells = [0, MINUTE_MS, HOUR_MS - MINUTE_MS, HOUR_MS, 3 * HOUR_MS].map(cell);
+        let blocks = into_blocks(cells.to_vec(), Resolution::Minute, 0..4);
+        let lengths: Vec<usize> = blocks.iter().map(|block| block.len()).collect();
+        assert_eq!(lengths, [3, 1, 0, 1]);
+    }
+}

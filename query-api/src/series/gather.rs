@@ -1,0 +1,171 @@
+//! What time series are made of, from the cache where it is held there, else from the store.
+
+use super::batch::Group;
+use super::buckets::Range;
+use super::cells::{Cut, Resolution, into_blocks};
+use super::merge::Partial;
+use super::query::{self, Kind};
+use crate::app::App;
+use crate::cache::{Block, Blocks, Metric, Named, Standing};
+use crate::error::Error;
+use crate::hidden::{Hidden, View};
+use futures::future::join_all;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// One that reads for a request.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    /// What it asks.
+    pub app: &'a App,
+    /// Whose metrics it reads.
+    pub project: &'a str,
+    /// The store, and what of it is hidden.
+    pub view: &'a View,
+    /// All deletions of the project's metrics.
+    pub deletions: &'a Hidden,
+    /// Up to where the store has the log; none while it is empty.
+    pub standing: Option<&'a Standing>,
+}
+
+/// The same cells of a metric.
+type Key<'a> = (&'a str, Kind, Resolution);
+
+/// Cells that were asked for.
+#[derive(Default)]
+pub struct Cells<'a> {
+    blocks: HashMap<Key<'a>, BTreeMap<i64, Block>>,
+    failed: HashMap<Key<'a>, Error>,
+}
+
+impl Cells<'_> {
+    /// Those of a metric that lie wholly in its range, ascending.
+    pub fn of<'b>(
+        &'b self,
+        metric: &'b str,
+        kind: Kind,
+        cut: &'b Cut,
+    ) -> Result<impl Iterator<Item = &'b Partial>, Error> {
+        let key = (metric, kind, cut.resolution);
+        if let Some(error) = self.failed.get(&key) {
+            return Err(error.clone());
+        }
+        let blocks = self.blocks.get(&key).map(|blocks| blocks.range(cut.blocks()));
+        Ok(blocks.into_iter().flatten().flat_map(|(_, block)| block.iter()).filter(|cell| cut.has(cell)))
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Whether points of the metric are hidden that the store still has: no cell is right then.
+    pub fn hides(&self, metric: &str) -> bool {
+        !self.view.hidden.among([metric]).is_empty()
+    }
+
+    /// The cells of each metric.
+    pub async fn cells(&self, wanted: Vec<(&'a str, Kind, &Cut)>) -> Cells<'a> {
+        let mut cells = Cells::default();
+        let mut missing: BTreeMap<Key<'a>, BTreeSet<i64>> = BTreeMap::new();
+        for (metric, kind, cut) in wanted {
+            let key = (metric, kind, cut.resolution);
+            let blocks = Blocks { kind, resolution: cut.resolution, numbers: cut.blocks() };
+            let found = match self.standing {
+                Some(at) => self.app.cache.find(at, &self.metric(metric), &blocks),
+                None => blocks.numbers.clone().map(|_| None).collect(),
+            };
+            for (number, block) in blocks.numbers.zip(found) {
+                match block {
+                    Some(block) => _ = cells.blocks.entry(key).or_default().insert(number, block),
+                    None => _ = missing.entry(key).or_default().insert(number),
+                }
+            }
+        }
+        // What misses the same is read together.
+        let mut reads: BTreeMap<(Kind, Resolution, i64, i64), Vec<&str>> = BTreeMap::new();
+        for ((metric, kind, resolution), numbers) in &missing {
+            if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
+                reads.entry((*kind, *resolution, *first, last + 1)).or_default().push(metric);
+            }
+        }
+        let read = reads.iter().map(async |((kind, resolution, first, end), metrics)| {
+            let blocks = Blocks { kind: *kind, resolution: *resolution, numbers: *first..*end };
+            let read = self.read(&blocks, metrics).await;
+            (blocks, metrics, read)
+        });
+        for (blocks, metrics, read) in join_all(read).await {
+            let key = |metric| (metric, blocks.kind, blocks.resolution);
+            match read {
+                Ok(read) => {
+                    for (metric, read) in metrics.iter().copied().zip(read) {
+                        let of_metric = cells.blocks.entry(key(metric)).or_default();
+                        of_metric.extend(blocks.numbers.clone().zip(read));
+                    }
+                }
+                Err(error) => {
+                    cells.failed.extend(metrics.iter().map(|metric| (key(metric), error.clone())));
+                }
+            }
+        }
+        cells
+    }
+
+    /// Blocks of metrics, in their order, from the store; they are kept.
+    async fn read(&self, blocks: &Blocks, metrics: &[&str]) -> Result<Vec<Vec<Block>>, Error> {
+        let Blocks { kind, resolution, numbers } = blocks;
+        let length = resolution.block();
+        let range = Range { start: numbers.start * length, end: numbers.end * length };
+        let sql = query::cells(range, *resolution, *kind);
+        let view = View::of(&self.view.database);
+        let read = self.app.store.series(&view, (self.project, metrics), *kind, &sql).await?;
+        let read: Vec<Vec<Block>> =
+            read.into_iter().map(|cells| into_blocks(cells, *resolution, numbers.clone())).collect();
+        if let Some(at) = self.standing {
+            let of_metrics = metrics.iter().map(|metric| self.metric(metric));
+            self.app.cache.keep(at, blocks, of_metrics.zip(read.iter().cloned()));
+        }
+        Ok(read)
+    }
+
+    /// The parts of a group's buckets, of each of its metrics.
+    pub async fn group(&self, group: &Group) -> Result<Vec<Vec<Partial>>, Error> {
+        let metrics: Vec<&str> = group.metrics.iter().map(String::as_str).collect();
+        let view = self.view.among(metrics.iter().copied());
+        let sql = group.sql(&view.hidden.mask());
+        self.app.store.series(&view, (self.project, &metrics), group.kind, &sql).await
+    }
+
+    /// What those of `metrics` are called that the project has.
+    pub async fn names(
+        &self,
+        metrics: impl Iterator<Item = &'a str>,
+    ) -> Result<HashMap<&'a str, Named>, Error> {
+        let mut names = HashMap::new();
+        let mut missing = BTreeSet::new();
+        for metric in metrics {
+            let held = self.standing.filter(|_| !self.hides(metric));
+            match held.and_then(|at| self.app.cache.named(at, &self.metric(metric))) {
+                Some(named) => _ = names.insert(metric, named),
+                None => _ = missing.insert(metric),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(names);
+        }
+        let missing: Vec<&str> = missing.into_iter().collect();
+        let rows = self.app.store.named(self.view, self.project, &missing).await?;
+        let mut read: HashMap<String, Named> = rows
+            .into_iter()
+            .map(|row| (row.metric_id, Named { name: row.newest_name, unit: row.newest_unit }))
+            .collect();
+        let read: Vec<(&str, Named)> =
+            missing.into_iter().filter_map(|metric| Some((metric, read.remove(metric)?))).collect();
+        if let Some(at) = self.standing {
+            let kept = read.iter().filter(|(metric, _)| !self.hides(metric));
+            self.app.cache.keep_names(at, kept.map(|(metric, named)| (self.metric(metric), named.clone())));
+        }
+        names.extend(read);
+        Ok(names)
+    }
+
+    fn metric<'m>(&'m self, id: &'m str) -> Metric<'m> {
+        Metric { project: self.project, id, deletions: self.deletions.among([id]) }
+    }
+}
