@@ -4,7 +4,7 @@
 mod victoria_metrics;
 
 use crate::statistics::quantile;
-use e2e::{Client, Installation, Project, Result};
+use e2e::{Client, Installation, Project, Result, client, wait};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -82,11 +82,12 @@ struct Question {
 
 /// Prints p50 and p99 of each question, cold and warm, of both.
 pub async fn run(series: usize, days: i64, warm: usize) -> Result<()> {
-    let installation = Installation::start("bench", 0, 1).await?;
+    let installation = Installation::start("bench", 1, 1).await?;
     let client = installation.client();
     let project = client.project("unlimited").await?;
     let data = Data { series, days, end_ms: accounts::now_ms() / HOUR_MS * HOUR_MS };
     fill(&installation, &project, data).await?;
+    begin_chains(&client, &project).await?;
     let mut other = VictoriaMetrics::start(&installation.directory).await?;
     other.fill(data).await?;
     let parts: u64 = installation
@@ -190,6 +191,17 @@ async fn fill(installation: &Installation, project: &Project, data: Data) -> Res
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// Sends a metric the usual way and waits until it is read: of a store without chains the query API keeps nothing.
+async fn begin_chains(client: &Client, project: &Project) -> Result<()> {
+    let body = json!({"projectId": project.project_id, "metrics": [{"metricId": "first", "value": 1}]});
+    client::expect(client.send(0, &project.api_key, body.to_string()).await?, StatusCode::OK).await?;
+    wait::until("the first metric is read", async || {
+        let path = "/api/v1/metrics/first/timeseries";
+        Ok((client.get(path, &project.manage_key).await?.status() == StatusCode::OK).then_some(()))
+    })
+    .await
 }
 
 #[derive(Default)]
