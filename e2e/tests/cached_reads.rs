@@ -93,6 +93,7 @@ fn questions(start: i64) -> Vec<Question> {
         of(0, "minute", MINUTE, start, start + 6 * HOUR),
         of(1, "minute", MINUTE, start + HOUR, start + 3 * HOUR),
         of(2, "day", DAY, start, start + 2 * DAY),
+        of(1, "hour", HOUR, start + 17 * MINUTE, start + DAY + 5 * MINUTE),
         // Its ends cut a minute.
         of(2, "minute", MINUTE, start + 7 * MINUTE + 30_001, start + 4 * HOUR + 12_345),
     ]

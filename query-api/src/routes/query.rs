@@ -1,5 +1,6 @@
 //! Many time series in one round trip: a dashboard.
 
+use crate::answer;
 use crate::app::App;
 use crate::auth::Reader;
 use crate::body::Fields;
@@ -10,8 +11,8 @@ use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
 use crate::series::question::{Question, WantedInterval};
 use crate::series::read::{TimeSeries, series};
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -103,7 +104,7 @@ pub async fn post(
     Reader(key): Reader,
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<Json<Results>, Error> {
+) -> Result<Response, Error> {
     let queries = fields.array("queries", 1..=MOST);
     fields.faults.check()?;
     // One moment for all: those that end now end together, and are read together.
@@ -113,14 +114,19 @@ pub async fn post(
     let valid: Vec<(String, Question)> =
         asked.iter().filter_map(|asked| asked.as_ref().ok()).cloned().collect();
     let mut answers = series(&app, &key.project_id, &valid).await?.into_iter();
+    let mut points = 0;
     let results = asked.into_iter().map(|asked| {
         let answer = asked.and_then(|_| answers.next().unwrap_or(Err(Error::NoMetric)));
         match answer {
-            Ok(series) => QueryResult::Series(series),
+            Ok(series) => {
+                points += series.points.len();
+                QueryResult::Series(series)
+            }
             Err(error) => QueryResult::Failure(Failure { error: error.code(), message: error.message() }),
         }
     });
-    Ok(Json(Results { results: results.collect() }))
+    let results = Results { results: results.collect() };
+    Ok(answer::of_points(&results, points))
 }
 
 fn read(query: &Value, now: i64) -> Result<(String, Question), Error> {

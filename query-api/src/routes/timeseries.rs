@@ -1,5 +1,6 @@
 //! Time series: the points of a metric in buckets.
 
+use crate::answer;
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::{Error, ErrorBody};
@@ -9,9 +10,8 @@ use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
 use crate::series::question::{Question, WantedInterval};
 use crate::series::read::{TimeSeries, series};
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper::HeaderMap;
 use std::sync::Arc;
 
@@ -54,5 +54,5 @@ pub async fn get(
             .map(|point| [point.timestamp.to_string(), csv::number(point.value), point.count.to_string()]);
         return Ok(csv::answer(["timestamp", "value", "count"], cells, None));
     }
-    Ok(Json(series).into_response())
+    Ok(answer::of_points(&series, series.points.len()))
 }

@@ -1,8 +1,9 @@
 //! Time series cut into whole hours or minutes of UTC, which can be held and put together again.
 //!
 //! A bucket of hours, days, weeks or months is made of whole hours where it begins on one; a bucket of a minute is one
-//! cell. What the ends of a range cut off a cell is its *edges*, which are read as they are. Quantiles cannot be put
-//! together: they are cut only where each bucket is a cell.
+//! cell. The part of an hour that an end of the range cuts off is made of minutes, and what is cut off a minute is an
+//! *edge*, which is read as it is. Quantiles cannot be put together: they are cut only where each bucket is a cell, and
+//! what is cut off that is an edge.
 //!
 //! Cells are read and held by blocks: a day of hours, an hour of minutes.
 
@@ -52,12 +53,19 @@ impl Resolution {
 /// A time series that is made of cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// How long they are.
-    pub resolution: Resolution,
-    /// The cells that lie wholly in the range. Not empty.
-    pub whole: Range,
+    /// The cells, ascending. Not empty.
+    pub pieces: Vec<Piece>,
     /// What the range has beside them, each in one bucket.
     pub edges: Vec<Range>,
+}
+
+/// Cells without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// How long they are.
+    pub resolution: Resolution,
+    /// From the first to the end of the last.
+    pub range: Range,
 }
 
 impl Cut {
@@ -67,33 +75,51 @@ impl Cut {
         let kind = Kind::of(question.aggregation);
         let resolution = if *interval == Interval::Minute { Resolution::Minute } else { Resolution::Hour };
         let alone = matches!(interval, Interval::Minute | Interval::Hour);
-        let cell = resolution.cell();
-        if (kind == Kind::Quantiles && !alone) || question.starts.iter().any(|start| start % cell != 0) {
+        if (kind == Kind::Quantiles && !alone)
+            || question.starts.iter().any(|start| start % resolution.cell() != 0)
+        {
             return None;
         }
         let (start, end) = (question.range.start.max(FIRST_TIME), question.range.end.min(LAST_TIME));
-        let whole = Range { start: start + (-start).rem_euclid(cell), end: end - end.rem_euclid(cell) };
-        if whole.start >= whole.end || (!alone && (whole.end - whole.start) / cell > MOST_HOURS) {
+        let (whole, edges) = cut(Range { start, end }, resolution)?;
+        if !alone && (whole.range.end - whole.range.start) / resolution.cell() > MOST_HOURS {
             return None;
         }
-        let edges = [Range { start, end: whole.start }, Range { start: whole.end, end }];
-        Some(Self {
-            resolution,
-            whole,
-            edges: edges.into_iter().filter(|edge| edge.start < edge.end).collect(),
-        })
+        let mut found = Self { pieces: vec![whole], edges: Vec::new() };
+        for edge in edges {
+            match cut(edge, Resolution::Minute).filter(|_| kind != Kind::Quantiles) {
+                Some((minutes, rest)) => {
+                    found.pieces.push(minutes);
+                    found.edges.extend(rest);
+                }
+                None => found.edges.push(edge),
+            }
+        }
+        found.pieces.sort_unstable_by_key(|piece| piece.range.start);
+        Some(found)
     }
+}
 
-    /// Whether a cell lies wholly in the range.
+impl Piece {
+    /// Whether a cell of its resolution is one of them.
     pub fn has(&self, cell: &Partial) -> bool {
-        (self.whole.start..self.whole.end).contains(&cell.bucket)
+        (self.range.start..self.range.end).contains(&cell.bucket)
     }
 
-    /// The numbers of the blocks that the cells lie in.
+    /// The numbers of the blocks that they lie in.
     pub fn blocks(&self) -> std::ops::Range<i64> {
         let length = self.resolution.block();
-        self.whole.start.div_euclid(length)..(self.whole.end - 1).div_euclid(length) + 1
+        self.range.start.div_euclid(length)..(self.range.end - 1).div_euclid(length) + 1
     }
+}
+
+/// The whole cells of a range, and what it has before and after them; none if it has no whole one.
+fn cut(Range { start, end }: Range, resolution: Resolution) -> Option<(Piece, Vec<Range>)> {
+    let cell = resolution.cell();
+    let range = Range { start: start + (-start).rem_euclid(cell), end: end - end.rem_euclid(cell) };
+    let edges = [Range { start, end: range.start }, Range { start: range.end, end }];
+    let edges = edges.into_iter().filter(|edge| edge.start < edge.end).collect();
+    (range.start < range.end).then_some((Piece { resolution, range }, edges))
 }
 
 /// Puts cells, which ascend, into the blocks of these numbers.
@@ -120,26 +146,34 @@ mod tests {
         Cut::new(&Question::read(&mut Params::parse(query), 0).expect("valid"))
     }
 
+    fn pieces(cut: &Cut) -> Vec<(Resolution, i64, i64)> {
+        cut.pieces.iter().map(|piece| (piece.resolution, piece.range.start, piece.range.end)).collect()
+    }
+
     fn edges(cut: &Cut) -> Vec<(i64, i64)> {
         cut.edges.iter().map(|edge| (edge.start, edge.end)).collect()
     }
 
     #[test]
-    fn whole_cells_lie_in_the_range_and_the_rest_are_edges() {
+    fn hours_that_lie_in_the_range_then_minutes_and_the_rest_are_edges() {
+        use Resolution::{Hour, Minute};
         let day = cut("startDate=2026-03-01&endDate=2026-03-02&interval=hour").expect("cells");
-        assert_eq!(
-            (day.edges.len(), day.whole.end - day.whole.start, day.resolution),
-            (0, DAY_MS, Resolution::Hour)
-        );
-        let start = day.whole.start;
-        assert_eq!(day.blocks(), start / DAY_MS..start / DAY_MS + 1);
-        let (from, to) = (start + 1, start + 3 * HOUR_MS + 7);
-        let odd = cut(&format!("startDate={from}&endDate={to}&interval=hour")).expect("cells");
-        assert_eq!(odd.whole, Range { start: start + HOUR_MS, end: start + 3 * HOUR_MS });
-        assert_eq!(edges(&odd), [(from, start + HOUR_MS), (start + 3 * HOUR_MS, to)]);
-        let minutes = cut(&format!("startDate={from}&endDate={to}&interval=minute")).expect("cells");
-        assert_eq!(edges(&minutes), [(from, start + MINUTE_MS), (start + 3 * HOUR_MS, to)]);
-        assert_eq!(minutes.blocks(), start / HOUR_MS..start / HOUR_MS + 3);
+        let start = day.pieces[0].range.start;
+        assert_eq!((pieces(&day), edges(&day)), (vec![(Hour, start, start + DAY_MS)], vec![]));
+        assert_eq!(day.pieces[0].blocks(), start / DAY_MS..start / DAY_MS + 1);
+        let (from, to) = (start + 7 * MINUTE_MS, start + 3 * HOUR_MS + MINUTE_MS + 7);
+        let odd = format!("startDate={from}&endDate={to}");
+        let hours = cut(&format!("{odd}&interval=hour")).expect("cells");
+        let (first, last) = (start + HOUR_MS, start + 3 * HOUR_MS);
+        let end = last + MINUTE_MS;
+        assert_eq!(pieces(&hours), [(Minute, from, first), (Hour, first, last), (Minute, last, end)]);
+        assert_eq!(edges(&hours), [(end, to)]);
+        let minutes = cut(&format!("{odd}&interval=minute")).expect("cells");
+        assert_eq!((pieces(&minutes), edges(&minutes)), (vec![(Minute, from, end)], vec![(end, to)]));
+        assert_eq!(minutes.pieces[0].blocks(), start / HOUR_MS..start / HOUR_MS + 4);
+        let quantiles = cut(&format!("{odd}&interval=hour&aggregation=p50")).expect("cells");
+        assert_eq!(pieces(&quantiles), [(Hour, first, last)]);
+        assert_eq!(edges(&quantiles), [(from, first), (last, to)]);
     }
 
     #[test]

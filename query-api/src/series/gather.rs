@@ -2,7 +2,7 @@
 
 use super::batch::Group;
 use super::buckets::Range;
-use super::cells::{Cut, Resolution, into_blocks};
+use super::cells::{Cut, Piece, Resolution, into_blocks};
 use super::merge::Partial;
 use super::query::{self, Kind};
 use crate::app::App;
@@ -38,19 +38,22 @@ pub struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// Those of a metric that lie wholly in its range, ascending.
+    /// Those of a metric that it was cut into, ascending.
     pub fn of<'b>(
         &'b self,
         metric: &'b str,
         kind: Kind,
         cut: &'b Cut,
     ) -> Result<impl Iterator<Item = &'b Partial>, Error> {
-        let key = (metric, kind, cut.resolution);
-        if let Some(error) = self.failed.get(&key) {
+        let key = move |piece: &Piece| (metric, kind, piece.resolution);
+        if let Some(error) = cut.pieces.iter().find_map(|piece| self.failed.get(&key(piece))) {
             return Err(error.clone());
         }
-        let blocks = self.blocks.get(&key).map(|blocks| blocks.range(cut.blocks()));
-        Ok(blocks.into_iter().flatten().flat_map(|(_, block)| block.iter()).filter(|cell| cut.has(cell)))
+        Ok(cut.pieces.iter().flat_map(move |piece| {
+            let blocks = self.blocks.get(&key(piece)).map(|blocks| blocks.range(piece.blocks()));
+            let cells = blocks.into_iter().flatten().flat_map(|(_, block)| block.iter());
+            cells.filter(|cell| piece.has(cell))
+        }))
     }
 }
 
@@ -64,9 +67,12 @@ impl<'a> Reader<'a> {
     pub async fn cells(&self, wanted: Vec<(&'a str, Kind, &Cut)>) -> Cells<'a> {
         let mut cells = Cells::default();
         let mut missing: BTreeMap<Key<'a>, BTreeSet<i64>> = BTreeMap::new();
-        for (metric, kind, cut) in wanted {
-            let key = (metric, kind, cut.resolution);
-            let blocks = Blocks { kind, resolution: cut.resolution, numbers: cut.blocks() };
+        let pieces = wanted
+            .into_iter()
+            .flat_map(|(metric, kind, cut)| cut.pieces.iter().map(move |piece| (metric, kind, piece)));
+        for (metric, kind, piece) in pieces {
+            let key = (metric, kind, piece.resolution);
+            let blocks = Blocks { kind, resolution: piece.resolution, numbers: piece.blocks() };
             let found = match self.standing {
                 Some(at) => self.app.cache.find(at, &self.metric(metric), &blocks),
                 None => blocks.numbers.clone().map(|_| None).collect(),
@@ -81,8 +87,8 @@ impl<'a> Reader<'a> {
         // What misses the same is read together.
         let mut reads: BTreeMap<(Kind, Resolution, i64, i64), Vec<&str>> = BTreeMap::new();
         for ((metric, kind, resolution), numbers) in &missing {
-            if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
-                reads.entry((*kind, *resolution, *first, last + 1)).or_default().push(metric);
+            for run in runs(numbers) {
+                reads.entry((*kind, *resolution, run.start, run.end)).or_default().push(metric);
             }
         }
         let read = reads.iter().map(async |((kind, resolution, first, end), metrics)| {
@@ -167,5 +173,31 @@ impl<'a> Reader<'a> {
 
     fn metric<'m>(&'m self, id: &'m str) -> Metric<'m> {
         Metric { project: self.project, id, deletions: self.deletions.among([id]) }
+    }
+}
+
+/// The numbers as runs, where a few that lie between are read again rather than asked around.
+fn runs(numbers: &BTreeSet<i64>) -> Vec<std::ops::Range<i64>> {
+    const BETWEEN: i64 = 3;
+    let mut runs: Vec<std::ops::Range<i64>> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some(run) if number - run.end <= BETWEEN => run.end = number + 1,
+            _ => runs.push(*number..number + 1),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_gap_is_read_over_and_a_long_one_is_not() {
+        let runs = |numbers: &[i64]| runs(&numbers.iter().copied().collect());
+        assert_eq!(runs(&[]), []);
+        assert_eq!(runs(&[5, 6, 9]), [5..10]);
+        assert_eq!(runs(&[1, 2, 8, 30, 31]), [1..3, 8..9, 30..32]);
     }
 }

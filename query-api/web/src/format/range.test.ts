@@ -19,3 +19,9 @@ test("an address with nonsense names no range", () => {
 test("what was before is as long and ends where the range begins", () => {
   assert.deepEqual(before(bounds("1h", 7_200_000)), { start: 0, end: 3_600_000 });
 });
+
+test("a span ends with the minute that has begun", () => {
+  assert.deepEqual(bounds("1h", 7_200_000), { start: 3_600_000, end: 7_200_000 });
+  assert.deepEqual(bounds("1h", 7_200_001), { start: 3_660_000, end: 7_260_000 });
+  assert.deepEqual(bounds({ startDate: 5, endDate: 7 }, 1), { start: 5, end: 7 });
+});

@@ -4,7 +4,8 @@ export const SPANS = ["1h", "24h", "7d", "30d", "90d"] as const;
 export type Span = (typeof SPANS)[number];
 export type Range = Span | { startDate: number; endDate: number };
 
-const HOUR = 3_600_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 const LENGTH: Record<Span, number> = { "1h": HOUR, "24h": 24 * HOUR, "7d": 168 * HOUR, "30d": 720 * HOUR, "90d": 2160 * HOUR };
 
 export const SPAN_NAMES: Record<Span, string> = {
@@ -17,9 +18,11 @@ export const SPAN_NAMES: Record<Span, string> = {
 
 export const isSpan = (text: unknown): text is Span => SPANS.includes(text as Span);
 
-/** From when to when, given what time it is. */
+/** From when to when, given what time it is. A span ends with the minute that has begun: whole minutes are answered from memory. */
 export function bounds(range: Range, now: number): { start: number; end: number } {
-  return isSpan(range) ? { start: now - LENGTH[range], end: now } : { start: range.startDate, end: range.endDate };
+  if (!isSpan(range)) return { start: range.startDate, end: range.endDate };
+  const end = Math.ceil(now / MINUTE) * MINUTE;
+  return { start: end - LENGTH[range], end };
 }
 
 /** The range of the same length before. */
