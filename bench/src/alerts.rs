@@ -132,7 +132,7 @@ async fn evaluated(installation: &Installation, rules: usize) -> Result<()> {
 async fn told(receiver: &Receiver, metric: &str) -> Result<Request> {
     let quoted = format!("\"{metric}\"");
     wait::until(&format!("{metric} is told"), async || {
-        Ok(receiver.requests().into_iter().rev().find(|request| request.text.contains(&quoted)))
+        Ok(receiver.requests().into_iter().rev().find(|request| request.text().contains(&quoted)))
     })
     .await
 }

@@ -19,13 +19,18 @@ pub struct Request {
     /// The headers, by their names in lower case.
     pub headers: HashMap<String, String>,
     /// The body.
-    pub text: String,
+    pub body: Vec<u8>,
 }
 
 impl Request {
     /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
-        Ok(serde_json::from_str(&self.text)?)
+        Ok(serde_json::from_slice(&self.body)?)
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A header; empty if there is none.
@@ -155,10 +160,10 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
     while bytes.len() < body_at + length {
         read(&mut bytes).await?;
     }
-    let text = String::from_utf8_lossy(&bytes[body_at..]).into_owned();
+    let body = bytes.split_off(body_at);
     let answer = {
         let mut state = lock(&state);
-        state.requests.push(Request { at: Instant::now(), path, headers, text });
+        state.requests.push(Request { at: Instant::now(), path, headers, body });
         let otherwise = state.otherwise.clone().unwrap_or_else(|| Answer::of("200 OK"));
         state.script.pop_front().unwrap_or(otherwise)
     };

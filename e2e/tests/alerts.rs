@@ -99,7 +99,7 @@ fn is_signed(request: &Request, secret: &str) -> Result<bool> {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").ok_or("not a secret of Standard Webhooks")?)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key)?;
     let (id, timestamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
-    mac.update(format!("{id}.{timestamp}.{}", request.text).as_bytes());
+    mac.update(format!("{id}.{timestamp}.{}", request.text()).as_bytes());
     let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
     Ok(request.header("webhook-signature") == signature)
 }
@@ -108,7 +108,7 @@ fn is_signed(request: &Request, secret: &str) -> Result<bool> {
 fn told(receiver: &Receiver) -> BTreeMap<String, Vec<String>> {
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for request in receiver.requests() {
-        told.entry(request.header("webhook-id").to_owned()).or_default().push(request.text);
+        told.entry(request.header("webhook-id").to_owned()).or_default().push(request.text());
     }
     told
 }

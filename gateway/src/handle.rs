@@ -27,6 +27,7 @@ use proto::encode::BatchRef;
 use service::client::{Client, Clients};
 use service::request_id::RequestId;
 use service::slowdown::Slowdown;
+use service::traces::{Trace, Traces};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::sync::Arc;
@@ -73,6 +74,8 @@ pub struct Gateway<K, Q, C, P> {
     pub slowdown: Slowdown,
     /// How requests ended, by project.
     pub outcomes: Outcomes,
+    /// Traces of requests.
+    pub traces: Traces,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -90,9 +93,10 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         let request_id = RequestId::next();
         let outcome = self.metrics.begin();
         let (parts, incoming) = request.into_parts();
+        let trace = self.traces.request("ingest", &parts.headers).map(Arc::new);
         let mut body = RequestBody::new(&parts.headers, incoming);
         let (mut owner, mut standing) = (None, None);
-        let result = self.ingest(&parts, &mut body, &mut owner, &mut standing).await;
+        let result = self.ingest(&parts, &mut body, &mut owner, &mut standing, trace.as_ref()).await;
         let client = self.clients.of(peer, &parts.headers);
         let (word, metrics) = match &result {
             Ok(accepted) if accepted.replayed => ("replayed", 0),
@@ -116,7 +120,11 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
                 outcome.refused(reject.code());
             }
         }
-        answer(&result, request_id, standing, close)
+        let response = answer(&result, request_id, standing, close);
+        if let Some(trace) = trace {
+            trace.answered(parts.uri.path(), response.status(), word);
+        }
+        response
     }
 
     /// Whose key was given with a request that was refused before its key was found good: people see also what came with
@@ -138,6 +146,7 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         body: &mut RequestBody,
         owner: &mut Option<Arc<Key>>,
         standing: &mut Option<Standing>,
+        trace: Option<&Arc<Trace>>,
     ) -> Result<Accepted, Reject> {
         let head = head::check(parts)?;
         let key = self.key(parts).await?;
@@ -146,7 +155,7 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
             return self.replay(first, &head, body).await;
         }
         let mut held = self.count(&key, standing).await?;
-        let result = self.store(&head, &key, &mut held, body).await;
+        let result = self.store(&head, &key, &mut held, body, trace).await;
         if let Err(Reject::Unavailable(cause)) = &result
             && cause.gives_back()
         {
@@ -194,6 +203,7 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         key: &Key,
         held: &mut Held<'_, Q>,
         body: &mut RequestBody,
+        trace: Option<&Arc<Trace>>,
     ) -> Result<Accepted, Reject> {
         let decoded = self.read(head, body).await?;
         let received_at_ms = accounts::now_ms();
@@ -208,6 +218,7 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
                 project_id: &key.project_id,
                 idempotency_key: None,
                 payload: &encode(&batch, ids, key, None),
+                trace: trace.map(|trace| &**trace),
             };
             self.publisher.publish(record).await.map_err(unavailable)?;
             return Ok(Accepted { metrics, ids, replayed: false });
@@ -228,7 +239,7 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         // What came without a time has that of the request that came first.
         let ids = claimed.batch().ids;
         let payload = encode(&batch, ids, key, Some((idempotency_key, offered.body_hash)));
-        self.publish_claimed(claimed, &key.project_id, idempotency_key, payload)
+        self.publish_claimed(claimed, &key.project_id, idempotency_key, payload, trace.cloned())
             .await
             .map_err(unavailable)?;
         Ok(Accepted { metrics, ids, replayed: false })
@@ -241,11 +252,17 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         project_id: &str,
         idempotency_key: &str,
         payload: Vec<u8>,
+        trace: Option<Arc<Trace>>,
     ) -> Result<(), NotPublished> {
         let (publisher, idempotency) = (self.publisher.clone(), self.idempotency.clone());
         let (project_id, key) = (project_id.to_owned(), idempotency_key.to_owned());
         let published = tokio::spawn(async move {
-            let record = Record { project_id: &project_id, idempotency_key: Some(&key), payload: &payload };
+            let record = Record {
+                project_id: &project_id,
+                idempotency_key: Some(&key),
+                payload: &payload,
+                trace: trace.as_deref(),
+            };
             let published = publisher.publish(record).await;
             idempotency.settle(&project_id, &key, claimed, idempotency::end(published)).await;
             published

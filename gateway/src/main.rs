@@ -19,6 +19,7 @@ use proto::topics::Topics;
 use service::client::Clients;
 use service::health::{Condition, Health, Watch};
 use service::slowdown::Slowdown;
+use service::traces::{Decided, Traces};
 use service::{http, logs, ops, settings, stop};
 use std::convert::Infallible;
 use std::error::Error;
@@ -112,6 +113,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     };
     watch_readiness(health.clone(), redis_reached, keys.clone(), stop.clone());
 
+    let traces = Traces::start("tidemark-gateway", &settings.common.traces, Decided::Here)?;
     let gateway = Arc::new(Gateway {
         keys,
         quota,
@@ -121,6 +123,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         clients: Clients::new(settings.trusted_proxies, settings.address_hash_key.as_deref()),
         slowdown,
         outcomes,
+        traces: traces.clone(),
         metrics,
     });
     let service = move |peer: SocketAddr| {
@@ -144,6 +147,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     last_answer.cancel();
     let _ = reporting.await;
     let _ = spawn_blocking(move || publisher.flush(settings.delivery_timeout)).await;
+    let _ = spawn_blocking(move || traces.stop()).await;
     ops_stop.cancel();
     let _ = ops.await;
     result

@@ -9,8 +9,10 @@
 
 use crate::metrics::Metrics;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureRecord, Producer};
 use service::kafka::writer::Writer;
+use service::traces::{TRACEPARENT, Trace};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 pub const SLACK: Duration = Duration::from_secs(2);
 
 /// A record to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Record<'a> {
     /// The project that it belongs to.
     pub project_id: &'a str,
@@ -28,6 +30,8 @@ pub struct Record<'a> {
     pub idempotency_key: Option<&'a str>,
     /// An encoded `MetricBatch`.
     pub payload: &'a [u8],
+    /// The request's span, if it is traced.
+    pub trace: Option<&'a Trace>,
 }
 
 /// Why a record was not acknowledged.
@@ -161,8 +165,14 @@ impl KafkaPublisher {
 
     async fn deliver(&self, record: Record<'_>) -> Result<(), NotPublished> {
         let spread = *self.spread.get().ok_or(NotPublished::NotConnected)?;
-        let delivery = self.enqueue(record, spread)?;
-        self.delivered(delivery).await
+        let span = record.trace.and_then(|trace| trace.send(&self.topic));
+        let traceparent = span.as_ref().and_then(Trace::traceparent);
+        let delivery = self.enqueue(record, traceparent, spread)?;
+        let delivered = self.delivered(delivery).await;
+        if let (Some(span), Err(error)) = (span, &delivered) {
+            span.failed(error.to_string());
+        }
+        delivered
     }
 
     async fn delivered(&self, delivery: DeliveryFuture) -> Result<(), NotPublished> {
@@ -179,9 +189,18 @@ impl KafkaPublisher {
         }
     }
 
-    fn enqueue(&self, record: Record<'_>, spread: u32) -> Result<DeliveryFuture, NotPublished> {
+    fn enqueue(
+        &self,
+        record: Record<'_>,
+        traceparent: Option<String>,
+        spread: u32,
+    ) -> Result<DeliveryFuture, NotPublished> {
         let key = record.idempotency_key.map(|key| format!("{}/{key}", record.project_id));
         let mut message = FutureRecord::to(&self.topic).payload(record.payload);
+        if let Some(traceparent) = &traceparent {
+            let header = Header { key: TRACEPARENT, value: Some(traceparent) };
+            message = message.headers(OwnedHeaders::new().insert(header));
+        }
         if let Some(key) = &key {
             message = message.key(key.as_str()).partition(partition_of(key, spread));
         }
@@ -259,7 +278,7 @@ mod tests {
         let publisher =
             KafkaPublisher::new("127.0.0.1:9", "t".into(), Duration::from_secs(1), Metrics::default())
                 .expect("the settings are good");
-        let record = Record { project_id: "prj_a", idempotency_key: None, payload: b"x" };
+        let record = Record { project_id: "prj_a", idempotency_key: None, payload: b"x", trace: None };
         assert_eq!(publisher.publish(record).await, Err(NotPublished::NotConnected));
     }
 }

@@ -4,6 +4,7 @@ use crate::chain;
 use crate::fetch::Record;
 use crate::idempotency::{Claim, Keyed, Receipts, Wanted};
 use crate::record::{self, Poison};
+use opentelemetry::trace::SpanContext;
 use proto::v1::MetricBatch;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
@@ -38,6 +39,8 @@ pub struct Block {
     bytes: usize,
     /// Records that may be repeats.
     doubtful: usize,
+    /// Those of its records that are traced: offset, the span that sent it, when it came.
+    pub traced: Vec<(i64, SpanContext, Instant)>,
     /// When the first record came to this process.
     arrived: Instant,
     /// The room that the records take in the partition's budget, given back when the block is stored.
@@ -54,6 +57,7 @@ impl Block {
             newest_ms: 0,
             bytes: 0,
             doubtful: 0,
+            traced: Vec::new(),
             arrived,
             room: Vec::new(),
         }
@@ -82,6 +86,7 @@ impl Block {
                 let claim = claim(record.offset, record.origin, &batch);
                 self.doubtful += usize::from(claim.keyed.is_some() || claim.origin.is_some());
                 self.batches.push(Stored { claim, batch });
+                self.traced.extend(record.trace.take().map(|trace| (record.offset, trace, record.arrived)));
                 None
             }
             Err(poison) => {
@@ -113,6 +118,7 @@ impl Block {
         self.covers.last = last.claim.offset;
         self.covers.identity = proto::batch_id(&last.batch.batch_id).unwrap_or_default();
         self.batches.truncate(half);
+        self.traced.retain(|(offset, ..)| *offset <= self.covers.last);
         self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
         true
     }

@@ -15,6 +15,7 @@ use crate::store::Store;
 use proto::v1::Generation;
 use rdkafka::error::KafkaError;
 use service::health::{Condition, Health};
+use service::traces::Traces;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub log: Log,
     /// How long blocks may be gathered.
     pub pace: Pace,
+    /// Traces of records.
+    pub traces: Traces,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Health.
@@ -82,13 +85,14 @@ async fn serve(parts: &Parts, generation: &Generation, stop: &CancellationToken)
     let fetching = CancellationToken::new();
     let shared = Shared {
         store: Store::new(client, database, format!("{number}/{}", parts.log_id)),
-        fetch: Fetch::start(brokers, &topics.metrics, fetching.clone())?,
+        fetch: Fetch::start(brokers, &topics.metrics, parts.traces.clone(), fetching.clone())?,
         log: parts.log.clone(),
         membership: Some(membership),
         dead: Some(DeadLetters::new(brokers, &topics.dead, &topics.metrics)?),
         part: Part::default(),
         generation: *number,
         pace: parts.pace.beside(*number),
+        traces: parts.traces.clone(),
         metrics: parts.metrics.clone(),
         health: parts.health.clone(),
     };

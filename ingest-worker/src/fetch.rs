@@ -7,6 +7,7 @@
 //! fetching. The protocol stores whatever gaps the log has, so a fault would be silent loss: a gap is believed only when
 //! a second fetch from its beginning shows it again.
 
+use opentelemetry::trace::SpanContext;
 use proto::topics::{Place, dead};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
@@ -14,6 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use service::kafka::reader::{Reader, is_lost};
+use service::traces::{TRACEPARENT, Traces};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +37,8 @@ pub struct Record {
     pub payload: Vec<u8>,
     /// The offset that it stood at first, in the same partition, if it is a retried dead letter.
     pub origin: Option<i64>,
+    /// The span that sent it, if it is traced.
+    pub trace: Option<SpanContext>,
     /// When it came.
     pub arrived: Instant,
     /// Its share of the partition's room; whoever is done with the record drops it.
@@ -60,7 +64,12 @@ struct Session {
 
 impl Fetch {
     /// Starts the client that fetches `topic`.
-    pub fn start(brokers: &str, topic: &str, stop: CancellationToken) -> Result<Self, KafkaError> {
+    pub fn start(
+        brokers: &str,
+        topic: &str,
+        traces: Traces,
+        stop: CancellationToken,
+    ) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-ingest-fetch");
         config
             .set("group.id", "tidemark-ingest-fetch")
@@ -72,7 +81,8 @@ impl Fetch {
             .set("queued.max.messages.kbytes", "16384");
         let (sessions, opened) = mpsc::unbounded_channel();
         let consumer = Reader::new(&config, topic)?;
-        let fetcher = Fetcher { config, consumer, topic: topic.to_owned(), sessions: HashMap::new() };
+        let topic = topic.to_owned();
+        let fetcher = Fetcher { config, consumer, topic, traces, sessions: HashMap::new() };
         tokio::spawn(fetcher.run(opened, stop));
         Ok(Self { sessions })
     }
@@ -92,6 +102,7 @@ struct Fetcher {
     config: ClientConfig,
     consumer: Reader,
     topic: String,
+    traces: Traces,
     sessions: HashMap<i32, Session>,
 }
 
@@ -107,7 +118,7 @@ impl Fetcher {
                 },
                 message = self.consumer.recv() => {
                     let delivered = match message {
-                        Ok(message) => take(&mut self.sessions, &message),
+                        Ok(message) => take(&mut self.sessions, &message, &self.traces),
                         Err(error) => {
                             self.failed(&error);
                             continue;
@@ -224,7 +235,7 @@ enum Delivered {
     Again(i32, i64),
 }
 
-fn take(sessions: &mut HashMap<i32, Session>, message: &BorrowedMessage<'_>) -> Delivered {
+fn take(sessions: &mut HashMap<i32, Session>, message: &BorrowedMessage<'_>, traces: &Traces) -> Delivered {
     let Some(session) = sessions.get_mut(&message.partition()) else { return Delivered::Nothing };
     let offset = message.offset();
     if offset < session.next {
@@ -241,6 +252,9 @@ fn take(sessions: &mut HashMap<i32, Session>, message: &BorrowedMessage<'_>) -> 
         offset,
         payload: message.payload().unwrap_or_default().to_vec(),
         origin: origin(message),
+        trace: header(message, TRACEPARENT)
+            .filter(|_| is_recent(message))
+            .and_then(|traceparent| traces.of_record(traceparent)),
         arrived: Instant::now(),
         room: None,
     };
@@ -249,8 +263,16 @@ fn take(sessions: &mut HashMap<i32, Session>, message: &BorrowedMessage<'_>) -> 
 
 /// Where a retried dead letter says that it comes from. One that names another partition says nothing of this one.
 fn origin(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let headers = message.headers()?;
-    let origin = headers.iter().find(|header| header.key == dead::ORIGIN)?.value?;
-    let place = Place::parse(std::str::from_utf8(origin).ok()?)?;
+    let place = Place::parse(std::str::from_utf8(header(message, dead::ORIGIN)?).ok()?)?;
     (place.topic == message.topic() && place.partition == message.partition()).then_some(place.offset)
+}
+
+fn header<'a>(message: &'a BorrowedMessage<'_>, key: &str) -> Option<&'a [u8]> {
+    message.headers()?.iter().find(|header| header.key == key)?.value
+}
+
+/// Whether the log has had it for less than an hour: a replay is nothing that happens to requests.
+fn is_recent(message: &BorrowedMessage<'_>) -> bool {
+    const HOUR_MS: i64 = 3_600_000;
+    message.timestamp().to_millis().is_some_and(|at| at > accounts::now_ms() - HOUR_MS)
 }

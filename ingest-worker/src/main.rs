@@ -33,6 +33,7 @@ use pipeline::Pipeline;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use service::health::Health;
+use service::traces::{Decided, Traces};
 use settings::{Command, Settings};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -98,11 +99,13 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         stopping.stop();
     });
 
-    let pipeline = Pipeline { settings, topics, writer, metrics, health, ready };
+    let traces = Traces::start("tidemark-ingest-worker", &common.traces, Decided::Before)?;
+    let pipeline = Pipeline { settings, topics, writer, traces: traces.clone(), metrics, health, ready };
     pipeline.run(stop.clone()).await;
     // The pipeline ends only when it was told to.
     let _ = projecting.await;
     let _ = storing_usage.await;
+    let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
     ops_stop.cancel();
     let _ = ops.await;
     tracing::info!("stopped");

@@ -9,6 +9,8 @@ use crate::pace::Pace;
 use crate::record::Poison;
 use crate::store::{Moment, Store};
 use crate::{dead_letter::DeadLetters, log::Log};
+use opentelemetry::KeyValue;
+use service::traces::Traces;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Shared {
     pub generation: u32,
     /// How long a block may be gathered.
     pub pace: Pace,
+    /// Traces of records.
+    pub traces: Traces,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Liveness.
@@ -322,10 +326,26 @@ impl Driver {
             metrics.newest_age_seconds.observe(age_ms as f64 / 1000.0);
         }
         metrics.next_offset(self.way(), next);
+        for (offset, trace, arrived) in &block.traced {
+            let mut attributes = self.traced(*offset);
+            let rows = i64::try_from(block.samples).unwrap_or(i64::MAX);
+            attributes.push(KeyValue::new("tidemark.block.rows", rows));
+            self.shared.traces.record("store", trace, *arrived, attributes, None);
+        }
         if let Some(membership) = &self.shared.membership {
             membership.show_progress(self.partition, next);
         }
         tracing::debug!(partition = self.partition, next, samples = block.samples, "stored a block");
+    }
+
+    /// What is said of a record in its trace.
+    fn traced(&self, offset: i64) -> Vec<KeyValue> {
+        vec![
+            KeyValue::new("messaging.system", "kafka"),
+            KeyValue::new("messaging.destination.partition.id", self.partition.to_string()),
+            KeyValue::new("messaging.kafka.offset", offset),
+            KeyValue::new("tidemark.generation", i64::from(self.shared.generation)),
+        ]
     }
 
     /// Keeps a record that cannot be stored, before the chain passes it.
@@ -336,6 +356,10 @@ impl Driver {
         let keep = || dead.keep(partition, record.offset, record.origin, &record.payload, &poison);
         self.persist("a dead letter could not be written", keep).await;
         self.shared.metrics.dead_letters.get_or_create(&self.way()).inc();
+        if let Some(trace) = &record.trace {
+            let (attributes, error) = (self.traced(record.offset), Some(poison.to_string()));
+            self.shared.traces.record("keep as dead letter", trace, record.arrived, attributes, error);
+        }
         tracing::error!(partition, offset = record.offset, reason = %poison, "kept a record that cannot be stored as a dead letter");
     }
 

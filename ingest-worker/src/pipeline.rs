@@ -12,6 +12,7 @@ use accounts::control_log::{self, ControlWriter};
 use proto::topics::Topics;
 use proto::v1::Generation;
 use service::health::{Condition, Health};
+use service::traces::Traces;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,6 +28,8 @@ pub struct Pipeline {
     pub topics: Topics,
     /// Writes the control log.
     pub writer: ControlWriter,
+    /// Traces of records.
+    pub traces: Traces,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Health.
@@ -47,6 +50,7 @@ impl Pipeline {
             generator,
             log_id,
             pace: Pace::default(),
+            traces: self.traces,
             metrics: self.metrics,
             health: self.health,
             ready: self.ready,

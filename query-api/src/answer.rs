@@ -28,6 +28,7 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -
     // Counts also what is cancelled: the client left.
     let count = app.metrics.begin(&method, route.as_deref().unwrap_or("none"), begun);
 
+    let trace = app.traces.request("query", request.headers());
     let peer = request.extensions().get::<Client>().copied();
     let client = peer.map(|peer| app.clients.of(peer, request.headers()));
     let (mut parts, body) = request.into_parts();
@@ -43,6 +44,9 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -
     let status = response.status();
     count.end(status);
     let route = route.unwrap_or_default();
+    if let Some(trace) = trace {
+        trace.answered(&route, status, "");
+    }
     if status.is_server_error() {
         tracing::warn!(%request_id, %method, route, status = status.as_u16(), "could not serve");
     } else {

@@ -26,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use proto::v1::alert_record;
 use service::client::Clients;
 use service::slowdown::Slowdown;
+use service::traces::Traces;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub struct App {
     pub clients: Clients,
     /// What holds up those who try keys.
     pub slowdown: Slowdown,
+    /// Traces of requests.
+    pub traces: Traces,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -36,6 +36,7 @@ use service::client::Clients;
 use service::health::{Condition, Health};
 use service::settings::Common;
 use service::slowdown::Slowdown;
+use service::traces::{Decided, Traces};
 use service::{http, ops, stop};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -86,6 +87,7 @@ pub async fn run(
     tokio::spawn(watch_redis(app.keys.clone(), health.clone(), redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
 
+    let traces = app.traces.clone();
     let router = app.clone().router();
     let service = move |peer: SocketAddr| {
         let (routes, peer) = (TowerToHyperService::new(router.clone()), app.clients.peer(peer.ip()));
@@ -99,6 +101,7 @@ pub async fn run(
     tracing::info!(listen = %settings.listen, "clients are let in");
     http::serve(clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
     last.cancel();
+    let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
     let _ = tokio::join!(alerts, ops);
     Ok(())
 }
@@ -145,6 +148,7 @@ fn build(
         streams: Streams::start(kafka_brokers, &topics.metrics, streams, cache.clone(), stop.clone())?,
         cache,
         webhook_url: settings.webhook_url.clone(),
+        traces: Traces::start("tidemark-query-api", &settings.common.traces, Decided::Here)?,
         metrics,
     })
 }

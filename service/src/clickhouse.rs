@@ -5,7 +5,6 @@ use crate::connections::{self, NoTls};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections that answer nothing are noticed.
@@ -20,18 +19,7 @@ pub fn client(url: &str) -> Result<clickhouse::Client, NoTls> {
     let mut http = HttpClient::builder(TokioExecutor::new());
     http.pool_idle_timeout(IDLE);
     let client = if url.starts_with("https://") {
-        connector.enforce_http(false);
-        let roots = connections::current().roots()?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_only()
-            .enable_http1()
-            .wrap_connector(connector);
+        let connector = connections::https(connector, connections::current().roots()?)?;
         clickhouse::Client::with_http_client(http.build(connector))
     } else {
         clickhouse::Client::with_http_client(http.build(connector))

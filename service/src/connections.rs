@@ -6,12 +6,14 @@
 //! means no encryption towards Kafka and the system's certificates for the others.
 
 use crate::settings::Faults;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::fmt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 static SETTLED: OnceLock<Connections> = OnceLock::new();
 static NOTHING: Connections = Connections { ca_pem: None, kafka: Vec::new() };
@@ -128,6 +130,24 @@ impl Connections {
         };
         if roots.is_empty() { Err(NoTls::NoCertificates(why)) } else { Ok(roots) }
     }
+}
+
+/// Speaks TLS over what `connector` opens, and believes `roots`; plain HTTP where an address says so.
+pub fn https(
+    mut connector: HttpConnector,
+    roots: RootCertStore,
+) -> Result<HttpsConnector<HttpConnector>, NoTls> {
+    connector.enforce_http(false);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector))
 }
 
 impl Security {

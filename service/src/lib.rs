@@ -17,3 +17,4 @@ pub mod request_id;
 pub mod settings;
 pub mod slowdown;
 pub mod stop;
+pub mod traces;

@@ -4,6 +4,7 @@
 //! an operator who got three settings wrong reads three messages and not one.
 
 use crate::connections::Security;
+use crate::traces::TraceSettings;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -21,6 +22,9 @@ pub struct Common {
     /// TLS and authentication towards the stores.
     #[command(flatten)]
     pub security: Security,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: TraceSettings,
     /// Keeps several installations apart that share their stores: a prefix of topics, Redis keys and databases
     /// (lower case letters, digits and `_`).
     #[arg(long, env = "NAMESPACE", default_value = "", hide_default_value = true)]
@@ -48,6 +52,7 @@ impl Common {
             faults.add("--redis-url", "must begin with `redis://` or `rediss://`");
         }
         self.security.check(faults);
+        self.traces.check(faults);
         if !self.namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             faults.add("--namespace", "may hold lower case letters, digits and `_` only");
         }
@@ -159,6 +164,7 @@ mod tests {
             kafka_brokers: "127.0.0.1:9092".into(),
             redis_url: "redis://127.0.0.1:6379".into(),
             security: Security::default(),
+            traces: TraceSettings::default(),
             namespace: String::new(),
             log: "info".into(),
             validate: false,

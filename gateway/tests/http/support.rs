@@ -19,6 +19,7 @@ use serde_json::Value;
 use service::client::Clients;
 use service::http::HalfClosed;
 use service::slowdown::Slowdown;
+use service::traces::Traces;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -205,6 +206,7 @@ async fn start(body_times: BodyTimes, patience: Duration) -> Server {
         clients: Clients::new("127.0.0.2".parse().expect("an address"), None),
         slowdown: slowdown.clone(),
         outcomes: Outcomes::default(),
+        traces: Traces::default(),
         metrics: metrics.clone(),
     });
     let service = move |peer: SocketAddr| {

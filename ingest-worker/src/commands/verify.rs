@@ -20,6 +20,7 @@ use crate::store::Store;
 use prometheus_client::registry::Registry;
 use proto::v1::{Deletion, Generation};
 use service::health::Health;
+use service::traces::Traces;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -164,7 +165,7 @@ async fn replay(
     let _ended = stop.clone().drop_guard();
     let shared = Shared {
         store: Store::new(&generator.client, scratch, scratch.to_owned()),
-        fetch: Fetch::start(&generator.brokers, &generator.topics.metrics, stop.clone())?,
+        fetch: Fetch::start(&generator.brokers, &generator.topics.metrics, Traces::default(), stop.clone())?,
         log,
         membership: None,
         dead: None,
@@ -174,6 +175,7 @@ async fn replay(
         },
         generation: 0,
         pace: Pace::default(),
+        traces: Traces::default(),
         metrics: Arc::new(Metrics::new(&mut registry, health.condition("clickhouse"))),
         health,
     };

@@ -104,7 +104,7 @@ fn record((offset, claim): &(i64, Option<Claim>)) -> Record {
         }
     };
     let origin = claim.as_ref().and_then(|claim| claim.origin);
-    Record { offset: *offset, payload, origin, arrived: Instant::now(), room: None }
+    Record { offset: *offset, payload, origin, trace: None, arrived: Instant::now(), room: None }
 }
 
 /// What the table holds: the stored records of every block, with their claims.

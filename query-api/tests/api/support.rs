@@ -133,6 +133,7 @@ impl Stack {
             kafka_brokers: brokers.clone(),
             redis_url: redis_url.clone(),
             security: service::connections::Security::default(),
+            traces: service::traces::TraceSettings::default(),
             namespace: namespace.clone(),
             log: "info".to_owned(),
             validate: false,
