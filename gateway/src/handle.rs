@@ -5,7 +5,7 @@
 //! client. Those that are answered are counted by project as well ([`crate::outcomes`]).
 
 use crate::error::{Reject, Unavailable};
-use crate::idempotency::{self, Claimed, Claims, Idempotency, Turn};
+use crate::idempotency::{self, Claimed, Claims, Idempotency, Wish};
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 use crate::parse;
@@ -151,14 +151,25 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         let head = head::check(parts)?;
         let key = self.key(parts).await?;
         *owner = Some(key.clone());
+        let _turn = match head.idempotency_key {
+            Some(idempotency_key) => Some(self.idempotency.turn(&key.project_id, idempotency_key).await?),
+            None => None,
+        };
         if let Some(first) = self.stored(&head, &key).await? {
             return self.replay(first, &head, body).await;
         }
-        let mut held = self.count(&key, standing).await?;
-        let result = self.store(&head, &key, &mut held, body, trace).await;
-        if let Err(Reject::Unavailable(cause)) = &result
-            && cause.gives_back()
+        let counted = self.count(&key, standing).await;
+        if let Err(Reject::QuotaExceeded(_)) = counted
+            && let Some(first) = self.stored(&head, &key).await?
         {
+            // The first one came to another gateway meanwhile, and was the hour's last.
+            *standing = None;
+            return self.replay(first, &head, body).await;
+        }
+        let mut held = counted?;
+        let result = self.store(&head, &key, &mut held, body, trace).await;
+        // Also where the batch may still arrive: who is told to come again has not had what was counted.
+        if let Err(Reject::Unavailable(_)) = &result {
             held.give_back();
         }
         result
@@ -226,16 +237,12 @@ impl<K: Keys, Q: Quota, C: Claims, P: Publish + Clone> Gateway<K, Q, C, P> {
         let offered =
             Batch { ids, body_hash: hash(&decoded), accepted: u32::try_from(metrics).unwrap_or(u32::MAX) };
         let claimed = match self.idempotency.claim(&key.project_id, idempotency_key, offered).await? {
-            Turn::Mine(claimed) => claimed,
-            Turn::Replay(first) => {
+            Wish::Granted(claimed) => claimed,
+            Wish::Replay(first) => {
                 held.give_back();
                 return Ok(Accepted::replayed(first));
             }
         };
-        if claimed.inherited() {
-            // The earlier request's count stands for the batch.
-            held.give_back();
-        }
         // What came without a time has that of the request that came first.
         let ids = claimed.batch().ids;
         let payload = encode(&batch, ids, key, Some((idempotency_key, offered.body_hash)));

@@ -1,6 +1,5 @@
 //! The quota check: what it needs, and what answers say about it.
 
-use crate::error::Unavailable;
 use accounts::quota::{Charge, Quotas, Standing, Verdict};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
@@ -47,17 +46,6 @@ impl<'a, Q: Quota> Held<'a, Q> {
     pub fn give_back(&mut self) {
         if let Some(charge) = self.charge.take() {
             self.quota.refund(self.project_id, charge);
-        }
-    }
-}
-
-impl Unavailable {
-    /// Whether the count is given back. Not where the record may still arrive: then the request may have been served,
-    /// and a project that times out on purpose would send more than its plan allows.
-    pub fn gives_back(self) -> bool {
-        match self {
-            Self::Keys | Self::Quota | Self::UnderWay | Self::NotSent => true,
-            Self::NotAcknowledged => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Claims on idempotency keys: which batch a client's key stands for, known to all gateways.
 //!
-//! What is promised, while Redis keeps its memory and for [`KEPT_HOURS`] after a claim was last written:
+//! What is promised, while Redis keeps its memory and for [`LASTS_MS`] after a batch was received:
 //! - Of the batches that are offered under one key, one holds the claim at a time.
 //! - A claim that was confirmed never changes: whoever asks later is told the same ids.
 //! - A claim that was not confirmed is let go by whoever holds it, or may be taken over once its holder's lease is over.
@@ -20,7 +20,9 @@ pub use store::Claims;
 
 use uuid::Uuid;
 
-/// How long a claim is kept after it was last written: longer than the day for which keys last.
+/// How long a key lasts from when its batch was received, milliseconds.
+pub const LASTS_MS: i64 = 24 * 3_600_000;
+/// How long a claim is kept after it was last written: longer than keys last.
 pub const KEPT_HOURS: u64 = 25;
 
 /// What a client is told of its batch.
@@ -110,6 +112,13 @@ pub struct Exchanged {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("claims on idempotency keys cannot be reached")]
 pub struct Away;
+
+impl Batch {
+    /// Whether its key is free again: copies that are received from now on are batches of their own, to the worker too.
+    pub fn expired(&self, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.ids.received_at_ms) >= LASTS_MS
+    }
+}
 
 impl State {
     const ALL: [Self; 3] = [Self::Held, Self::Unacknowledged, Self::Confirmed];

@@ -61,10 +61,11 @@ pub enum End {
     Unknown,
 }
 
-/// How the key stands.
-pub fn standing(seen: &Seen) -> Standing {
+/// How the key stands at `now_ms`, Unix milliseconds.
+pub fn standing(seen: &Seen, now_ms: i64) -> Standing {
     let Some(Claim { version, batch }) = seen.claim else { return Standing::Free };
     match version.state {
+        State::Confirmed if batch.expired(now_ms) => Standing::Free,
         State::Confirmed => Standing::Stored(batch),
         State::Held if seen.lease_left_ms > 0 => {
             Standing::UnderWay(UnderWay { attempt: version.attempt, lease_left_ms: seen.lease_left_ms })
@@ -73,16 +74,18 @@ pub fn standing(seen: &Seen) -> Standing {
     }
 }
 
-/// What the attempt `attempt` does next to get `offered` stored.
+/// What the attempt `attempt` does next to get `offered` stored, which was received just now.
 pub fn next(seen: &Seen, attempt: Uuid, offered: Batch) -> Step {
+    let now_ms = offered.ids.received_at_ms;
     let same_body = |batch: &Batch| batch.body_hash == offered.body_hash;
-    match standing(seen) {
+    match standing(seen, now_ms) {
         Standing::Stored(batch) if same_body(&batch) => Step::Replay(batch),
         Standing::Stored(_) => Step::Reused,
         // Also with another body: whether the key is taken is known only when the attempt has ended.
         Standing::UnderWay(under_way) => Step::Wait(under_way),
         Standing::Free => {
-            let earlier = seen.claim.map(|claim| claim.batch).filter(same_body);
+            let earlier = seen.claim.map(|claim| claim.batch);
+            let earlier = earlier.filter(|batch| same_body(batch) && !batch.expired(now_ms));
             let held = Held { attempt, batch: earlier.unwrap_or(offered), inherited: earlier.is_some() };
             let expected = seen.claim.map(|claim| claim.version);
             Step::Take(Change::Put { expected, claim: held.claim(State::Held) }, held)

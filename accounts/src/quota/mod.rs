@@ -3,7 +3,7 @@
 //! What is promised:
 //! - While Redis answers, no hour sees one granted request more than the plan allows, and no two requests that stay
 //!   counted are told the same number of remaining ones (under one limit).
-//! - A request costs one number of its hour. A request that was surely not served gives its number back, to that hour
+//! - A request costs one number of its hour. A request that is told to come again gives its number back, to that hour
 //!   and no other, once; where the outcome of giving it back is unknown it is not tried again.
 //! - An answer that is lost on the way may cost its project numbers that nobody used; it never grants one twice.
 //! - A change of the limit acts with the next request that knows it.

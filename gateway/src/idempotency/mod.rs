@@ -3,6 +3,7 @@
 //! [`accounts::claims`] says what is promised and decides; this is the shell that asks, waits and counts. It never makes
 //! a request fail for want of Redis: without a claim the batch is published all the same, and the worker drops the copy.
 
+mod turns;
 mod under_way;
 
 use crate::error::{Reject, Unavailable};
@@ -12,6 +13,8 @@ use accounts::claims::protocol::{self, End, Held, Standing, Step};
 use accounts::claims::{self, Away, Batch, Change, Exchanged, Seen};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
+pub use turns::Turn;
+use turns::Turns;
 use under_way::{Attempt, UnderWay};
 use uuid::Uuid;
 
@@ -54,14 +57,15 @@ pub struct Idempotency<C> {
     claims: C,
     /// How long a repeat waits for the first.
     patience: Duration,
+    turns: Turns,
     under_way: UnderWay,
     metrics: IdempotencyMetrics,
 }
 
 /// What became of a request's wish to publish.
-pub enum Turn {
+pub enum Wish {
     /// It is to publish this, and then to settle it.
-    Mine(Claimed),
+    Granted(Claimed),
     /// This was stored before: the first answer again.
     Replay(Batch),
 }
@@ -77,18 +81,19 @@ impl Claimed {
     pub fn batch(&self) -> Batch {
         self.held.batch
     }
-
-    /// Whether an earlier request with this body was counted and may have stored it.
-    pub fn inherited(&self) -> bool {
-        self.held.inherited
-    }
 }
 
 impl<C: Claims> Idempotency<C> {
     /// A repeat waits for the first one for up to `patience`; longer than any lease, so that a single repeat after a
     /// crash succeeds.
     pub fn new(claims: C, patience: Duration, metrics: IdempotencyMetrics) -> Self {
-        Self { claims, patience, under_way: UnderWay::default(), metrics }
+        Self { claims, patience, turns: Turns::default(), under_way: UnderWay::default(), metrics }
+    }
+
+    /// Waits while another request of this process has the turn.
+    pub async fn turn(&self, project_id: &str, key: &str) -> Result<Turn, Reject> {
+        let turn = self.turns.take(format!("{project_id}/{key}"));
+        timeout(self.patience, turn).await.map_err(|_| Reject::Unavailable(Unavailable::UnderWay))
     }
 
     /// What was stored under the key; waits for an attempt that is under way.
@@ -98,7 +103,7 @@ impl<C: Claims> Idempotency<C> {
             let Ok(looked) = self.claims.exchange(project_id, key, Change::Look).await else {
                 return Ok(None);
             };
-            match protocol::standing(&looked.seen) {
+            match protocol::standing(&looked.seen, accounts::now_ms()) {
                 Standing::Free => return Ok(None),
                 Standing::Stored(batch) => return Ok(Some(batch)),
                 Standing::UnderWay(other) => self.wait(other, &mut patience).await?,
@@ -107,7 +112,7 @@ impl<C: Claims> Idempotency<C> {
     }
 
     /// Gets the claim for `offered`, or what was stored before it; waits for an attempt that is under way.
-    pub async fn claim(&self, project_id: &str, key: &str, offered: Batch) -> Result<Turn, Reject> {
+    pub async fn claim(&self, project_id: &str, key: &str, offered: Batch) -> Result<Wish, Reject> {
         let mut patience = Patience::new(self.patience);
         // Mostly it was looked at a moment ago and is free.
         let mut seen = Seen::default();
@@ -119,10 +124,10 @@ impl<C: Claims> Idempotency<C> {
                     let claimed = Claimed { held, _attempt: self.under_way.begin(attempt) };
                     match self.claims.exchange(project_id, key, change).await {
                         Ok(Exchanged { done: false, seen: now }) => seen = now,
-                        Ok(_) => return Ok(Turn::Mine(claimed)),
+                        Ok(_) => return Ok(Wish::Granted(claimed)),
                         Err(Away) => {
                             self.metrics.unclaimed();
-                            return Ok(Turn::Mine(claimed));
+                            return Ok(Wish::Granted(claimed));
                         }
                     }
                 }
@@ -132,7 +137,7 @@ impl<C: Claims> Idempotency<C> {
                     // Without Redis the next step is to go on without a claim.
                     seen = looked.map(|looked| looked.seen).unwrap_or_default();
                 }
-                Step::Replay(batch) => return Ok(Turn::Replay(batch)),
+                Step::Replay(batch) => return Ok(Wish::Replay(batch)),
                 Step::Reused => return Err(Reject::IdempotencyKeyReused),
             }
         }

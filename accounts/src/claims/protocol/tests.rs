@@ -3,7 +3,7 @@
 //! same body.
 
 use super::*;
-use crate::claims::{Exchanged, Ids};
+use crate::claims::{Exchanged, Ids, LASTS_MS};
 use proptest::prelude::*;
 
 /// Redis, as `exchange.lua` promises it. (`store::tests` holds the script to it.)
@@ -215,10 +215,41 @@ fn another_body_takes_over_with_ids_of_its_own() {
 }
 
 #[test]
+fn a_key_is_free_again_a_day_after_its_batch_was_received() {
+    let received = |id, body, at| {
+        let mut batch = batch(id, body);
+        batch.ids.received_at_ms = at;
+        batch
+    };
+    for (after, lasts) in [(LASTS_MS - 1, true), (LASTS_MS, false)] {
+        for state in [State::Confirmed, State::Unacknowledged] {
+            let seen = seen(state, received(1, 0, 1), 0);
+            let stored = state == State::Confirmed && lasts;
+            assert_eq!(standing(&seen, 1 + after) == Standing::Stored(received(1, 0, 1)), stored);
+            for body in [0, 1] {
+                let offered = received(2, body, 1 + after);
+                let step = next(&seen, Uuid::from_u128(8), offered);
+                match (stored, body) {
+                    (true, 0) => assert_eq!(step, Step::Replay(received(1, 0, 1))),
+                    (true, _) => assert_eq!(step, Step::Reused),
+                    (false, _) => {
+                        let Step::Take(Change::Put { expected, .. }, held) = step else { panic!("{step:?}") };
+                        assert_eq!(expected, seen.claim.map(|claim| claim.version));
+                        let inherited = lasts && body == 0;
+                        assert_eq!(held.inherited, inherited);
+                        assert_eq!(held.batch, if inherited { received(1, 0, 1) } else { offered });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn an_attempt_is_waited_for_while_its_lease_lasts_whatever_the_body() {
     let seen = seen(State::Held, batch(1, 0), 5);
     let under_way = UnderWay { attempt: Uuid::from_u128(7), lease_left_ms: 5 };
-    assert_eq!(standing(&seen), Standing::UnderWay(under_way));
+    assert_eq!(standing(&seen, 1), Standing::UnderWay(under_way));
     for body in [0, 1] {
         assert_eq!(next(&seen, Uuid::from_u128(8), batch(2, body)), Step::Wait(under_way));
     }
