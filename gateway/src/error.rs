@@ -2,7 +2,7 @@
 //!
 //! The projections are exhaustive matches, so an error that is added cannot forget its status or its message.
 
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::parse::json::SyntaxError;
 use hyper::StatusCode;
 use serde::Serialize;
@@ -140,7 +140,9 @@ impl Reject {
             Self::InvalidIdempotencyKey => "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
             Self::MissingKey => "There is no API key: send the header `Authorization: Bearer <key>`.",
             Self::MalformedAuthorization => "The header Authorization must read `Bearer <key>`.",
-            Self::InvalidKey => "This API key is not known: copy it again from the connection's page.",
+            Self::InvalidKey => {
+                "This API key is not known: check that it was copied whole, or rotate the connection's key and use the new one."
+            }
             Self::RevokedKey => "This API key was revoked: make or rotate a key and use the new one.",
             Self::InsufficientScope => "This key may not send metrics: use the API key of a connection.",
             Self::IdempotencyKeyReused => {
@@ -157,14 +159,17 @@ impl Reject {
             Self::BodyBroken => "The body did not arrive whole: send it again.",
             Self::BodyUndecodable(encoding) => {
                 return format!(
-                    "The body does not decode as {encoding}, which its Content-Encoding says it is."
+                    "The body does not decode as {encoding}: encode it so, or leave Content-Encoding out."
                 )
                 .into();
             }
             Self::InvalidJson(error) => return format!("The body is not valid JSON: {error}.").into(),
             Self::InvalidBatch(faults) => return batch_message(faults),
             Self::ProjectMismatch(project) => {
-                return format!("This key belongs to project {project}, the batch names another one.").into();
+                return format!(
+                    "This key belongs to project {project}, the batch names another one: name it, or use a key of the other."
+                )
+                .into();
             }
             Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Quota) => {
@@ -177,7 +182,7 @@ impl Reject {
                 "The batch was not stored, we cannot take it at the moment: try again."
             }
             Self::Unavailable(Unavailable::NotAcknowledged) => {
-                "The batch may or may not be stored: try again, with an Idempotency-Key so that it is not stored twice."
+                "The batch may or may not be stored: send it again with the same Idempotency-Key; without one it may be stored twice."
             }
         })
     }
@@ -253,13 +258,14 @@ pub struct ErrorBody<'a> {
 fn batch_message(faults: &[Fault]) -> Cow<'static, str> {
     let Some(first) = faults.first() else { return Cow::Borrowed("The batch is not valid.") };
     let place = match first.index {
-        Some(index) => format!("metrics[{index}]."),
-        None => String::new(),
+        Some(index) if first.code == Code::NotAnObject => format!("metrics[{index}]"),
+        Some(index) => format!("metrics[{index}].{}", first.field),
+        None => first.field.to_string(),
     };
     let more = match faults.len() - 1 {
         0 => String::new(),
         1 => " (and one more fault)".to_owned(),
         more => format!(" (and {more} more faults)"),
     };
-    format!("Nothing was stored: `{place}{}` {}{more}.", first.field, first.message).into()
+    format!("Nothing was stored: `{place}` {}{more}.", first.message).into()
 }

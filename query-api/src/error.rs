@@ -216,7 +216,9 @@ impl Error {
             Self::UnsupportedContentEncoding => "The body must not be encoded: leave Content-Encoding out.",
             Self::MissingKey => "There is no API key: send the header `Authorization: Bearer <key>`.",
             Self::MalformedAuthorization => "The header Authorization must read `Bearer <key>`.",
-            Self::InvalidKey => "This API key is not known: copy it again from where it was made.",
+            Self::InvalidKey => {
+                "This API key is not known: check that it was copied whole, or make a new one."
+            }
             Self::RevokedKey => "This API key was revoked: make or rotate a key and use the new one.",
             Self::InvalidSession => "The session has ended: sign in again.",
             Self::InsufficientScope(Needs::Read) => {

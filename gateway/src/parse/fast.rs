@@ -3,16 +3,18 @@
 use super::{Batch, Sample};
 use crate::validate;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Body<'a> {
     #[serde(borrow)]
     project_id: Text<'a>,
-    metrics: Option<Vec<Metric<'a>>>,
+    metrics: Option<Vec<Object<Metric<'a>>>>,
     metric_id: Option<Text<'a>>,
     metric_name: Option<Text<'a>>,
     value: Option<f64>,
@@ -29,6 +31,27 @@ struct Metric<'a> {
     value: f64,
     unit: Option<Text<'a>>,
     timestamp: Option<i64>,
+}
+
+/// A JSON object: serde reads its own structs from arrays too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 /// A string that is borrowed where it can be; serde's own `Cow` is not, within an `Option`.
@@ -58,7 +81,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// The batch in `body`, or nothing: then the slow pass decides.
 pub fn batch(body: &[u8], now_ms: i64) -> Option<Batch<'_>> {
-    let body: Body<'_> = serde_json::from_slice(body).ok()?;
+    let Object(body): Object<Body<'_>> = serde_json::from_slice(body).ok()?;
     let metrics = match (body.metrics, body.metric_id) {
         (Some(metrics), None)
             if body.metric_name.is_none()
@@ -68,19 +91,19 @@ pub fn batch(body: &[u8], now_ms: i64) -> Option<Batch<'_>> {
         {
             metrics
         }
-        (None, Some(metric_id)) => vec![Metric {
+        (None, Some(metric_id)) => vec![Object(Metric {
             metric_id,
             metric_name: body.metric_name,
             value: body.value?,
             unit: body.unit,
             timestamp: body.timestamp,
-        }],
+        })],
         _ => return None,
     };
     if !(1..=validate::METRICS_LIMIT).contains(&metrics.len()) {
         return None;
     }
-    let samples = metrics.into_iter().map(|metric| metric.sample(now_ms)).collect::<Option<_>>()?;
+    let samples = metrics.into_iter().map(|Object(metric)| metric.sample(now_ms)).collect::<Option<_>>()?;
     Some(Batch { project_id: body.project_id.0, samples })
 }
 

@@ -141,7 +141,10 @@ fn envelope<'a>(document: Raw<'a>, now_ms: i64, faults: &mut Faults) -> Option<B
         let elements = if is_flat && !matches!(metrics, Given::Twice) {
             faults.add(
                 "metrics",
-                (Code::BothForms, "is given together with the fields of a single metric".into()),
+                (
+                    Code::BothForms,
+                    "is given together with the fields of a single metric: send one form only".into(),
+                ),
             );
             None
         } else {

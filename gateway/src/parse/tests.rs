@@ -62,12 +62,22 @@ fn metric() -> impl Strategy<Value = String> {
     ]
 }
 
+/// The values of a metric's fields, or of a flat batch's, without their names: as serde reads a struct from an array.
+fn nameless() -> impl Strategy<Value = String> {
+    let optional = || prop_oneof![Just("null".to_owned()), string_text()];
+    (optional(), optional(), optional(), any::<bool>()).prop_map(|(name, unit, project, flat)| {
+        let metric = format!(r#""a",{name},1,{unit},null"#);
+        if flat { format!("[{project},null,{metric}]") } else { format!("[{metric}]") }
+    })
+}
+
 fn batch() -> impl Strategy<Value = String> {
-    let array = prop::collection::vec(metric(), 0..4).prop_map(|metrics| {
-        let metrics: Vec<_> = metrics.iter().map(|fields| format!("{{{fields}}}")).collect();
-        format!(r#"{{"projectId":"p","metrics":[{}]}}"#, metrics.join(","))
-    });
-    prop_oneof![array, metric().prop_map(|fields| format!(r#"{{"projectId":"p",{fields}}}"#))]
+    let fields = metric().prop_map(|fields| format!("{{{fields}}}"));
+    let element = prop_oneof![8 => fields, 1 => nameless()];
+    let array = prop::collection::vec(element, 0..4)
+        .prop_map(|metrics| format!(r#"{{"projectId":"p","metrics":[{}]}}"#, metrics.join(",")));
+    let flat = metric().prop_map(|fields| format!(r#"{{"projectId":"p",{fields}}}"#));
+    prop_oneof![8 => array, 8 => flat, 1 => nameless()]
 }
 
 /// `text` with a few bytes put elsewhere, doubled, removed or replaced.

@@ -2,7 +2,8 @@
 //!
 //! A request may be answered before its body was read. Then the rest is read and dropped in the background, within
 //! bounds: a client that writes its whole body before it reads would otherwise meet a reset connection and never see
-//! why it was refused. A client that waits for `100 Continue` is not asked to send what nobody wants.
+//! why it was refused. A client that waits for `100 Continue` is not asked to send what nobody wants, and its connection is
+//! closed; but it may have begun by itself, so what comes is read for a moment.
 
 use crate::error::{Limit, Reject};
 use bytes::{Bytes, BytesMut};
@@ -19,6 +20,8 @@ pub const WIRE_LIMIT: usize = 1 << 20;
 /// How many bytes of an unwanted body are read, and for how long, before the connection is closed on it.
 const DRAIN_BYTES: usize = 16 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How long the next bytes of a body are waited for that the client was not asked to send.
+const UNASKED: Duration = Duration::from_secs(1);
 
 /// How long a body may take.
 #[derive(Debug, Clone, Copy)]
@@ -103,19 +106,20 @@ impl RequestBody {
         if self.incoming.is_end_stream() {
             return self.given_up;
         }
-        if self.given_up || self.awaited {
+        if self.given_up {
             return true;
         }
-        tokio::spawn(drain(self.incoming));
-        false
+        // The answer's head is under way before anything is read, so nobody is told to continue.
+        tokio::spawn(drain(self.incoming, if self.awaited { UNASKED } else { DRAIN_TIME }));
+        self.awaited
     }
 }
 
 /// Reads and drops. Dropping a body that has not ended makes hyper close the connection.
-async fn drain(mut body: Incoming) {
+async fn drain(mut body: Incoming, silence: Duration) {
     let end = Instant::now() + DRAIN_TIME;
     let mut left = DRAIN_BYTES;
-    while let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await {
+    while let Ok(Some(Ok(frame))) = timeout_at(end.min(Instant::now() + silence), body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);
         if length > left {
             return;

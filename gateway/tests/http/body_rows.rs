@@ -117,6 +117,11 @@ pub const NOT_JSON: &[&[u8]] = &[
 pub const ENVELOPE: &[(&str, &str)] = &[
     ("[]", "400 invalid_batch body:not_an_object"),
     ("[{}]", "400 invalid_batch body:not_an_object"),
+    (r#"["prj_a",null,"a",null,1,null,null]"#, "400 invalid_batch body:not_an_object"),
+    (
+        r#"["prj_a",[{"metricId":"a","value":1}],null,null,null,null,null]"#,
+        "400 invalid_batch body:not_an_object",
+    ),
     ("null", "400 invalid_batch body:not_an_object"),
     ("true", "400 invalid_batch body:not_an_object"),
     ("1e999", "400 invalid_batch body:not_an_object"),
@@ -204,6 +209,7 @@ pub const ENVELOPE: &[(&str, &str)] = &[
     ("~null", "400 invalid_batch 0.metrics:not_an_object"),
     ("~1", "400 invalid_batch 0.metrics:not_an_object"),
     ("~[]", "400 invalid_batch 0.metrics:not_an_object"),
+    (r#"~["a",null,1,null,null]"#, "400 invalid_batch 0.metrics:not_an_object"),
     (
         "~\"a\",{},true",
         "400 invalid_batch 0.metrics:not_an_object 1.metricId:required 1.value:required 2.metrics:not_an_object",
