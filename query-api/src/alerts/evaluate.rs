@@ -116,7 +116,9 @@ impl Evaluator {
     pub fn changes(&mut self, pass: &Pass, answers: &Answers, now_ms: i64) -> Vec<Changed> {
         let mut changes = Vec::new();
         for (alert, condition) in &pass.rules {
-            let seen = answers.observation(&(alert.project_id.clone(), alert.metric_id.clone()), condition);
+            let series = (alert.project_id.clone(), alert.metric_id.clone());
+            // What is not known changes nothing.
+            let Some(seen) = answers.observation(&series, condition) else { continue };
             let standing = self.standings.entry(alert.alert_id.clone()).or_default();
             if let Some(change) = standing.observe(condition, seen, now_ms) {
                 changes.push(Changed { subject: subject(alert), change });

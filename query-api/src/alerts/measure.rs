@@ -4,6 +4,9 @@
 //! greatest and last of up to [`SERIES`] series at once, and quantiles where one is asked for. Windows of a day and more
 //! take their whole hours from the rollup and only the cut hours at both ends from raw points, so every answer is of
 //! exactly `[end - window, end)`.
+//!
+//! A series that cannot be read in time holds up no other: what was asked for together is asked for again by halves until
+//! it stands alone, and from then on it is asked for alone, after all others.
 
 use super::machine::Observation;
 use super::rule::{Condition, Window};
@@ -13,7 +16,7 @@ use crate::series::merge::Place;
 use crate::store::Store;
 use clickhouse::Row;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// So many series are asked for by one query.
 pub const SERIES: usize = 1000;
@@ -74,7 +77,7 @@ impl Part {
 
 /// What is asked for: by window and whether quantiles are, the series.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Questions(BTreeMap<(i64, bool), BTreeSet<Series>>);
+pub struct Questions(BTreeMap<Of, BTreeSet<Series>>);
 
 impl Questions {
     /// Adds what `condition` wants to know of `series`.
@@ -87,47 +90,119 @@ impl Questions {
         self.0.values().map(|series| series.len().div_ceil(SERIES)).sum()
     }
 
-    /// Asks them all, for windows that end at `end_ms`.
-    pub async fn answer(&self, store: &Store, database: &str, end_ms: i64) -> Result<Answers, Error> {
+    /// Asks them all, for windows that end at `end_ms`. Series that cannot be read in time are added to `slow`, those that
+    /// can again are taken out.
+    pub async fn answer(
+        &self,
+        store: &Store,
+        database: &str,
+        end_ms: i64,
+        slow: &mut Slow,
+    ) -> Result<Answers, Error> {
         let mut answers = Answers::default();
-        for (&(window_ms, quantiles), series) in &self.0 {
-            let sql = sql(window_ms, quantiles, end_ms);
-            let series: Vec<&Series> = series.iter().collect();
-            for chunk in series.chunks(SERIES) {
-                for part in store.windows(database, &sql, chunk).await? {
-                    answers.add((window_ms, quantiles), part);
-                }
+        for (&window, series) in &self.0 {
+            let sql = sql(window.0, window.1, end_ms);
+            let slow = slow.0.entry(window).or_default();
+            let series: Vec<&Series> = in_order(series, slow);
+            let mut chunks = chunks(&series, slow);
+            while let Some(chunk) = chunks.pop() {
+                let read = store.windows(database, &sql, chunk).await;
+                chunks.extend(answers.take(window, chunk, read, slow)?);
             }
         }
         Ok(answers)
     }
 }
 
+/// Length in milliseconds, and whether quantiles are asked for.
+type Of = (i64, bool);
+
+/// The series that could not be read in time when they were last asked for.
+#[derive(Debug, Default)]
+pub struct Slow(HashMap<Of, HashSet<Series>>);
+
 /// What the windows hold.
 #[derive(Debug, Default)]
-pub struct Answers(HashMap<(i64, bool), HashMap<Series, Part>>);
+pub struct Answers {
+    parts: HashMap<Of, HashMap<Series, Part>>,
+    /// What is not known.
+    unread: HashSet<(Of, Series)>,
+}
 
 impl Answers {
-    fn add(&mut self, window: (i64, bool), part: Part) {
+    /// Takes what was read of a chunk, or gives its halves, which are to be asked for in its place.
+    fn take<'a>(
+        &mut self,
+        window: Of,
+        chunk: &'a [&'a Series],
+        read: Result<Vec<Part>, Error>,
+        slow: &mut HashSet<Series>,
+    ) -> Result<Vec<&'a [&'a Series]>, Error> {
+        match (read, chunk) {
+            (Ok(parts), _) => {
+                parts.into_iter().for_each(|part| self.add(window, part));
+                if let [series] = chunk {
+                    slow.remove(*series);
+                }
+                Ok(Vec::new())
+            }
+            (Err(Error::QueryTimeout), [series]) => {
+                slow.insert((*series).clone());
+                self.unread.insert((window, (*series).clone()));
+                Ok(Vec::new())
+            }
+            (Err(Error::QueryTimeout), _) => {
+                let (first, second) = chunk.split_at(chunk.len() / 2);
+                Ok(vec![first, second])
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// How many answers are missing: these series could not be read in time.
+    pub fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    fn add(&mut self, window: Of, part: Part) {
         use std::collections::hash_map::Entry;
-        match self.0.entry(window).or_default().entry(part.series.clone()) {
+        match self.parts.entry(window).or_default().entry(part.series.clone()) {
             Entry::Vacant(entry) => drop(entry.insert(part)),
             Entry::Occupied(mut entry) => entry.get_mut().absorb(part),
         }
     }
 
-    /// What `condition` sees of `series`. The count of no points is 0.
-    pub fn observation(&self, series: &Series, condition: &Condition) -> Observation {
-        let part = self.0.get(&key(condition)).and_then(|parts| parts.get(series));
-        match part.and_then(|part| part.value(condition.aggregation)) {
+    /// What `condition` sees of `series`; none if that is not known. The count of no points is 0.
+    pub fn observation(&self, series: &Series, condition: &Condition) -> Option<Observation> {
+        let window = key(condition);
+        if !self.unread.is_empty() && self.unread.contains(&(window, series.clone())) {
+            return None;
+        }
+        let part = self.parts.get(&window).and_then(|parts| parts.get(series));
+        Some(match part.and_then(|part| part.value(condition.aggregation)) {
             Some(value) => Observation::Value(value),
             None if condition.aggregation == Aggregation::Count => Observation::Value(0.0),
             None => Observation::Nothing,
-        }
+        })
     }
 }
 
-fn key(condition: &Condition) -> (i64, bool) {
+/// The slow ones first, for what is asked for together is taken from the end.
+fn in_order<'a>(series: &'a BTreeSet<Series>, slow: &HashSet<Series>) -> Vec<&'a Series> {
+    let (mut alone, together): (Vec<&Series>, Vec<&Series>) =
+        series.iter().partition(|series| slow.contains(*series));
+    alone.extend(together);
+    alone
+}
+
+/// What is asked for together, the last first, of series [in order](in_order): the slow ones alone.
+fn chunks<'a>(series: &'a [&'a Series], slow: &HashSet<Series>) -> Vec<&'a [&'a Series]> {
+    let alone = series.iter().take_while(|series| slow.contains(**series)).count();
+    let (alone, together) = series.split_at(alone);
+    alone.chunks(1).chain(together.chunks(SERIES)).collect()
+}
+
+fn key(condition: &Condition) -> Of {
     (condition.window.length_ms(), condition.aggregation.quantile().is_some())
 }
 
@@ -241,15 +316,55 @@ mod tests {
             (Aggregation::Last, 5.0),
         ] {
             let seen = answers.observation(&series(1), &condition(aggregation, Window::Day));
-            assert_eq!(seen, Observation::Value(value), "{aggregation:?}");
+            assert_eq!(seen, Some(Observation::Value(value)), "{aggregation:?}");
         }
-        assert_eq!(answers.observation(&series(2), &day), Observation::Nothing);
+        assert_eq!(answers.observation(&series(2), &day), Some(Observation::Nothing));
         let count = condition(Aggregation::Count, Window::Day);
         assert_eq!(
             answers.observation(&series(2), &count),
-            Observation::Value(0.0),
+            Some(Observation::Value(0.0)),
             "no points are 0 points"
         );
+    }
+
+    #[test]
+    fn a_series_that_cannot_be_read_in_time_holds_up_no_other_and_is_asked_for_alone_from_then_on() {
+        let part = |series: &Series| Part {
+            series: series.clone(),
+            points: 1,
+            total: 7.0,
+            least: 7.0,
+            greatest: 7.0,
+            last_value: 7.0,
+            last_place: (1, 0, 0, 0, 0),
+            quantiles: Vec::new(),
+        };
+        let all: BTreeSet<Series> = (0..2500).map(series).collect();
+        let condition = condition(Aggregation::Avg, Window::Month);
+        let heavy = series(1234);
+        let mut slow = HashSet::new();
+        for (turn, too_long) in [true, true, false].into_iter().enumerate() {
+            let (mut asked, mut answers) = (0, Answers::default());
+            let series = in_order(&all, &slow);
+            let mut chunks = chunks(&series, &slow);
+            while let Some(chunk) = chunks.pop() {
+                asked += 1;
+                let late = too_long && chunk.contains(&&heavy);
+                let parts = || chunk.iter().map(|series| part(series)).collect();
+                let read = if late { Err(Error::QueryTimeout) } else { Ok(parts()) };
+                chunks.extend(
+                    answers.take(key(&condition), chunk, read, &mut slow).expect("the store is there"),
+                );
+            }
+            for series in &all {
+                let known = !too_long || *series != heavy;
+                let expected = known.then_some(Observation::Value(7.0));
+                assert_eq!(answers.observation(series, &condition), expected, "{series:?}, {turn}");
+            }
+            assert_eq!((answers.unread(), slow.len()), (usize::from(too_long), usize::from(too_long)));
+            // Three together, and two halves of each of ten sizes; then three together and one alone.
+            assert!(asked <= [23, 4, 4][turn], "{asked} questions, {turn}");
+        }
     }
 
     #[test]

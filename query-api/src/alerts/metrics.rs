@@ -33,6 +33,8 @@ pub struct AlertMetrics {
     pub changes: Counter,
     /// Evaluations that failed.
     pub failures: Counter,
+    /// Series that evaluations could not read in time.
+    pub unread: Counter,
     /// Tries to tell channels.
     pub tries: Family<Try, Counter>,
 }
@@ -48,6 +50,7 @@ impl Default for AlertMetrics {
             queries: Counter::default(),
             changes: Counter::default(),
             failures: Counter::default(),
+            unread: Counter::default(),
             tries: Family::default(),
         }
     }
@@ -76,6 +79,11 @@ impl AlertMetrics {
             "evaluation_failures",
             "Evaluations that failed and are repeated",
             self.failures.clone(),
+        );
+        registry.register(
+            "series_unread",
+            "Series that could not be read in time: their rules stay as they are",
+            self.unread.clone(),
         );
         registry.register("deliveries", "Tries to tell channels, by kind and status", self.tries.clone());
     }

@@ -12,7 +12,7 @@ use super::follower::Follower;
 use super::history::History;
 use super::journal::{Journal, JournalError};
 use super::lease::{EVERY, Lease};
-use super::measure::Series;
+use super::measure::{Series, Slow};
 use super::metrics::AlertMetrics;
 use crate::error::Error;
 use crate::generations::Generations;
@@ -26,7 +26,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
-use service::kafka::reader::Reader;
+use service::kafka::reader::{self, Reader};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,8 +43,10 @@ const SETTLE: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_secs(2);
 /// Between two terms.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long Kafka may take to say where partitions end.
-const ENDS: Duration = Duration::from_secs(5);
+/// How long Kafka may take to answer each question.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often partitions are looked for that were added.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a term needs.
 #[derive(Clone)]
@@ -130,8 +132,8 @@ async fn term(of: &Evaluation, lease: &Lease) -> Result<std::convert::Infallible
     let (entries, brokers, followed) = (directory.clone(), of.brokers.clone(), topics.clone());
     parts.spawn(async move { End::Control(entries.follow(&brokers, &followed).await) });
     let (arrived, arrivals) = mpsc::channel(1024);
-    let consumer = tail(&of.brokers, &topics.metrics).await?;
-    parts.spawn(async move { End::Tail(forward(consumer, arrived).await) });
+    let (consumer, partitions) = tail(&of.brokers, &topics.metrics).await?;
+    parts.spawn(async move { End::Tail(forward(consumer, partitions, arrived).await) });
     let evaluate = async {
         directory.filled().await;
         tracing::info!("this replica evaluates alerts");
@@ -152,6 +154,7 @@ async fn term(of: &Evaluation, lease: &Lease) -> Result<std::convert::Infallible
             directory: &directory,
             evaluator: of.follower.look(|book| Evaluator::new(book.rules())),
             watched: HashSet::new(),
+            slow: Slow::default(),
         };
         tokio::join!(deliverer.run(), of.history.clone().run(), rounds.run(arrivals)).2
     };
@@ -169,6 +172,7 @@ struct Rounds<'a> {
     evaluator: Evaluator,
     /// The series that rules are over.
     watched: HashSet<Series>,
+    slow: Slow,
 }
 
 /// A batch, and where it is in the log.
@@ -248,7 +252,14 @@ impl Rounds<'_> {
         }
         let database = self.of.generations.store().await?.database;
         let now_ms = accounts::now_ms();
-        let answers = pass.questions.answer(&self.of.store, &database, now_ms).await?;
+        let answers = pass.questions.answer(&self.of.store, &database, now_ms, &mut self.slow).await?;
+        if answers.unread() > 0 {
+            tracing::warn!(
+                series = answers.unread(),
+                "series of alert rules are too long to be read in time"
+            );
+            self.of.metrics.unread.inc_by(answers.unread() as u64);
+        }
         self.of.metrics.queries.inc_by(pass.questions.queries() as u64);
         let mut changes = self.evaluator.changes(&pass, &answers, now_ms);
         if !changes.is_empty() {
@@ -317,8 +328,8 @@ fn next(planned: Instant, interval: Duration) -> Instant {
     if planned + interval > now { planned + interval } else { now + interval }
 }
 
-/// Reads the topic from its present end on.
-async fn tail(brokers: &str, topic: &str) -> Result<Reader, KafkaError> {
+/// Reads the topic from its present end on; says how many partitions it has.
+async fn tail(brokers: &str, topic: &str) -> Result<(Reader, i32), KafkaError> {
     let mut config = service::kafka::client(brokers, "tidemark-alerts-tail");
     config
         .set("group.id", "tidemark-alerts-tail")
@@ -329,21 +340,37 @@ async fn tail(brokers: &str, topic: &str) -> Result<Reader, KafkaError> {
     let topic = topic.to_owned();
     // Asked now: what arrives after this is seen, what arrived before is in the first evaluation.
     let work = move || {
-        let metadata = consumer.fetch_metadata(Some(&topic), ENDS)?;
+        let partitions = reader::partitions(&*consumer, &topic, ANSWER)?;
         let mut places = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), ENDS)?;
-            places.add_partition_offset(&topic, partition.id(), Offset::Offset(end))?;
+        for partition in partitions.clone() {
+            let (_, end) = consumer.fetch_watermarks(&topic, partition, ANSWER)?;
+            places.add_partition_offset(&topic, partition, Offset::Offset(end))?;
         }
         consumer.assign(&places)?;
-        Ok(consumer)
+        Ok((consumer, partitions.end))
     };
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-async fn forward(consumer: Reader, arrived: mpsc::Sender<Arrived>) -> KafkaError {
+/// Passes batches on as they come, those of partitions that are added meanwhile too.
+async fn forward(consumer: Reader, mut partitions: i32, arrived: mpsc::Sender<Arrived>) -> KafkaError {
+    let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
-        let message = match consumer.recv().await {
+        let message = tokio::select! {
+            message = consumer.recv() => message,
+            _ = look.tick() => {
+                // Kafka being away is no reason to end anything.
+                let Ok(found) = consumer.partitions(ANSWER).await else { continue };
+                for partition in partitions..found.end {
+                    if let Err(error) = consumer.add_partition(partition) {
+                        return error;
+                    }
+                }
+                partitions = partitions.max(found.end);
+                continue;
+            }
+        };
+        let message = match message {
             Ok(message) => message,
             Err(error) => return error,
         };

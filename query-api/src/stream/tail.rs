@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use service::kafka::reader::{Reader, is_lost};
+use service::kafka::reader::{self, Reader, is_lost};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -160,7 +160,7 @@ impl Streams {
         self.0.cache.begin(&from);
         self.0.hub().begin(from, ends);
         consumer.assign(&places)?;
-        let mut partitions = limits.len();
+        let mut partitions = i32::try_from(limits.len()).unwrap_or(i32::MAX);
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             tokio::select! {
@@ -181,21 +181,15 @@ impl Streams {
     }
 
     /// Follows partitions that were added since, from their beginning.
-    async fn add_partitions(&self, consumer: &Reader, known: usize) -> Result<usize, KafkaError> {
-        let (brokers, topic) = (self.0.brokers.clone(), self.0.topic.clone());
+    async fn add_partitions(&self, consumer: &Reader, known: i32) -> Result<i32, KafkaError> {
         // Kafka being away is no reason to end anything.
-        let Ok(found) = ask(move || Ok(partitions(&client(&brokers)?, &topic)?.len())).await else {
-            return Ok(known);
-        };
-        for partition in known..found {
-            let mut place = TopicPartitionList::new();
-            let number = i32::try_from(partition).unwrap_or(i32::MAX);
-            place.add_partition_offset(&self.0.topic, number, Offset::Offset(0))?;
+        let Ok(found) = consumer.partitions(ANSWER).await else { return Ok(known) };
+        for partition in known..found.end {
             self.0.cache.add_partition();
             self.0.hub().add_partition();
-            consumer.incremental_assign(&place)?;
+            consumer.add_partition(partition)?;
         }
-        Ok(found.max(known))
+        Ok(found.end.max(known))
     }
 }
 
@@ -216,23 +210,10 @@ fn client(brokers: &str) -> Result<BaseConsumer<DefaultConsumerContext>, KafkaEr
     service::kafka::client(brokers, "tidemark-query-stream").create()
 }
 
-/// The partitions of the topic; they are numbered from 0 on.
-fn partitions(
-    consumer: &BaseConsumer<DefaultConsumerContext>,
-    topic: &str,
-) -> Result<std::ops::Range<i32>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-    match found.map(|found| found.partitions().len()) {
-        None | Some(0) => Err(KafkaError::MetadataFetch(Code::UnknownTopic)),
-        Some(count) => Ok(0..i32::try_from(count).unwrap_or(i32::MAX)),
-    }
-}
-
 /// The first offset and the end of each partition.
 fn limits(brokers: &str, topic: &str) -> Result<Vec<(i64, i64)>, KafkaError> {
     let consumer = client(brokers)?;
-    partitions(&consumer, topic)?
+    reader::partitions(&consumer, topic, ANSWER)?
         .map(|partition| consumer.fetch_watermarks(topic, partition, ANSWER))
         .collect()
 }

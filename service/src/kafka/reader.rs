@@ -6,12 +6,12 @@
 //! client is answered and the old one is not, reading fails with an error of which [`is_lost`] is true. Only a new
 //! [`Reader`] goes on from there.
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
-use std::ops::Deref;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -28,6 +28,7 @@ const DOUBT_AFTER: u32 = 2;
 /// A consumer of a topic. Its other methods are those of [`StreamConsumer`].
 pub struct Reader<C: ConsumerContext + 'static = DefaultConsumerContext> {
     consumer: Arc<StreamConsumer<C>>,
+    topic: String,
     lost: CancellationToken,
     watch: AbortHandle,
 }
@@ -35,6 +36,20 @@ pub struct Reader<C: ConsumerContext + 'static = DefaultConsumerContext> {
 /// Whether the error says that the reader will never read again.
 pub fn is_lost(error: &KafkaError) -> bool {
     matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown))
+}
+
+/// The partitions that `topic` has; they are numbered from 0 on. Blocks for up to `timeout`.
+pub fn partitions<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> KafkaResult<Range<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+    match found.map(|found| found.partitions().len()) {
+        None | Some(0) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic)),
+        Some(count) => Ok(0..i32::try_from(count).unwrap_or(i32::MAX)),
+    }
 }
 
 impl Reader {
@@ -52,7 +67,22 @@ impl<C: ConsumerContext + 'static> Reader<C> {
         let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let watch = watch(brokers, topic.to_owned(), consumer.clone(), lost.clone());
         let watch = tokio::spawn(watch).abort_handle();
-        Ok(Self { consumer, lost, watch })
+        Ok(Self { consumer, topic: topic.to_owned(), lost, watch })
+    }
+
+    /// The partitions that the topic has now.
+    pub async fn partitions(&self, timeout: Duration) -> KafkaResult<Range<i32>> {
+        let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
+        // The client blocks while it asks, so no task waits behind it.
+        let asked = spawn_blocking(move || partitions(&*consumer, &topic, timeout)).await;
+        asked.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    /// Reads a partition too that was added to the topic, from its beginning.
+    pub fn add_partition(&self, partition: i32) -> KafkaResult<()> {
+        let mut place = TopicPartitionList::new();
+        place.add_partition_offset(&self.topic, partition, Offset::Beginning)?;
+        self.consumer.incremental_assign(&place)
     }
 
     /// The next message.
