@@ -49,7 +49,7 @@ pub struct App {
     /// Which store is read.
     pub generations: Arc<Generations>,
     /// What was deleted.
-    pub deleted: DeletedSamples,
+    pub deleted: Arc<DeletedSamples>,
     /// ClickHouse.
     pub store: Store,
     /// What was read from it lately.

@@ -47,6 +47,11 @@ impl Hidden {
         self.0.iter().any(|deletion| covers(deletion, metric_id, partition, offset))
     }
 
+    /// Whether some of a metric may be hidden.
+    pub fn touches(&self, metric_id: &str) -> bool {
+        self.0.iter().any(|deletion| deletion.metric_id == metric_id)
+    }
+
     /// Only what concerns these metrics.
     #[must_use]
     pub fn among<'a>(&self, metrics: impl IntoIterator<Item = &'a str>) -> Self {

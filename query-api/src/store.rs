@@ -5,7 +5,7 @@
 //! both sides: the server ends it (`max_execution_time`), and we stop waiting a moment later if it does not answer at
 //! all. Dropping a query's future closes its connection, on which the server ends it too.
 
-use crate::alerts::measure::{self, Part, Series};
+use crate::alerts::measure::{self, Part, Seen, Series};
 use crate::error::{Error, Unavailable};
 use crate::hidden::View;
 use crate::metrics::Metrics;
@@ -313,9 +313,10 @@ impl Store {
         self.timed("series", &[], read).await
     }
 
-    /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`].
-    pub async fn windows(&self, database: &str, sql: &str, series: &[&Series]) -> Result<Vec<Part>, Error> {
-        let query = self.query(&View::of(database), sql).param("series", series);
+    /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`] whose text has the mask of what is
+    /// hidden in `view`.
+    pub async fn windows(&self, view: &View, sql: &str, series: &[&Series]) -> Result<Vec<Part>, Error> {
+        let query = self.query(view, sql).param("series", series);
         self.all("windows", query).await
     }
 
@@ -323,29 +324,31 @@ impl Store {
     /// further back, and a series may be long.
     pub async fn names(
         &self,
-        database: &str,
-        series: HashSet<Series>,
+        seen: &Seen,
+        series: &HashSet<Series>,
         now_ms: i64,
     ) -> Result<HashMap<Series, (String, String)>, Error> {
         const DAYS_MS: i64 = 30 * 24 * 3_600_000;
         let (start, end) = (now_ms - DAYS_MS, now_ms + 1);
-        let sql = format!(
-            "SELECT project_id, metric_id, \
-            argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
-            argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit \
-            FROM samples WHERE kind = 'sample' AND (project_id, metric_id) IN {{series:Array(Tuple(String, String))}} \
-            AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC') \
-            GROUP BY project_id, metric_id"
-        );
-        let series: Vec<Series> = series.into_iter().collect();
         let mut names = HashMap::new();
-        for chunk in series.chunks(measure::SERIES) {
-            let query = self.query(&View::of(database), &sql).param("series", chunk);
-            let rows: Vec<(String, String, String, String)> = self.all("names", query).await?;
-            for (project_id, metric_id, name, unit) in rows {
-                let series = (project_id, metric_id);
-                let name = if name.is_empty() { title_case(&series.1) } else { name };
-                names.insert(series, (name, unit));
+        for (view, series) in seen.apart(series) {
+            let mask = view.hidden.mask();
+            let sql = format!(
+                "SELECT project_id, metric_id, \
+                argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \
+                argMaxIf(unit, (received_at, partition, offset, index), notEmpty(unit)) AS newest_unit \
+                FROM samples WHERE kind = 'sample' AND (project_id, metric_id) IN {{series:Array(Tuple(String, String))}} \
+                AND time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC'){mask} \
+                GROUP BY project_id, metric_id"
+            );
+            for chunk in series.chunks(measure::SERIES) {
+                let query = self.query(&view, &sql).param("series", chunk);
+                let rows: Vec<(String, String, String, String)> = self.all("names", query).await?;
+                for (project_id, metric_id, name, unit) in rows {
+                    let series = (project_id, metric_id);
+                    let name = if name.is_empty() { title_case(&series.1) } else { name };
+                    names.insert(series, (name, unit));
+                }
             }
         }
         Ok(names)

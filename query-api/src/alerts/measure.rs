@@ -5,18 +5,23 @@
 //! take their whole hours from the rollup and only the cut hours at both ends from raw points, so every answer is of
 //! exactly `[end - window, end)`.
 //!
+//! Of a series with points that were deleted and that the store still has, all is read from raw points, which are held
+//! against the deletion: the rollup knows nothing of it.
+//!
 //! A series that cannot be read in time holds up no other: what was asked for together is asked for again by halves until
 //! it stands alone, and from then on it is asked for alone, after all others.
 
 use super::machine::Observation;
 use super::rule::{Condition, Window};
 use crate::error::Error;
+use crate::hidden::{Hidden, View};
 use crate::series::aggregation::{Aggregation, QUANTILES};
 use crate::series::merge::Place;
 use crate::store::Store;
 use clickhouse::Row;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// So many series are asked for by one query.
 pub const SERIES: usize = 1000;
@@ -90,24 +95,31 @@ impl Questions {
         self.0.values().map(|series| series.len().div_ceil(SERIES)).sum()
     }
 
+    /// The projects whose series they are about.
+    pub fn projects(&self) -> BTreeSet<&str> {
+        self.0.values().flatten().map(|(project, _)| project.as_str()).collect()
+    }
+
     /// Asks them all, for windows that end at `end_ms`. Series that cannot be read in time are added to `slow`, those that
     /// can again are taken out.
     pub async fn answer(
         &self,
         store: &Store,
-        database: &str,
+        seen: &Seen,
         end_ms: i64,
         slow: &mut Slow,
     ) -> Result<Answers, Error> {
         let mut answers = Answers::default();
         for (&window, series) in &self.0 {
-            let sql = sql(window.0, window.1, end_ms);
             let slow = slow.0.entry(window).or_default();
-            let series: Vec<&Series> = in_order(series, slow);
-            let mut chunks = chunks(&series, slow);
-            while let Some(chunk) = chunks.pop() {
-                let read = store.windows(database, &sql, chunk).await;
-                chunks.extend(answers.take(window, chunk, read, slow)?);
+            for (view, series) in seen.apart(series) {
+                let sql = sql(window, end_ms, &view.hidden.mask());
+                let series = in_order(series, slow);
+                let mut chunks = chunks(&series, slow);
+                while let Some(chunk) = chunks.pop() {
+                    let read = store.windows(&view, &sql, chunk).await;
+                    chunks.extend(answers.take(window, chunk, read, slow)?);
+                }
             }
         }
         Ok(answers)
@@ -116,6 +128,37 @@ impl Questions {
 
 /// Length in milliseconds, and whether quantiles are asked for.
 type Of = (i64, bool);
+
+/// What an evaluation sees: one store throughout, and what of it is hidden.
+#[derive(Debug)]
+pub struct Seen {
+    /// The store's database.
+    pub database: Arc<str>,
+    /// By project, the deletions that the store has not applied; those that have none are left out.
+    pub hidden: BTreeMap<String, Hidden>,
+}
+
+impl Seen {
+    /// The series of which nothing is hidden together, the others by project, each with what is hidden of them.
+    pub fn apart<'a>(&self, series: impl IntoIterator<Item = &'a Series>) -> Vec<(View, Vec<&'a Series>)> {
+        let mut whole = Vec::new();
+        let mut parts: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
+        for series in series {
+            let (project, metric) = series;
+            match self.hidden.get(project).filter(|hidden| hidden.touches(metric)) {
+                Some(_) => parts.entry(project).or_default().push(series),
+                None => whole.push(series),
+            }
+        }
+        let parts = parts.into_iter().map(|(project, series)| {
+            let hidden = self.hidden.get(project).cloned().unwrap_or_default();
+            let view = View { database: self.database.clone(), hidden };
+            (view.among(series.iter().map(|(_, metric)| metric.as_str())), series)
+        });
+        let whole = (!whole.is_empty()).then(|| (View::of(&self.database), whole));
+        whole.into_iter().chain(parts).collect()
+    }
+}
 
 /// The series that could not be read in time when they were last asked for.
 #[derive(Debug, Default)]
@@ -127,6 +170,8 @@ pub struct Answers {
     parts: HashMap<Of, HashMap<Series, Part>>,
     /// What is not known.
     unread: HashSet<(Of, Series)>,
+    /// How often the store was asked.
+    asked: u64,
 }
 
 impl Answers {
@@ -138,6 +183,7 @@ impl Answers {
         read: Result<Vec<Part>, Error>,
         slow: &mut HashSet<Series>,
     ) -> Result<Vec<&'a [&'a Series]>, Error> {
+        self.asked += 1;
         match (read, chunk) {
             (Ok(parts), _) => {
                 parts.into_iter().for_each(|part| self.add(window, part));
@@ -157,6 +203,11 @@ impl Answers {
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// How many queries it took.
+    pub fn asked(&self) -> u64 {
+        self.asked
     }
 
     /// How many answers are missing: these series could not be read in time.
@@ -188,9 +239,9 @@ impl Answers {
 }
 
 /// The slow ones first, for what is asked for together is taken from the end.
-fn in_order<'a>(series: &'a BTreeSet<Series>, slow: &HashSet<Series>) -> Vec<&'a Series> {
+fn in_order<'a>(series: Vec<&'a Series>, slow: &HashSet<Series>) -> Vec<&'a Series> {
     let (mut alone, together): (Vec<&Series>, Vec<&Series>) =
-        series.iter().partition(|series| slow.contains(*series));
+        series.into_iter().partition(|series| slow.contains(*series));
     alone.extend(together);
     alone
 }
@@ -206,8 +257,9 @@ fn key(condition: &Condition) -> Of {
     (condition.window.length_ms(), condition.aggregation.quantile().is_some())
 }
 
-/// The statement for windows of this length. It has the parameter `series`; its rows are [`Part`].
-fn sql(window_ms: i64, quantiles: bool, end_ms: i64) -> String {
+/// The statement for these windows. It has the parameter `series` and those of `mask`, a condition that all its rows
+/// fulfil; its rows are [`Part`].
+fn sql((window_ms, quantiles): Of, end_ms: i64, mask: &str) -> String {
     let start_ms = end_ms - window_ms;
     let raw = |filter: &str| {
         let quantiles = if quantiles {
@@ -216,14 +268,14 @@ fn sql(window_ms: i64, quantiles: bool, end_ms: i64) -> String {
         } else {
             "emptyArrayFloat64()".to_owned()
         };
-        select(&quantiles, filter)
+        select(&quantiles, &format!("{filter}{mask}"))
     };
     let between = |start: i64, end: i64| {
         format!(
             "time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC')"
         )
     };
-    if quantiles || window_ms < Window::Day.length_ms() {
+    if quantiles || window_ms < Window::Day.length_ms() || !mask.is_empty() {
         return raw(&between(start_ms, end_ms));
     }
     let (first, last) = ((start_ms + HOUR_MS - 1).div_euclid(HOUR_MS), end_ms.div_euclid(HOUR_MS));
@@ -344,11 +396,10 @@ mod tests {
         let heavy = series(1234);
         let mut slow = HashSet::new();
         for (turn, too_long) in [true, true, false].into_iter().enumerate() {
-            let (mut asked, mut answers) = (0, Answers::default());
-            let series = in_order(&all, &slow);
+            let mut answers = Answers::default();
+            let series = in_order(all.iter().collect(), &slow);
             let mut chunks = chunks(&series, &slow);
             while let Some(chunk) = chunks.pop() {
-                asked += 1;
                 let late = too_long && chunk.contains(&&heavy);
                 let parts = || chunk.iter().map(|series| part(series)).collect();
                 let read = if late { Err(Error::QueryTimeout) } else { Ok(parts()) };
@@ -363,15 +414,51 @@ mod tests {
             }
             assert_eq!((answers.unread(), slow.len()), (usize::from(too_long), usize::from(too_long)));
             // Three together, and two halves of each of ten sizes; then three together and one alone.
-            assert!(asked <= [23, 4, 4][turn], "{asked} questions, {turn}");
+            assert!(answers.asked() <= [23, 4, 4][turn], "{} questions, {turn}", answers.asked());
         }
     }
 
     #[test]
     fn only_the_ends_of_long_windows_are_read_from_raw_points() {
         let now = 1_790_000_000_000;
-        assert_eq!(sql(Window::Week.length_ms(), false, now).matches("toStartOfHour").count(), 2);
-        assert!(!sql(Window::Week.length_ms(), true, now).contains("toStartOfHour"), "quantiles are exact");
-        assert!(!sql(Window::Hour.length_ms(), false, now).contains("toStartOfHour"));
+        let hours = |window: Window, quantiles, mask| {
+            sql((window.length_ms(), quantiles), now, mask).matches("toStartOfHour").count()
+        };
+        assert_eq!(hours(Window::Week, false, ""), 2);
+        assert_eq!(hours(Window::Week, true, ""), 0, "quantiles are exact");
+        assert_eq!(hours(Window::Hour, false, ""), 0);
+        assert_eq!(
+            hours(Window::Week, false, " AND NOT (metric_id = 'a')"),
+            0,
+            "the rollup cannot be masked"
+        );
+    }
+
+    #[test]
+    fn series_of_which_something_is_hidden_are_read_apart_by_project() {
+        let deletion = |metric: &str| proto::v1::Deletion {
+            metric_id: metric.to_owned(),
+            cuts: [(0, 5)].into(),
+            ..Default::default()
+        };
+        let hidden = [("p", vec!["a", "c"]), ("q", vec!["a"])];
+        let hidden = hidden
+            .map(|(project, metrics)| (project.to_owned(), Hidden::new(metrics.into_iter().map(deletion))));
+        let seen = Seen { database: "db".into(), hidden: hidden.into() };
+        let series: Vec<Series> = ["p a", "p b", "q a", "q c", "r a"]
+            .map(|series| series.split_once(' ').expect("two words"))
+            .map(|(project, metric)| (project.to_owned(), metric.to_owned()))
+            .into();
+        let apart: Vec<(Vec<String>, Vec<String>)> = seen
+            .apart(&series)
+            .into_iter()
+            .map(|(view, series)| {
+                let hidden = view.hidden.metrics().into_iter().map(str::to_owned).collect();
+                (hidden, series.into_iter().map(|(project, metric)| format!("{project} {metric}")).collect())
+            })
+            .collect();
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let expected = [(&[][..], &["p b", "q c", "r a"][..]), (&["a"], &["p a"]), (&["a"], &["q a"])];
+        assert_eq!(apart, expected.map(|(hidden, series)| (list(hidden), list(series))));
     }
 }

@@ -12,13 +12,15 @@ use super::follower::Follower;
 use super::history::History;
 use super::journal::{Journal, JournalError};
 use super::lease::{EVERY, Lease};
-use super::measure::{Series, Slow};
+use super::measure::{Seen, Series, Slow};
 use super::metrics::AlertMetrics;
 use crate::error::Error;
 use crate::generations::Generations;
+use crate::hidden::{DeletedSamples, Hidden};
 use crate::outgoing::client::Client;
 use crate::store::Store;
 use accounts::control_log::LogError;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::{AlertRecord, AlertTerm, MetricBatch, alert_record::Kind};
@@ -27,7 +29,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use service::kafka::reader::{self, Reader};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -41,6 +43,8 @@ const CONFIRM: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(50);
 /// How soon an evaluation that failed is repeated.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Of so many projects it is asked at once what was deleted.
+const PROJECTS: usize = 32;
 /// Between two terms.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long Kafka may take to answer each question.
@@ -63,6 +67,8 @@ pub struct Evaluation {
     pub follower: Follower,
     /// Which store is read.
     pub generations: Arc<Generations>,
+    /// What of it is hidden.
+    pub deleted: Arc<DeletedSamples>,
     /// ClickHouse.
     pub store: Store,
     /// Where the history is kept.
@@ -250,9 +256,9 @@ impl Rounds<'_> {
         if pass.is_empty() {
             return Ok(());
         }
-        let database = self.of.generations.store().await?.database;
+        let seen = self.seen(pass.questions.projects()).await?;
         let now_ms = accounts::now_ms();
-        let answers = pass.questions.answer(&self.of.store, &database, now_ms, &mut self.slow).await?;
+        let answers = pass.questions.answer(&self.of.store, &seen, now_ms, &mut self.slow).await?;
         if answers.unread() > 0 {
             tracing::warn!(
                 series = answers.unread(),
@@ -260,14 +266,14 @@ impl Rounds<'_> {
             );
             self.of.metrics.unread.inc_by(answers.unread() as u64);
         }
-        self.of.metrics.queries.inc_by(pass.questions.queries() as u64);
+        self.of.metrics.queries.inc_by(answers.asked());
         let mut changes = self.evaluator.changes(&pass, &answers, now_ms);
         if !changes.is_empty() {
             let series: HashSet<Series> = changes
                 .iter()
                 .map(|changed| (changed.subject.project_id.clone(), changed.subject.metric_id.clone()))
                 .collect();
-            let names = self.of.store.names(&database, series, now_ms).await?;
+            let names = self.of.store.names(&seen, &series, now_ms).await?;
             for changed in &mut changes {
                 self.evaluator.name(&mut changed.subject, &names);
             }
@@ -279,6 +285,20 @@ impl Rounds<'_> {
         }
         self.of.metrics.duration.observe(begun.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    /// What there is to read, and what was deleted of these projects.
+    async fn seen(&self, projects: BTreeSet<&str>) -> Result<Seen, Error> {
+        let store = self.of.generations.store().await?;
+        let open = |project: String| async move {
+            let open = self.of.deleted.of(&project, store.number).await?.open;
+            Ok::<_, Error>((project, open))
+        };
+        let projects: Vec<_> = projects.into_iter().map(|project| open(project.to_owned())).collect();
+        let open: Vec<(String, Hidden)> =
+            stream::iter(projects).buffer_unordered(PROJECTS).try_collect().await?;
+        let hidden = open.into_iter().filter(|(_, open)| !open.is_empty()).collect();
+        Ok(Seen { database: store.database, hidden })
     }
 
     /// The series that received points which can be read now.
