@@ -32,9 +32,7 @@ fn served(text: &str) -> Catalogue {
     let mut found = Catalogue::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) {
-            // In OpenMetrics a counter's family lacks the ending that its samples have.
-            let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
-            found.insert(name, (kind.to_owned(), BTreeSet::new()));
+            found.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
         } else if let Some((name, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) {
             let name =
                 ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);

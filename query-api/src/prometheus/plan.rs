@@ -126,9 +126,9 @@ pub enum Operator {
 }
 
 impl Plan {
-    /// The plan of `expr`, evaluated at the moments of `grid`.
-    pub fn new(expr: &Expr, grid: Grid) -> Result<Self, Failure> {
-        let mut planner = Planner { outer: grid, selectors: Vec::new() };
+    /// The plan of `expr`, evaluated at the moments of `grid`, the last of which may lie before the `end` of the range.
+    pub fn new(expr: &Expr, grid: Grid, end: i64) -> Result<Self, Failure> {
+        let mut planner = Planner { start: grid.start, end, selectors: Vec::new() };
         let root = match unwrapped(expr) {
             Expr::StringLiteral(text) => Root::Text(text.val.clone()),
             matrix @ (Expr::MatrixSelector(_) | Expr::Subquery(_)) => {
@@ -141,8 +141,10 @@ impl Plan {
 }
 
 struct Planner {
-    /// What `start()` and `end()` mean.
-    outer: Grid,
+    /// What `start()` means.
+    start: i64,
+    /// What `end()` means.
+    end: i64,
     selectors: Vec<Selector>,
 }
 
@@ -223,8 +225,8 @@ impl Planner {
 
     fn timing(&self, at: Option<&AtModifier>, offset: Option<&Offset>) -> Timing {
         let at = at.map(|at| match at {
-            AtModifier::Start => self.outer.start,
-            AtModifier::End => self.outer.last(),
+            AtModifier::Start => self.start,
+            AtModifier::End => self.end,
             AtModifier::At(time) => match time.duration_since(SystemTime::UNIX_EPOCH) {
                 Ok(since) => milliseconds(since),
                 Err(before) => -milliseconds(before.duration()),

@@ -32,8 +32,8 @@ pub async fn instant(
     let at = form.time("time")?.unwrap_or_else(accounts::now_ms);
     let timeout = form.timeout()?;
     let expr = form.query()?;
-    run(&app, &key.project_id, &expr, Question { grid: Grid::instant(at), over_range: false, limit, timeout })
-        .await
+    let grid = Grid::instant(at);
+    run(&app, &key.project_id, &expr, Question { grid, end: at, over_range: false, limit, timeout }).await
 }
 
 /// Evaluates a query at evenly spaced moments.
@@ -69,7 +69,7 @@ pub async fn range(
         return Err(Failure::parameter("query", reason));
     }
     let grid = Grid::range(start, end, step);
-    run(&app, &key.project_id, &expr, Question { grid, over_range: true, limit, timeout }).await
+    run(&app, &key.project_id, &expr, Question { grid, end, over_range: true, limit, timeout }).await
 }
 
 /// No exemplars are kept; the query must be one all the same.
@@ -81,16 +81,18 @@ pub async fn exemplars(_: Caller, form: Form) -> Result<Response, Failure> {
 
 struct Question {
     grid: Grid,
+    /// Where the range ends, between two moments perhaps.
+    end: i64,
     over_range: bool,
     limit: usize,
     timeout: Option<Duration>,
 }
 
 async fn run(app: &App, project: &str, expr: &Expr, question: Question) -> Result<Response, Failure> {
-    let Question { grid, over_range, limit, timeout } = question;
+    let Question { grid, end, over_range, limit, timeout } = question;
     let timeout = timeout.map_or(app.store.timeout(), |timeout| timeout.min(app.store.timeout()));
     let deadline = Instant::now() + timeout;
-    let plan = Plan::new(expr, grid)?;
+    let plan = Plan::new(expr, grid, end)?;
     let work = async {
         let _turn = EVALUATIONS.acquire().await.map_err(|_| Failure::timeout())?;
         let data = fetch::series(app, project, &plan.selectors).await?;

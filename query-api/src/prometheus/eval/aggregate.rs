@@ -98,14 +98,14 @@ fn extremes(
     };
     let mut order = Vec::with_capacity(members.len());
     for i in 0..grid.count {
-        let wanted = parameter.get(i).copied().unwrap_or(f64::NAN);
-        if wanted.is_nan() {
-            return Err(Failure::Execution("the number of topk or bottomk is NaN".to_owned()));
-        }
         order.clear();
         order.extend(
             members.iter().enumerate().filter_map(|(place, column)| Some((column.values[i]?, place))),
         );
+        let wanted = parameter.get(i).copied().unwrap_or(f64::NAN);
+        if wanted.is_nan() && !order.is_empty() {
+            return Err(Failure::Execution("the number of topk or bottomk is NaN".to_owned()));
+        }
         order.sort_by(|a, b| better(a.0, b.0));
         // The cast keeps to the bounds of the type.
         for (_, place) in order.iter().skip(wanted.max(0.0) as usize) {

@@ -154,12 +154,20 @@ fn one_to_one(
             .collect();
         // At a moment at which a side has nothing at all, nothing is matched and nothing is wrong.
         for i in (0..grid.count).filter(|&i| any_left[i]) {
-            let side = |name, columns: &[&Column]| {
-                only(columns, i).map_err(|(a, b)| ambiguous(&key, name, &a.labels, &b.labels))
+            let Some(right) =
+                only(&group.right, i).map_err(|(a, b)| ambiguous(&key, &a.labels, &b.labels))?
+            else {
+                continue;
             };
-            let Some((_, right)) = side("right", &group.right)? else { continue };
-            if let Some((place, left)) = side("left", &group.left)? {
-                columns[place].values[i] = result(operator, left, right, left, as_bool);
+            // Of several on the left a comparison may leave one.
+            let mut matched = false;
+            for (column, left) in columns.iter_mut().zip(&group.left) {
+                let value = left.values[i].and_then(|left| result(operator, left, right, left, as_bool));
+                if value.is_some() && std::mem::replace(&mut matched, true) {
+                    let reason = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+                    return Err(Failure::Execution(reason.to_owned()));
+                }
+                column.values[i] = value;
             }
         }
         results.extend(columns);
@@ -167,23 +175,23 @@ fn one_to_one(
     evaluation.distinct(results)
 }
 
-/// The only column that has a value at this moment, by its place, and the value. Two are an error.
-fn only<'a>(columns: &[&'a Column], i: usize) -> Result<Option<(usize, f64)>, (&'a Column, &'a Column)> {
-    let mut found: Option<(usize, f64)> = None;
-    for (place, column) in columns.iter().enumerate() {
+/// The only value at this moment. Two columns that have one are an error.
+fn only<'a>(columns: &[&'a Column], i: usize) -> Result<Option<f64>, (&'a Column, &'a Column)> {
+    let mut found: Option<(&Column, f64)> = None;
+    for column in columns {
         let Some(value) = column.values[i] else { continue };
         if let Some((first, _)) = found {
-            return Err((columns[first], column));
+            return Err((first, column));
         }
-        found = Some((place, value));
+        found = Some((column, value));
     }
-    Ok(found)
+    Ok(found.map(|(_, value)| value))
 }
 
-fn ambiguous(key: &Labels, side: &str, one: &Labels, other: &Labels) -> Failure {
+fn ambiguous(key: &Labels, one: &Labels, other: &Labels) -> Failure {
     Failure::Execution(format!(
-        "found duplicate series for the match group {key} on the {side} hand-side of the operation: [{one}, {other}]; \
-         matching labels must be unique on both sides"
+        "found duplicate series for the match group {key} on the right hand-side of the operation: [{one}, {other}]; \
+         matching labels must be unique on one side"
     ))
 }
 

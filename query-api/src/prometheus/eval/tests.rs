@@ -23,7 +23,11 @@ fn minutely(id: &str, values: &[f64]) -> Series {
 }
 
 fn evaluate(text: &str, store: &[Series], grid: Grid) -> Result<(Value, Vec<String>), Failure> {
-    let plan = Plan::new(&parse(text).unwrap_or_else(|reason| panic!("{text}: {reason}")), grid)?;
+    evaluate_to(text, store, grid, grid.last())
+}
+
+fn evaluate_to(text: &str, store: &[Series], grid: Grid, end: i64) -> Result<(Value, Vec<String>), Failure> {
+    let plan = Plan::new(&parse(text).unwrap_or_else(|reason| panic!("{text}: {reason}")), grid, end)?;
     let data: Vec<Vec<Series>> = plan
         .selectors
         .iter()
@@ -330,14 +334,18 @@ fn operators_match_series_one_to_one_by_their_labels() {
     let (none, warnings) = evaluate("a / b", &store, Grid::instant(0)).expect("it is evaluated");
     assert_eq!(none, Value::Vector(vec![]));
     assert!(warnings[0].contains("ignoring(metric_id)"), "{warnings:?}");
-    for (text, side) in
-        [("a / on() {metric_id=~\"b|c\"}", "right"), ("{metric_id=~\"b|c\"} / on() a", "left")]
-    {
+    for (text, told) in [
+        ("a / on() {metric_id=~\"b|c\"}", "on the right hand-side"),
+        ("a > on() {metric_id=~\"b|c\"}", "on the right hand-side"),
+        ("{metric_id=~\"b|c\"} / on() a", "multiple matches"),
+        ("{metric_id=~\"b|c\"} < on() a", "multiple matches"),
+        ("{metric_id=~\"b|c\"} > bool on() a", "multiple matches"),
+    ] {
         let failure = evaluate(text, &store, Grid::instant(0)).expect_err("it is ambiguous");
-        let Failure::Execution(reason) = &failure else { panic!("{failure:?}") };
-        assert!(reason.contains(&format!("on the {side} hand-side")), "{reason}");
+        assert!(matches!(&failure, Failure::Execution(reason) if reason.contains(told)), "{failure:?}");
     }
-    // At this moment the other side has nothing.
+    assert_eq!(at("{metric_id=~\"a|b\"} > on() vector(5)", &store, 0.0), ["{} 12"], "one of them is left");
+    assert_eq!(at("{metric_id=~\"a|b\"} == on() b", &store, 0.0), ["{} 3"]);
     assert_eq!(at("nothing / on() {metric_id=~\"b|c\"}", &store, 0.0), [""; 0]);
 }
 
@@ -478,9 +486,27 @@ fn deep_expressions_are_refused_and_what_is_not_refused_fits_the_stack() {
 }
 
 #[test]
+fn the_end_of_a_range_may_lie_after_its_last_moment() {
+    let store = [minutely("a", &[0.0, 1.0, 2.0, 3.0])];
+    let grid = Grid::range(0, 3 * M, 2 * M);
+    for (end, value) in [(2 * M, 2.0), (3 * M, 3.0)] {
+        let (found, _) = evaluate_to("a @ end()", &store, grid, end).expect("a value");
+        let Value::Vector(columns) = found else { panic!("{found:?}") };
+        assert_eq!(columns[0].values, [Some(value); 2]);
+    }
+}
+
+#[test]
+fn how_many_are_wanted_of_nothing_does_not_matter() {
+    let store = [minutely("a", &[1.0])];
+    assert_eq!(at("topk(scalar(nothing), nothing)", &store, 0.0), [""; 0]);
+    assert!(at("topk(scalar(nothing), a)", &store, 0.0)[0].contains("NaN"));
+}
+
+#[test]
 fn a_query_that_nobody_waits_for_or_that_makes_too_much_ends() {
     let data = [];
-    let plan = Plan::new(&parse("1").expect("a number"), Grid::range(0, 10, 1)).expect("a plan");
+    let plan = Plan::new(&parse("1").expect("a number"), Grid::range(0, 10, 1), 10).expect("a plan");
     let Root::Node(node) = &plan.root else { panic!("a number") };
     let interest = Interest::default();
     let budget = Budget::new(Instant::now() + Duration::from_secs(60), &interest);
