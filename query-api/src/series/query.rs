@@ -99,7 +99,10 @@ impl Plan {
     /// The statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that all its rows
     /// fulfil; its rows have the [columns](Kind::columns) of `kind`.
     pub fn sql(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
-        let buckets = list(starts.iter().map(|start| start / 1000));
+        // A bucket after the last possible point stays empty. Its start may be beyond 32 bits: the server does not take a
+        // list of such beside one before 1970.
+        let possible = starts.iter().take_while(|start| **start < LAST_TIME);
+        let buckets = list(possible.map(|start| start / 1000));
         let within: Vec<String> = self.ranges.iter().copied().map(within).collect();
         let raw = |only: &str| {
             let second = "intDiv(toUnixTimestamp64Milli(time), 1000)";
@@ -231,6 +234,17 @@ mod tests {
         ] {
             let plan = plan(MONDAY, MONDAY + DAY, interval, zone, aggregation).expect("a plan");
             assert!(!plan.uses_rollup(), "{interval:?} {zone} {aggregation:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_names_no_bucket_after_the_last_possible_point() {
+        let starts = [-DAY, 0, LAST_TIME - DAY, LAST_TIME, LAST_TIME + 40 * DAY];
+        let range = Range { start: -DAY, end: LAST_TIME + 41 * DAY };
+        for interval in [Interval::Minute, Interval::Month] {
+            let plan = Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan");
+            let sql = plan.sql(&starts, Kind::Sums, "");
+            assert!(sql.contains("[-86400,0,4291660800]"), "{sql}");
         }
     }
 

@@ -300,6 +300,25 @@ async fn empty_buckets_are_filled_as_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_range_may_begin_before_all_possible_points_and_end_after_them() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let sample = Sample { metric: "m", time: START, value: 5.0, received_at: START, ..Sample::default() };
+    stack.store(&project, &[sample]).await;
+    for start in ["1900-01-01", "1969-12-01", "2026-01-01"] {
+        for end in ["2106-01-01", "2106-02-06", "2106-02-09", "2110-01-01"] {
+            for (interval, aggregation) in [("week", "avg"), ("month", "last"), ("month", "p50")] {
+                let range = format!("startDate={start}&endDate={end}&interval={interval}");
+                let path = format!("/api/v1/metrics/m/timeseries?{range}&aggregation={aggregation}");
+                let points = manager.ok(&path).await["points"].clone();
+                let seen: Vec<_> = points.as_array().expect("points").iter().map(|p| &p["value"]).collect();
+                assert_eq!(seen, [&json!(5.0)], "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_that_break_rules_are_told_before_the_metric_is_looked_for() {
     let stack = shared();
     let (_, manager) = stack.project().await;
