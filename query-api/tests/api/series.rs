@@ -238,6 +238,39 @@ async fn without_parameters_it_is_the_average_of_the_last_day_in_automatic_bucke
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn automatic_buckets_are_never_more_than_400_and_never_refused() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let first = 946_684_800_000;
+    let at = |time, offset| Sample {
+        metric: "m",
+        time,
+        value: 5.0,
+        received_at: START,
+        offset,
+        ..Sample::default()
+    };
+    stack.store(&project, &[at(first, 0), at(START, 1), at(accounts::now_ms() + 30_000, 2)]).await;
+    for (range, expected) in [
+        // What is ahead of now is not in a range that ends now.
+        ("startDate=0", 2),
+        ("startDate=1900-01-01&timezone=America/New_York", 2),
+        ("startDate=0900-01-01&timezone=Asia/Kolkata", 2),
+        ("startDate=0001-01-02&endDate=9998-01-01", 3),
+        ("startDate=2026-01-02&endDate=9000-01-01", 2),
+        ("startDate=0900-01-01&endDate=1800-01-01", 0),
+        ("startDate=2200-01-01&endDate=2300-01-01", 0),
+    ] {
+        let path = format!("/api/v1/metrics/m/timeseries?{range}&aggregation=sum&fill=zero");
+        let answer = manager.ok(&path).await;
+        let points = answer["points"].as_array().expect("points");
+        assert!(points.len() <= 400, "{path}: {} buckets", points.len());
+        let counted: u64 = points.iter().filter_map(|point| point["count"].as_u64()).sum();
+        assert_eq!(counted, expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ties_of_last_go_to_the_later_received() {
     let stack = shared();
     let (project, manager) = stack.project().await;
