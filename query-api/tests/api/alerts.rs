@@ -223,9 +223,31 @@ async fn a_plan_without_alerts_has_none() {
     let body = json!({"name": "Small", "plan": "free"});
     let (_, project) = shared().client(OPERATOR).post("/api/v1/projects", &body).await;
     let manager = shared().client(&text(&project, "manageKey"));
-    refused(manager.post("/api/v1/alerts", &json!({})).await, 403, "plan_required");
-    refused(manager.post("/api/v1/alerts/preview", &json!({})).await, 403, "plan_required");
-    refused(manager.get("/api/v1/alerts").await, 403, "plan_required");
+    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
+    let reader = shared().client(&text(&made, "key"));
+    let nobody = Caller { url: shared().url.clone(), key: None };
+    // All else is wrong too, and is not looked at.
+    for (method, path, manages) in [
+        (Method::GET, "/api/v1/alerts?limit=x", false),
+        (Method::POST, "/api/v1/alerts", true),
+        (Method::POST, "/api/v1/alerts/preview", false),
+        (Method::GET, "/api/v1/alerts/none", false),
+        (Method::PUT, "/api/v1/alerts/none", true),
+        (Method::DELETE, "/api/v1/alerts/none", true),
+        (Method::GET, "/api/v1/alerts/none/history?cursor=x", false),
+        (Method::POST, "/api/v1/alerts/none/acknowledge", true),
+        (Method::POST, "/api/v1/alerts/none/test", true),
+    ] {
+        let call = |caller: &Caller| caller.request(method.clone(), path);
+        for body in ["", "[]", "{bad", "{}"] {
+            refused(read(call(&manager).body(body)).await, 403, "plan_required");
+        }
+        let form = call(&manager).header("content-type", "text/plain").body("x");
+        refused(read(form).await, 403, "plan_required");
+        refused(read(call(&nobody).body("{bad")).await, 401, "missing_key");
+        let code = if manages { "insufficient_scope" } else { "plan_required" };
+        refused(read(call(&reader).body("{bad")).await, 403, code);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

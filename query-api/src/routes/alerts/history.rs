@@ -3,7 +3,7 @@
 use super::find;
 use crate::alerts::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TRANSITION};
 use crate::app::App;
-use crate::auth::Reader;
+use crate::auth::AlertReader;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
@@ -88,12 +88,11 @@ pub struct AlertHistory {
     )
 )]
 pub async fn get(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     Id(id): Id,
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<AlertHistory>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let limit = params.limit();
     let before: Option<u64> = params.cursor();
     params.check()?;

@@ -9,7 +9,7 @@ use crate::alerts::book::RuleState;
 use crate::alerts::records::StateWord;
 use crate::alerts::rule::{NoData, Operator, Window};
 use crate::app::{App, unreadable};
-use crate::auth::{Manager, Reader};
+use crate::auth::{AlertManager, AlertReader};
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody};
 use crate::params::{Params, cursor_text};
@@ -151,11 +151,10 @@ async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Alert, Error>
     )
 )]
 pub async fn create(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     State(app): State<Arc<App>>,
     fields: Fields,
 ) -> Result<Response, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let create = |commands: Commands| async move { commands.create_owned(alert).await };
     let made = app.command(create).await.map_err(|failed| failed.or(Error::NoAlert))?;
@@ -181,11 +180,10 @@ pub async fn create(
     )
 )]
 pub async fn list(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Alerts>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let limit = params.limit();
     let after: Option<String> = params.cursor();
     params.check()?;
@@ -210,11 +208,10 @@ pub async fn list(
     )
 )]
 pub async fn get(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     Id(id): Id,
     State(app): State<Arc<App>>,
 ) -> Result<Versioned<Alert>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let alert = find(&app, &key.project_id, &id).await?;
     Ok(versioned(&app, alert))
 }
@@ -238,13 +235,12 @@ pub async fn get(
     )
 )]
 pub async fn replace(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
     if_match: IfMatch,
     fields: Fields,
 ) -> Result<Versioned<Alert>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let expected = if_match.required()?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let replace = |commands: Commands| async move { commands.replace_owned(&id, alert, &expected).await };
@@ -270,12 +266,11 @@ pub async fn replace(
     )
 )]
 pub async fn remove(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, alert = id, "removing an alert rule");
     let remove = |commands: Commands| async move {
