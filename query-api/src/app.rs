@@ -87,7 +87,6 @@ impl App {
     pub fn router(self: Arc<Self>) -> Router {
         let (router, _) = routes::all().split_for_parts();
         router
-            .merge(routes::openapi::serve(&routes::openapi::complete()))
             .merge(routes::docs::serve())
             .nest("/prometheus/api/v1", prometheus::routes())
             .fallback(routes::page::serve)

@@ -18,7 +18,7 @@ use proto::v1;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use widget::Widget;
+use widget::{NewWidget, Widget};
 
 /// A dashboard to be made, or what one is to become. It describes the body; [`Fields`] reads it.
 #[derive(ToSchema)]
@@ -28,7 +28,8 @@ pub struct NewDashboard {
     #[schema(min_length = 1, example = "Shop")]
     name: String,
     /// Up to 100. Of a widget only `type` and `series` are required.
-    widgets: Vec<Widget>,
+    #[schema(max_items = 100)]
+    widgets: Vec<NewWidget>,
 }
 
 /// A dashboard.

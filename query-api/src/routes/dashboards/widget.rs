@@ -52,13 +52,59 @@ words! {
     }
 }
 
+/// A widget to be made. It describes the body; [`read`] reads it, so that all faults are told at once.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+pub struct NewWidget {
+    /// Its id within the dashboard; one that no other widget has if left out.
+    #[schema(min_length = 1, max_length = 64)]
+    id: Option<String>,
+    /// How it shows its series.
+    #[schema(rename = "type")]
+    kind: WidgetType,
+    /// What stands above it.
+    #[schema(max_length = 200)]
+    title: Option<String>,
+    /// What it shows.
+    #[schema(min_items = 1, max_items = 20)]
+    series: Vec<NewWidgetSeries>,
+    /// The range that it shows; `24h` if left out.
+    range: Option<WidgetRange>,
+    /// How long buckets are; `auto` if left out.
+    interval: Option<WantedInterval>,
+    /// Its column; 0 if left out.
+    #[schema(maximum = 10000)]
+    x: Option<u32>,
+    /// Its row; 0 if left out.
+    #[schema(maximum = 10000)]
+    y: Option<u32>,
+    /// Its width, in columns; 4 if left out.
+    #[schema(maximum = 10000)]
+    w: Option<u32>,
+    /// Its height, in rows; 3 if left out.
+    #[schema(maximum = 10000)]
+    h: Option<u32>,
+}
+
+/// What a widget is to show.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code)]
+pub struct NewWidgetSeries {
+    /// The metric; it need not exist yet.
+    #[schema(example = "daily_signups")]
+    metric_id: String,
+    /// How the points of a bucket become one number; `avg` if left out.
+    aggregation: Option<Aggregation>,
+}
+
 /// What a widget shows.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WidgetSeries {
     /// The metric.
     metric_id: String,
-    /// How the points of a bucket become one number; `avg` if left out.
+    /// How the points of a bucket become one number.
     #[schema(value_type = Aggregation)]
     aggregation: String,
 }
@@ -93,9 +139,9 @@ pub struct Widget {
     title: String,
     /// What it shows: 1 to 20.
     series: Vec<WidgetSeries>,
-    /// The range that it shows; `24h` if left out.
+    /// The range that it shows.
     range: WidgetRange,
-    /// How long buckets are; `auto` if left out.
+    /// How long buckets are.
     #[schema(value_type = WantedInterval)]
     interval: String,
     /// Its column.
