@@ -287,6 +287,25 @@ async fn a_rule_is_read_replaced_and_listed_and_its_faults_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_goes_on_without_a_channel_that_was_removed() {
+    let (_, manager) = shared().project().await;
+    let (gone, _) = channel(&manager, "in_app", None).await;
+    let (kept, _) = channel(&manager, "in_app", None).await;
+    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone(), kept.clone()])).await);
+    let only = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone()])).await);
+    assert_eq!(manager.delete(&format!("/api/v1/channels/{gone}")).await.0, 204);
+    let alert = manager.ok(&path).await;
+    assert_eq!((&alert["channels"], &alert["version"]), (&json!([kept]), &json!(1)));
+    let listed = manager.ok("/api/v1/alerts").await;
+    assert_eq!((&listed["items"][0], &listed["items"][1]["channels"]), (&alert, &json!([])));
+    let put = read(manager.request(Method::PUT, &path).header("if-match", "\"1\"").json(&alert)).await;
+    assert_eq!((put.0, &put.1["channels"]), (200, &json!([kept])), "what is read can be put back");
+    let (status, asked) = manager.post(&format!("{path}/test"), &json!({})).await;
+    assert_eq!((status, &asked["channels"]), (202, &json!([kept])));
+    refused(manager.post(&format!("{only}/test"), &json!({})).await, 409, "conflict");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_preview_says_what_a_rule_would_have_done() {
     let (project, manager) = shared().project().await;
     const STEP: i64 = 300_000;

@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use proto::v1;
 use serde::Serialize;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -131,9 +132,29 @@ fn versioned(app: &App, alert: v1::Alert) -> Versioned<Alert> {
     Versioned { version: alert.version, entity: Alert::new(alert, &state) }
 }
 
-/// The project's rule.
+/// The project's rule, without channels that were removed.
 async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Alert, Error> {
-    app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoAlert)
+    let found = app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoAlert)?;
+    let mut alerts = [found];
+    leave_removed_out(app, project_id, &mut alerts).await?;
+    let [alert] = alerts;
+    Ok(alert)
+}
+
+/// A removed channel stays in what is kept of the rules that name it: nothing of a rule changes but by its own version.
+async fn leave_removed_out(app: &App, project_id: &str, alerts: &mut [v1::Alert]) -> Result<(), Error> {
+    let named: BTreeSet<String> = alerts.iter().flat_map(|alert| alert.channels.iter().cloned()).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = named.iter().map(String::as_str).collect();
+    let found = app.directory.owned_of::<v1::Channel>(project_id, &ids).await.map_err(unreadable)?;
+    let there: HashSet<&str> =
+        ids.into_iter().zip(found).filter_map(|(id, channel)| channel.map(|_| id)).collect();
+    for alert in alerts {
+        alert.channels.retain(|id| there.contains(id.as_str()));
+    }
+    Ok(())
 }
 
 /// Makes a rule. Nobody is told before it is evaluated.
@@ -188,7 +209,8 @@ pub async fn list(
     let after: Option<String> = params.cursor();
     params.check()?;
     let page = app.directory.all_owned::<v1::Alert>(&key.project_id, after.as_deref(), limit).await;
-    let page = page.map_err(unreadable)?;
+    let mut page = page.map_err(unreadable)?;
+    leave_removed_out(&app, &key.project_id, &mut page.items).await?;
     let items = page.items.into_iter().map(|alert| versioned(&app, alert).entity).collect();
     Ok(Json(Alerts { items, next_cursor: page.next.as_ref().map(cursor_text) }))
 }
