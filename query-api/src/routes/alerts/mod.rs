@@ -263,6 +263,7 @@ pub async fn replace(
     if_match: IfMatch,
     fields: Fields,
 ) -> Result<Versioned<Alert>, Error> {
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let replace = |commands: Commands| async move { commands.replace_owned(&id, alert, &expected).await };
@@ -293,6 +294,7 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, alert = id, "removing an alert rule");
     let remove = |commands: Commands| async move {

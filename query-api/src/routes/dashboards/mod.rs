@@ -78,6 +78,11 @@ fn versioned(dashboard: v1::Dashboard) -> Versioned<Dashboard> {
     Versioned { version: dashboard.version, entity: dashboard.into() }
 }
 
+/// The project's dashboard.
+async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Dashboard, Error> {
+    app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoDashboard)
+}
+
 fn read(project_id: &str, mut fields: Fields) -> Result<v1::Dashboard, Error> {
     let name = fields.name("name");
     let widgets = fields.take("widgets");
@@ -163,8 +168,7 @@ pub async fn get(
     Id(id): Id,
     State(app): State<Arc<App>>,
 ) -> Result<Versioned<Dashboard>, Error> {
-    let dashboard = app.directory.owned(&key.project_id, &id).await.map_err(unreadable)?;
-    dashboard.map(versioned).ok_or(Error::NoDashboard)
+    find(&app, &key.project_id, &id).await.map(versioned)
 }
 
 /// Replaces a dashboard as a whole.
@@ -192,6 +196,7 @@ pub async fn replace(
     if_match: IfMatch,
     fields: Fields,
 ) -> Result<Versioned<Dashboard>, Error> {
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     let dashboard = read(&key.project_id, fields)?;
     let replace = |commands: Commands| async move { commands.replace_owned(&id, dashboard, &expected).await };
@@ -221,6 +226,7 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, dashboard = id, "removing a dashboard");
     let remove = |commands: Commands| async move {
