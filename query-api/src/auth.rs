@@ -171,8 +171,10 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Error> {
         return Ok(Caller::Key(app.keys.authenticate(token).await?));
     }
     let cookie = session::cookie(headers).filter(|_| !session::is_foreign_change(&parts.method, headers));
-    let key_id = app.sessions.open(cookie.ok_or(Error::MissingKey)?, accounts::now_ms());
-    Ok(Caller::Key(app.keys.still_good(key_id.ok_or(Error::InvalidSession)?).await?))
+    let cookie = cookie.ok_or(Error::MissingKey)?;
+    let key_id = app.sessions.open(cookie, accounts::now_ms()).ok_or(Error::InvalidSession)?;
+    app.ended_sessions.check(cookie, app.keys.connected()).await?;
+    Ok(Caller::Key(app.keys.still_good(key_id).await?))
 }
 
 /// The token of `Authorization: Bearer <token>`.
