@@ -194,11 +194,11 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Keys>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("keys");
     params.check()?;
     let page = app.directory.keys(&key.project_id, after.as_deref(), limit).await.map_err(unreadable)?;
     let items = page.items.into_iter().map(Key::from).collect();
-    Ok(Json(Keys { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Keys { items, next_cursor: page.next.as_ref().map(|next| cursor_text("keys", next)) }))
 }
 
 /// Revokes a key; it may be the one that asks for it.

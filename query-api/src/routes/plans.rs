@@ -89,14 +89,14 @@ impl From<proto::v1::Plan> for Plan {
 )]
 pub async fn list(_: Anyone, State(app): State<Arc<App>>, mut params: Params) -> Result<Json<Plans>, Error> {
     let limit = params.limit();
-    let after: String = params.cursor().unwrap_or_default();
+    let after: String = params.cursor("plans").unwrap_or_default();
     params.check()?;
     let plans = app.directory.plans().await.map_err(unreadable)?;
     let mut items: Vec<Plan> =
         plans.into_iter().filter(|plan| plan.name > after).take(limit + 1).map(Plan::from).collect();
     let more = items.len() > limit;
     items.truncate(limit);
-    let next_cursor = items.last().filter(|_| more).map(|last| cursor_text(&last.name));
+    let next_cursor = items.last().filter(|_| more).map(|last| cursor_text("plans", &last.name));
     Ok(Json(Plans { items, next_cursor }))
 }
 

@@ -206,13 +206,13 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Alerts>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("alerts");
     params.check()?;
     let page = app.directory.all_owned::<v1::Alert>(&key.project_id, after.as_deref(), limit).await;
     let mut page = page.map_err(unreadable)?;
     leave_removed_out(&app, &key.project_id, &mut page.items).await?;
     let items = page.items.into_iter().map(|alert| versioned(&app, alert).entity).collect();
-    Ok(Json(Alerts { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Alerts { items, next_cursor: page.next.as_ref().map(|next| cursor_text("alerts", next)) }))
 }
 
 /// One rule.

@@ -141,12 +141,12 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Dashboards>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("dashboards");
     params.check()?;
     let page = app.directory.all_owned::<v1::Dashboard>(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(unreadable)?;
     let items = page.items.into_iter().map(Dashboard::from).collect();
-    Ok(Json(Dashboards { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Dashboards { items, next_cursor: page.next.as_ref().map(|next| cursor_text("dashboards", next)) }))
 }
 
 /// One dashboard.
