@@ -352,6 +352,40 @@ async fn a_range_may_begin_before_all_possible_points_and_end_after_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_average_that_a_double_holds_is_given_though_it_does_not_hold_the_sum() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let at = |hour, value, offset| Sample {
+        metric: "m",
+        time: START + hour * HOUR,
+        value,
+        received_at: START,
+        offset,
+        ..Sample::default()
+    };
+    let huge = [at(0, 1.7e308, 0), at(0, 1.5e308, 1), at(1, 4.0, 2), at(2, -1.7e308, 3), at(2, -1.7e308, 4)];
+    stack.store(&project, &huge).await;
+    let range = format!("startDate={START}&endDate={}&fill=previous", START + 4 * HOUR);
+    let values = async |query: &str| {
+        let path = format!("/api/v1/metrics/m/timeseries?{range}&{query}");
+        let points = manager.ok(&path).await["points"].clone();
+        points.as_array().expect("points").iter().map(|p| (p["value"].clone(), p["count"].clone())).collect()
+    };
+    let hours = |values: [Value; 4]| -> Vec<(Value, Value)> {
+        values.into_iter().zip([2, 1, 2, 0].map(|count| json!(count))).collect()
+    };
+    for _ in 0..2 {
+        let averages = hours([json!(1.6e308), json!(4.0), json!(-1.7e308), json!(-1.7e308)]);
+        let given: Vec<(Value, Value)> = values("interval=hour").await;
+        assert_eq!(given, averages);
+        let given: Vec<(Value, Value)> = values("interval=hour&aggregation=sum").await;
+        assert_eq!(given, hours([Value::Null, json!(4.0), Value::Null, Value::Null]));
+    }
+    let given: Vec<(Value, Value)> = values("interval=day").await;
+    assert!((given[0].0.as_f64().expect("an average") + 0.04e308).abs() < 1e293, "{given:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_that_break_rules_are_told_before_the_metric_is_looked_for() {
     let stack = shared();
     let (_, manager) = stack.project().await;
