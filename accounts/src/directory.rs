@@ -184,7 +184,7 @@ impl Directory {
     async fn plans_named(&self, names: &[&str]) -> Result<Vec<Option<Plan>>, ReadError> {
         let found = self.read(names, |name| [(EntityKind::Plan, name)]).await?;
         let plans = names.iter().zip(found).map(|(name, [plan])| match plan {
-            Some(Kind::Plan(plan)) => Some(plan),
+            Some(Kind::Plan(plan)) => Some(plans::of_state(plan)),
             _ => plans::first(name),
         });
         Ok(plans.collect())

@@ -95,7 +95,7 @@ impl Projection {
     }
 
     /// Where something of `id` is that is no entity. All that has the same id is in one slot.
-    pub(crate) fn key(&self, word: &str, id: &str) -> String {
+    pub fn key(&self, word: &str, id: &str) -> String {
         format!("{}:{word}:{{{id}}}", self.prefix)
     }
 

@@ -104,7 +104,8 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
 
 /// A project on a plan whose hour no load uses up: each request is counted, none is refused.
 async fn counted(installation: &Installation) -> Result<Project> {
-    let plan = Plan { name: "endless".to_owned(), requests_per_hour: Some(1_000_000_000), alerts: false };
+    let requests_per_hour = Some(1_000_000_000);
+    let plan = Plan { name: "endless".to_owned(), requests_per_hour, ..Plan::default() };
     let brokers = e2e::installation::part("KAFKA_BROKERS")?;
     let writer = ControlWriter::new(&brokers, &installation.topics(), PUBLISH_TIMEOUT)?;
     writer.publish(&Entity { kind: Some(Kind::Plan(plan)) }).await?;

@@ -12,6 +12,7 @@ use crate::hidden::{DeletedSamples, Hidden, View};
 use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
 use crate::session::Sessions;
+use crate::session::ended::EndedSessions;
 use crate::store::Store;
 use crate::stream::tail::Streams;
 use crate::usage::Usage;
@@ -46,6 +47,8 @@ pub struct App {
     pub operator: OperatorToken,
     /// Session cookies.
     pub sessions: Sessions,
+    /// Which of them were ended before their time.
+    pub ended_sessions: EndedSessions,
     /// Which store is read.
     pub generations: Arc<Generations>,
     /// What was deleted.
@@ -87,7 +90,6 @@ impl App {
     pub fn router(self: Arc<Self>) -> Router {
         let (router, _) = routes::all().split_for_parts();
         router
-            .merge(routes::openapi::serve(&routes::openapi::complete()))
             .merge(routes::docs::serve())
             .nest("/prometheus/api/v1", prometheus::routes())
             .fallback(routes::page::serve)

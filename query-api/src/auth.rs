@@ -24,6 +24,12 @@ pub struct Reader(pub Arc<Key>);
 /// A key that may make changes.
 pub struct Manager(pub Arc<Key>);
 
+/// A key that may read, of a project whose plan has alerts.
+pub struct AlertReader(pub Arc<Key>);
+
+/// A key that may make changes, of a project whose plan has alerts.
+pub struct AlertManager(pub Arc<Key>);
+
 /// The operator's token was given.
 pub struct Operator;
 
@@ -80,6 +86,26 @@ impl FromRequestParts<Arc<App>> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         caller(parts, app).await?.key(Scope::Manage, Needs::Manage).map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AlertReader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let Reader(key) = Reader::from_request_parts(parts, app).await?;
+        app.alerts_allowed(&key.project_id).await?;
+        Ok(Self(key))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AlertManager {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let Manager(key) = Manager::from_request_parts(parts, app).await?;
+        app.alerts_allowed(&key.project_id).await?;
+        Ok(Self(key))
     }
 }
 
@@ -145,8 +171,10 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Error> {
         return Ok(Caller::Key(app.keys.authenticate(token).await?));
     }
     let cookie = session::cookie(headers).filter(|_| !session::is_foreign_change(&parts.method, headers));
-    let key_id = app.sessions.open(cookie.ok_or(Error::MissingKey)?, accounts::now_ms());
-    Ok(Caller::Key(app.keys.still_good(key_id.ok_or(Error::InvalidSession)?).await?))
+    let cookie = cookie.ok_or(Error::MissingKey)?;
+    let key_id = app.sessions.open(cookie, accounts::now_ms()).ok_or(Error::InvalidSession)?;
+    app.ended_sessions.check(cookie, app.keys.connected()).await?;
+    Ok(Caller::Key(app.keys.still_good(key_id).await?))
 }
 
 /// The token of `Authorization: Bearer <token>`.

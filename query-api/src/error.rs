@@ -108,6 +108,8 @@ pub enum Unavailable {
     Keys,
     /// The plan could not be looked up.
     Plans,
+    /// Whether a session was ended could not be looked up.
+    Sessions,
     /// Redis did not say what there is.
     Directory,
     /// Redis did not say which store is read, or there is none yet.
@@ -251,6 +253,9 @@ impl Error {
             }
             Self::Unavailable(Unavailable::Directory) => "It cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",
+            Self::Unavailable(Unavailable::Sessions) => {
+                "The session cannot be looked up at the moment: try again."
+            }
             Self::Unavailable(Unavailable::Plans) => "The plan cannot be looked up at the moment: try again.",
             Self::Unavailable(Unavailable::Store | Unavailable::Query) => {
                 "The metrics cannot be read at the moment: try again."
@@ -281,6 +286,7 @@ impl Error {
             Self::Unavailable(
                 Unavailable::Keys
                 | Unavailable::Plans
+                | Unavailable::Sessions
                 | Unavailable::Directory
                 | Unavailable::Store
                 | Unavailable::Query

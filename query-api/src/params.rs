@@ -86,15 +86,16 @@ impl Params {
         }
     }
 
-    /// The place that an earlier answer's `nextCursor` stands for.
-    pub fn cursor<C: DeserializeOwned>(&mut self) -> Option<C> {
+    /// The place in `list` that an earlier answer's `nextCursor` stands for.
+    pub fn cursor<C: DeserializeOwned>(&mut self, list: &str) -> Option<C> {
         let text = self.text("cursor")?;
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if cursor.is_none() {
+        let cursor: Option<(String, C)> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let place = cursor.filter(|(of, _)| of == list).map(|(_, place)| place);
+        if place.is_none() {
             self.faults.add("cursor", Code::BadCursor, "must be a `nextCursor` of this list");
         }
-        cursor
+        place
     }
 
     /// One of the words that `W` knows.
@@ -163,10 +164,11 @@ impl Params {
     }
 }
 
-/// The text by which a later request goes on at `place`.
-pub fn cursor_text(place: &impl Serialize) -> String {
+/// The text by which a later request goes on at `place` of `list`. The list's name is in it: a place in another one may
+/// look the same.
+pub fn cursor_text(list: &str, place: &impl Serialize) -> String {
     // Places are numbers and strings, which can always be written.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(list, place)).unwrap_or_default())
 }
 
 /// Unix milliseconds from Unix milliseconds or ISO 8601. Without an offset it is the zone's clock; a date is its start.
@@ -238,7 +240,7 @@ mod tests {
     fn all_faults_are_listed_and_unknown_parameters_are_not() {
         let mut params = Params::parse("limit=0&cursor=%21&timezone=Mars%2FBase&startDate=x&what=ever");
         params.limit();
-        params.cursor::<String>();
+        params.cursor::<String>("a list");
         let (zone, _) = params.zone();
         params.range(&zone, 0);
         let Err(Error::InvalidParameter(faults)) = params.check() else { panic!("four are wrong") };
@@ -247,9 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_reads_back_as_it_was_written() {
-        let text = cursor_text(&("a.b", 5));
+    fn a_cursor_reads_back_as_it_was_written_in_its_own_list_alone() {
+        let text = cursor_text("a list", &("a.b", 5));
         let mut params = Params::parse(&format!("cursor={text}"));
-        assert_eq!(params.cursor::<(String, i64)>(), Some(("a.b".to_owned(), 5)));
+        assert_eq!(params.cursor::<(String, i64)>("a list"), Some(("a.b".to_owned(), 5)));
+        assert!(params.faults.is_empty());
+        assert_eq!(params.cursor::<(String, i64)>("another"), None);
+        assert!(!params.faults.is_empty());
     }
 }

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::outgoing::client::Client;
 use crate::scheduler::Limits;
 use crate::session::Sessions;
+use crate::session::ended::EndedSessions;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::stream::tail::Streams;
@@ -127,6 +128,7 @@ fn build(
         commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
         sessions: Sessions::new(&settings.operator_token),
+        ended_sessions: EndedSessions::new(namespace, redis.clone()),
         generations: Arc::new(Generations::new(namespace, redis.clone())),
         deleted: Arc::new(DeletedSamples::new(namespace, redis.clone())),
         usage: Usage::new(namespace, store.clone(), redis, settings.notices),

@@ -1,11 +1,13 @@
 //! Session cookies: a browser's stand-in for a key.
 //!
 //! A cookie is `<key id>.<end>.<seal>`: the end in Unix milliseconds, the seal an HMAC-SHA-256 over the rest in
-//! base64url. It is given to one who has shown the key, and holds for as long as the key is good, a week at most. Nothing
-//! is stored. The seal's key is derived from the operator's token: another token ends every session.
+//! base64url. It is given to one who has shown the key, and holds for as long as the key is good and nobody has ended it
+//! ([`ended`]), a week at most. The seal's key is derived from the operator's token: another token ends every session.
 //!
 //! `SameSite=Strict` keeps other sites from using it. A browser also says where a request comes from
 //! (`Sec-Fetch-Site`): a change that another site asks for is treated as if no cookie had come with it.
+
+pub mod ended;
 
 use crate::settings::Secret;
 use base64::Engine as _;

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Commands, Expected, lock::Lock, new_key, removal};
 use crate::token::{self, Token};
-use crate::{directory::ProjectView, now_ms};
+use crate::{directory::ProjectView, now_ms, plans};
 use proto::control::{EntityKind, deletion_id};
 use proto::v1::{Plan, Project, ProjectPlan, Scope, entity::Kind};
 
@@ -99,11 +99,19 @@ impl Commands {
         Ok(found[0].as_ref().is_some_and(ours) && found[1].is_none())
     }
 
-    /// Makes a plan, or another one of it: that acts on all projects that are on it within a second.
-    pub async fn put_plan(&self, plan: Plan) -> Result<(), CommandError> {
+    /// Makes a plan, or another one of it: that acts on all projects that are on it within a second. Answers it with its
+    /// version and times.
+    pub async fn put_plan(&self, plan: Plan) -> Result<Plan, CommandError> {
         let mut lock = self.lock(&plan.name).await?;
-        let done = self.carry_out(&mut lock, [Kind::Plan(plan)]).await;
+        let done = self.put_locked(&mut lock, plan).await;
         lock.end(done).await
+    }
+
+    async fn put_locked(&self, lock: &mut Lock, plan: Plan) -> Result<Plan, CommandError> {
+        let known = self.directory.plan(&plan.name).await?;
+        let plan = plans::next(plan, known.as_ref(), now_ms());
+        self.carry_out(lock, [Kind::Plan(plan.clone())]).await?;
+        Ok(plan)
     }
 
     async fn check_plan(&self, plan: &str) -> Result<(), CommandError> {

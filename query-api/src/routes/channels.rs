@@ -182,12 +182,12 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Channels>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("channels");
     params.check()?;
     let page = app.directory.all_owned::<v1::Channel>(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(unreadable)?;
     let items = page.items.into_iter().map(Channel::from).collect();
-    Ok(Json(Channels { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Channels { items, next_cursor: page.next.as_ref().map(|next| cursor_text("channels", next)) }))
 }
 
 /// Removes a channel. Rules that name it go on without it.

@@ -175,12 +175,12 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Connections>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("connections");
     params.check()?;
     let page = app.directory.connections(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(unreadable)?;
     let items = described(&app, &key.project_id, page.items).await;
-    Ok(Json(Connections { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Connections { items, next_cursor: page.next.as_ref().map(|next| cursor_text("connections", next)) }))
 }
 
 /// One connection.

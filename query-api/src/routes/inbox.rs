@@ -166,14 +166,14 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Inbox>, Error> {
     let limit = params.limit();
-    let before: Option<i64> = params.cursor();
+    let before: Option<i64> = params.cursor("inbox");
     params.check()?;
     let held: Held = app.alerts.look(|book| book.inbox(&key.project_id));
     let unread = held.unread();
     let mut older =
         held.notices.into_iter().rev().filter(|notice| before.is_none_or(|before| notice.offset < before));
     let page: Vec<Notice> = older.by_ref().take(limit).collect();
-    let next_cursor = older.next().and(page.last()).map(|last| cursor_text(&last.offset));
+    let next_cursor = older.next().and(page.last()).map(|last| cursor_text("inbox", &last.offset));
     let items = page.into_iter().map(|notice| item(notice, held.read_until_ms)).collect();
     Ok(Json(Inbox { items, next_cursor, unread }))
 }

@@ -17,6 +17,9 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+/// Of every key, for none changes.
+const VERSION: u64 = 1;
+
 words! {
     /// What a key may do.
     pub enum KeyScope: "scope" {
@@ -53,6 +56,12 @@ pub struct CreatedKey {
     scopes: Vec<KeyScope>,
     /// The key. It is shown this once.
     key: String,
+    /// When it was made, Unix milliseconds.
+    created_at: i64,
+    /// The same: a key does not change.
+    updated_at: i64,
+    /// 1: a key does not change.
+    version: u64,
 }
 
 /// A key, without what it opens.
@@ -69,6 +78,10 @@ pub struct Key {
     key_hint: String,
     /// When it was made, Unix milliseconds.
     created_at: i64,
+    /// The same: a key does not change.
+    updated_at: i64,
+    /// 1: a key does not change.
+    version: u64,
 }
 
 /// A page of keys, in the order in which they were made.
@@ -110,6 +123,8 @@ impl From<ApiKey> for Key {
             name: key.name,
             key_hint: key.hint,
             created_at: key.created_at_ms,
+            updated_at: key.created_at_ms,
+            version: VERSION,
         }
     }
 }
@@ -144,7 +159,15 @@ pub async fn create(
         |commands: Commands| async move { commands.create_key(&key.project_id, &name, wanted).await };
     let (made, token) = app.command(create).await.map_err(|failed| failed.or(Error::NoKey))?;
     tracing::info!(project = made.project_id, key = made.key_id, "made a key");
-    let created = CreatedKey { key_id: made.key_id, name: made.name, scopes, key: token.reveal() };
+    let created = CreatedKey {
+        key_id: made.key_id,
+        name: made.name,
+        scopes,
+        key: token.reveal(),
+        created_at: made.created_at_ms,
+        updated_at: made.created_at_ms,
+        version: VERSION,
+    };
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -171,11 +194,11 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Keys>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("keys");
     params.check()?;
     let page = app.directory.keys(&key.project_id, after.as_deref(), limit).await.map_err(unreadable)?;
     let items = page.items.into_iter().map(Key::from).collect();
-    Ok(Json(Keys { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Keys { items, next_cursor: page.next.as_ref().map(|next| cursor_text("keys", next)) }))
 }
 
 /// Revokes a key; it may be the one that asks for it.

@@ -95,7 +95,7 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Metrics>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("metrics");
     params.check()?;
     let page =
         MetricsPage { id: None, search: params.text("search"), after: after.as_deref(), limit: limit + 1 };
@@ -103,7 +103,7 @@ pub async fn list(
     let mut rows = app.store.metrics(&view, &key.project_id, page).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_text(&last.metric_id));
+    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_text("metrics", &last.metric_id));
     Ok(Json(Metrics { items: rows.into_iter().map(Metric::from).collect(), next_cursor }))
 }
 

@@ -62,7 +62,8 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(timeseries::get))
         .routes(routes!(usage::get))
         .routes(routes!(query::post))
-        .routes(routes!(stream::get));
+        .routes(routes!(stream::get))
+        .routes(routes!(openapi::get));
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
 }
 

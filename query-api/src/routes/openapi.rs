@@ -1,22 +1,22 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
-use crate::app::App;
 use crate::routes::usage::UsageInterval;
 use crate::series::aggregation::Aggregation;
 use crate::series::fill::Fill;
 use crate::series::question::WantedInterval;
 use crate::session;
-use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::get;
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
-use std::sync::Arc;
+use std::sync::LazyLock;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 
-/// Where it is served.
-const PATH: &str = "/api/v1/openapi.json";
+/// The document as it is served.
+static SERVED: LazyLock<Bytes> = LazyLock::new(|| {
+    // It consists of strings and maps, which can always be written.
+    serde_json::to_vec(&complete()).unwrap_or_default().into()
+});
 
 /// The document without the routes, which bring their own parts.
 pub fn document() -> OpenApi {
@@ -78,15 +78,16 @@ fn ingest() -> serde_json::Result<OpenApi> {
     Ok(openapi)
 }
 
-/// Serves the document; no key is asked for.
-pub fn serve(openapi: &OpenApi) -> Router<Arc<App>> {
-    // It consists of strings and maps, which can always be written.
-    let text = Bytes::from(serde_json::to_vec(openapi).unwrap_or_default());
-    let answer = move || {
-        let text = text.clone();
-        async move { ([(CONTENT_TYPE, "application/json")], text).into_response() }
-    };
-    Router::new().route(PATH, get(answer))
+/// This document: OpenAPI 3.1 of both services. No key is asked for.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "description",
+    operation_id = "getOpenapi",
+    responses((status = 200, description = "The document", body = Object))
+)]
+pub async fn get() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], SERVED.clone())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorBody, Unavailable};
 use crate::fault::Code;
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
+use crate::versions::Versioned;
 use accounts::commands::Commands;
 use axum::Json;
 use axum::extract::State;
@@ -37,6 +38,12 @@ pub struct Plan {
     requests_per_hour: Option<u64>,
     /// Whether alerts are allowed.
     alerts: bool,
+    /// When it was made, Unix milliseconds.
+    created_at: i64,
+    /// When it was last changed, Unix milliseconds.
+    updated_at: i64,
+    /// Grows with each change.
+    version: u64,
 }
 
 /// A page of plans, by name.
@@ -52,7 +59,14 @@ pub struct Plans {
 
 impl From<proto::v1::Plan> for Plan {
     fn from(plan: proto::v1::Plan) -> Self {
-        Self { name: plan.name, requests_per_hour: plan.requests_per_hour, alerts: plan.alerts }
+        Self {
+            name: plan.name,
+            requests_per_hour: plan.requests_per_hour,
+            alerts: plan.alerts,
+            created_at: plan.created_at_ms,
+            updated_at: plan.updated_at_ms,
+            version: plan.version,
+        }
     }
 }
 
@@ -75,14 +89,14 @@ impl From<proto::v1::Plan> for Plan {
 )]
 pub async fn list(_: Anyone, State(app): State<Arc<App>>, mut params: Params) -> Result<Json<Plans>, Error> {
     let limit = params.limit();
-    let after: String = params.cursor().unwrap_or_default();
+    let after: String = params.cursor("plans").unwrap_or_default();
     params.check()?;
     let plans = app.directory.plans().await.map_err(unreadable)?;
     let mut items: Vec<Plan> =
         plans.into_iter().filter(|plan| plan.name > after).take(limit + 1).map(Plan::from).collect();
     let more = items.len() > limit;
     items.truncate(limit);
-    let next_cursor = items.last().filter(|_| more).map(|last| cursor_text(&last.name));
+    let next_cursor = items.last().filter(|_| more).map(|last| cursor_text("plans", &last.name));
     Ok(Json(Plans { items, next_cursor }))
 }
 
@@ -96,7 +110,7 @@ pub async fn list(_: Anyone, State(app): State<Arc<App>>, mut params: Params) ->
     request_body = NewPlan,
     security(("operator" = [])),
     responses(
-        (status = 200, description = "The plan as it is now", body = Plan),
+        (status = 200, description = "The plan as it is now; its version is the ETag too", body = Plan),
         (status = "4XX", description = "The request was refused", body = ErrorBody),
         (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
     )
@@ -106,7 +120,7 @@ pub async fn put(
     Id(name): Id,
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<Json<Plan>, Error> {
+) -> Result<Versioned<Plan>, Error> {
     let letters = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     if !(1..=32).contains(&name.len()) || !name.bytes().all(letters) {
         fields.faults.add("name", Code::BadName, "must be 1 to 32 of a-z, 0-9, _ and -");
@@ -117,10 +131,9 @@ pub async fn put(
     let (Some(requests_per_hour), Some(alerts)) = (requests_per_hour, alerts) else {
         return Err(Error::Unavailable(Unavailable::Command));
     };
-    let plan = proto::v1::Plan { name, requests_per_hour, alerts };
+    let plan = proto::v1::Plan { name, requests_per_hour, alerts, ..proto::v1::Plan::default() };
     tracing::info!(plan = plan.name, requests_per_hour, alerts, "setting a plan");
-    let wanted = plan.clone();
-    let put = |commands: Commands| async move { commands.put_plan(wanted).await };
-    app.command(put).await.map_err(|failed| failed.or(Error::NoRoute))?;
-    Ok(Json(plan.into()))
+    let put = |commands: Commands| async move { commands.put_plan(plan).await };
+    let plan = app.command(put).await.map_err(|failed| failed.or(Error::NoRoute))?;
+    Ok(Versioned { version: plan.version, entity: plan.into() })
 }

@@ -77,7 +77,8 @@ pub async fn list(
 ) -> Result<Response, Error> {
     let (zone, _) = params.zone();
     let limit = params.limit();
-    let cursor: Option<Cursor> = params.cursor();
+    let list = format!("points of {id}");
+    let cursor: Option<Cursor> = params.cursor(&list);
     let range = match &cursor {
         Some(cursor) => params.range_or(&zone, Range { start: cursor.start, end: cursor.end }),
         None => params.range(&zone, accounts::now_ms()),
@@ -98,7 +99,7 @@ pub async fn list(
     let next_cursor = rows
         .last()
         .filter(|_| more)
-        .map(|last| cursor_text(&Cursor { start: range.start, end: range.end, place: last.place }));
+        .map(|last| cursor_text(&list, &Cursor { start: range.start, end: range.end, place: last.place }));
     let items: Vec<Point> = rows.into_iter().map(Point::from).collect();
     if csv::wanted(&headers) {
         let cells = items.iter().map(|point| {

@@ -166,7 +166,7 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Projects>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("projects");
     params.check()?;
     let page = match caller {
         ReaderOrOperator::Operator => app.directory.projects(after.as_deref(), limit).await,
@@ -177,7 +177,7 @@ pub async fn list(
     };
     let page = page.map_err(unreadable)?;
     let items = described(&app, page.items).await?;
-    Ok(Json(Projects { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Projects { items, next_cursor: page.next.as_ref().map(|next| cursor_text("projects", next)) }))
 }
 
 /// One project.

@@ -43,10 +43,10 @@ pub struct Query {
     metric_id: String,
     /// The range's first moment, Unix milliseconds or ISO 8601; 24 hours before its end if left out.
     #[schema(example = "2026-03-01")]
-    start_date: Option<String>,
+    start_date: Option<Moment>,
     /// The first moment after the range, Unix milliseconds or ISO 8601; now if left out.
     #[schema(example = "2026-04-01")]
-    end_date: Option<String>,
+    end_date: Option<Moment>,
     /// How long buckets are; `auto` if left out.
     #[schema(example = "day")]
     interval: Option<WantedInterval>,
@@ -57,6 +57,17 @@ pub struct Query {
     timezone: Option<String>,
     /// What stands in buckets without points; `none` if left out.
     fill: Option<Fill>,
+}
+
+/// A moment in time.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+pub enum Moment {
+    /// Unix milliseconds.
+    Milliseconds(i64),
+    /// Unix milliseconds or ISO 8601; without an offset it is the zone's clock.
+    Text(String),
 }
 
 /// An answer for each query, in the same order.

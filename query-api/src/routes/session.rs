@@ -94,16 +94,27 @@ pub async fn get(Reader(key): Reader, State(app): State<Arc<App>>) -> Result<Jso
     describe(&app, &key).await.map(Json)
 }
 
-/// Signs out: the cookie goes. Nobody has to be signed in for that.
+/// Signs out: the session ends, whoever has its cookie, and the cookie goes. Nobody has to be signed in for that.
 #[utoipa::path(
     delete,
     path = "/session",
     tag = "session",
     operation_id = "endSession",
-    responses((status = 204, description = "Nobody is signed in"))
+    responses(
+        (status = 204, description = "Nobody is signed in"),
+        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+    )
 )]
-pub async fn end(headers: HeaderMap) -> impl IntoResponse {
-    (StatusCode::NO_CONTENT, [(SET_COOKIE, session::set_cookie("", &headers))])
+pub async fn end(
+    State(app): State<Arc<App>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Error> {
+    let cookie = session::cookie(&headers).filter(|_| !session::is_foreign_change(&method, &headers));
+    if let Some(cookie) = cookie.filter(|cookie| app.sessions.open(cookie, now_ms()).is_some()) {
+        app.ended_sessions.end(cookie).await?;
+    }
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, session::set_cookie("", &headers))]))
 }
 
 async fn describe(app: &App, key: &Key) -> Result<Session, Error> {

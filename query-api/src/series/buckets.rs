@@ -7,6 +7,7 @@
 //! - a change that is not on the hour begins a bucket, so that no bucket spans two offsets;
 //! - a day begins with the first instant of its date, which need not be 00:00; a date that a zone skipped has no bucket.
 
+use super::query::FIRST_TIME;
 use crate::words::words;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -30,6 +31,9 @@ words! {
 
 /// More buckets than this are refused.
 pub const MOST: usize = 11_000;
+
+/// How far ahead of now the gateway takes points.
+const AHEAD_MS: i64 = 60_000;
 
 /// Up to so many buckets are chosen for a client that does not say how long they shall be.
 pub const MOST_AUTOMATIC: usize = 400;
@@ -64,12 +68,29 @@ pub fn starts(range: Range, interval: Interval, zone: &TimeZone, most: usize) ->
     Ok(starts)
 }
 
-/// The shortest interval that cuts `range` into at most [`MOST_AUTOMATIC`] buckets; months where none does.
-pub fn automatic(range: Range, zone: &TimeZone) -> Interval {
-    [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week]
+/// A range, how long its buckets are, and their starts.
+pub type Buckets = (Range, Interval, Vec<i64>);
+
+/// The shortest interval that cuts `range` into at most [`MOST_AUTOMATIC`] buckets. Of a range of more months only that
+/// part counts in which there can be points at `now`; of more months still, the last ones.
+pub fn automatic(range: Range, zone: &TimeZone, now: i64) -> Buckets {
+    let possible = Range { start: range.start.max(FIRST_TIME), end: range.end.min(now + AHEAD_MS) };
+    shortest(range, zone).or_else(|| shortest(possible, zone)).unwrap_or_else(|| {
+        let all = starts(possible, Interval::Month, zone, usize::MAX).unwrap_or_default();
+        let last = all.get(all.len().saturating_sub(MOST_AUTOMATIC)..).unwrap_or_default().to_vec();
+        let start = last.first().map_or(possible.start, |first| possible.start.max(*first));
+        (Range { start, end: possible.end }, Interval::Month, last)
+    })
+}
+
+fn shortest(range: Range, zone: &TimeZone) -> Option<Buckets> {
+    let buckets = |interval| Some((range, interval, starts(range, interval, zone, MOST_AUTOMATIC).ok()?));
+    if range.start >= range.end {
+        return buckets(Interval::Month);
+    }
+    [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week, Interval::Month]
         .into_iter()
-        .find(|interval| starts(range, *interval, zone, MOST_AUTOMATIC).is_ok())
-        .unwrap_or(Interval::Month)
+        .find_map(buckets)
 }
 
 /// The start of the bucket that `at` is in.

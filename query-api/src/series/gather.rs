@@ -1,10 +1,13 @@
 //! What time series are made of, from the cache where it is held there, else from the store.
 
+use super::aggregation::Aggregation;
 use super::batch::Group;
 use super::buckets::Range;
 use super::cells::{Cut, Piece, Resolution, into_blocks};
+use super::fill::Point;
 use super::merge::Partial;
 use super::query::{self, Kind};
+use super::question::Question;
 use crate::app::App;
 use crate::cache::{Block, Blocks, Metric, Named, Standing};
 use crate::error::Error;
@@ -136,6 +139,32 @@ impl<'a> Reader<'a> {
         let view = self.view.among(metrics.iter().copied());
         let sql = group.sql(&view.hidden.mask());
         self.app.store.series(&view, (self.project, &metrics), group.kind, &sql).await
+    }
+
+    /// Gives buckets their average that have none, because a double holds it but not their sum. Few metrics have such
+    /// values, so their points are read once more.
+    pub async fn averages(
+        &self,
+        metric: &str,
+        question: &Question,
+        points: &mut [Point],
+    ) -> Result<(), Error> {
+        if question.aggregation != Aggregation::Avg || points.iter().all(|point| point.value.is_some()) {
+            return Ok(());
+        }
+        let view = self.view.among([metric]);
+        let sql = query::scaled(question.range, &question.starts, &view.hidden.mask());
+        let read = self.app.store.series(&view, (self.project, &[metric]), Kind::Sums, &sql).await?;
+        for part in read.into_iter().flatten() {
+            let place = points.binary_search_by_key(&part.bucket, |point| point.timestamp);
+            if let Ok(place) = place
+                && points[place].value.is_none()
+            {
+                points[place] =
+                    Point { timestamp: part.bucket, value: part.scaled_average(), count: part.points };
+            }
+        }
+        Ok(())
     }
 
     /// What those of `metrics` are called that the project has.

@@ -5,6 +5,7 @@
 
 use super::aggregation::Aggregation;
 use super::fill::Point;
+use super::query::SCALE;
 
 /// What orders points: (event time, received at, Kafka partition, offset, index in the batch). No two points share one.
 /// The times are Unix milliseconds.
@@ -66,6 +67,13 @@ impl Partial {
             // Of two last points the later stays; one statement asks for one kind, and quantiles come from one part.
             _ => {}
         }
+    }
+
+    /// The average of its points, where their total was divided by [`SCALE`].
+    pub fn scaled_average(&self) -> Option<f64> {
+        let Known::Sums { total, least, greatest } = self.known else { return None };
+        // Rounding must not carry it beyond what a double holds.
+        Some((total / self.points as f64 * SCALE).max(least).min(greatest))
     }
 
     /// The number that its points make; not finite if no double holds it, or it was not asked for.
@@ -167,5 +175,16 @@ mod tests {
         let points = merge(&[0], &parts, Aggregation::Sum);
         assert_eq!((points[0].value, points[0].count), (None, 2));
         assert_eq!(merge(&[0], &parts, Aggregation::Max)[0].value, Some(f64::MAX));
+    }
+
+    #[test]
+    fn the_average_of_a_sum_that_no_double_holds_is_of_its_total_divided() {
+        let whole = |total: f64, points| {
+            let known = Known::Sums { total: total / SCALE, least: -f64::MAX, greatest: f64::MAX };
+            Partial { bucket: 0, points, known }
+        };
+        assert_eq!(whole(1.0e300, 4).scaled_average(), Some(2.5e299));
+        let known = Known::Sums { total: f64::MAX / SCALE * 3.0, least: f64::MAX, greatest: f64::MAX };
+        assert_eq!(Partial { bucket: 0, points: 3, known }.scaled_average(), Some(f64::MAX));
     }
 }

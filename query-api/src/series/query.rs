@@ -20,6 +20,13 @@ const HOUR_MS: i64 = 3_600_000;
 /// What orders the points of a metric: [`super::merge::Place`].
 const PLACE: &str = "(time, received_at, partition, offset, index)";
 
+/// The Unix second of a row.
+const SECOND: &str = "intDiv(toUnixTimestamp64Milli(time), 1000)";
+
+/// What values are divided by where a double does not hold their sum: a power of 2, so that no bit of such is lost, and
+/// more than there are points.
+pub const SCALE: f64 = 18_446_744_073_709_551_616.0;
+
 /// No point is older: the gateway refuses it. 2000-01-01.
 pub const FIRST_TIME: i64 = 946_684_800_000;
 /// No point is newer: the hours of the rollup end here. 2106-01-01.
@@ -99,18 +106,17 @@ impl Plan {
     /// The statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that all its rows
     /// fulfil; its rows have the [columns](Kind::columns) of `kind`.
     pub fn sql(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
-        let buckets = list(starts.iter().map(|start| start / 1000));
+        let buckets = possible(starts);
         let within: Vec<String> = self.ranges.iter().copied().map(within).collect();
         let raw = |only: &str| {
-            let second = "intDiv(toUnixTimestamp64Milli(time), 1000)";
             let filter = format!("({}){only}{mask}", within.join(" OR "));
-            select(&bucket(second, &buckets), kind, &filter)
+            select(&bucket(SECOND, &buckets), &kind.columns(), &filter)
         };
         let (Some(cut), Some(range)) = (&self.cut, self.ranges.first()) else { return raw("") };
         let hours = hours_of(*range);
         let rolled = |without: &str| {
             let hour = "toInt64(toUnixTimestamp(toStartOfHour(time)))";
-            select(&bucket(hour, &buckets), kind, &format!("{hours}{without}{mask}"))
+            select(&bucket(hour, &buckets), &kind.columns(), &format!("{hours}{without}{mask}"))
         };
         if cut.is_empty() {
             return rolled("");
@@ -141,7 +147,8 @@ fn cut_hours(range: Range, starts: &[i64]) -> BTreeSet<i64> {
 /// hidden.
 pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> String {
     if resolution == Resolution::Hour && kind != Kind::Quantiles {
-        return select("toInt64(toUnixTimestamp(toStartOfHour(time))) * 1000", kind, &hours_of(range));
+        let hour = "toInt64(toUnixTimestamp(toStartOfHour(time))) * 1000";
+        return select(hour, &kind.columns(), &hours_of(range));
     }
     steps(range, resolution.cell(), kind, "")
 }
@@ -149,7 +156,15 @@ pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> String {
 /// The statement for buckets of `length` milliseconds from raw rows: parameters, `mask` and columns as in [`Plan::sql`].
 pub fn steps(range: Range, length: i64, kind: Kind, mask: &str) -> String {
     let bucket = format!("intDiv(toUnixTimestamp64Milli(time), {length}) * {length}");
-    select(&bucket, kind, &format!("{}{mask}", within(range)))
+    select(&bucket, &kind.columns(), &format!("{}{mask}", within(range)))
+}
+
+/// The statement for the buckets that begin at `starts`, with sums divided by [`SCALE`]: parameters, `mask` and columns
+/// as in [`Plan::sql`] of [`Kind::Sums`]. From raw rows: the rollup knows the sums alone.
+pub fn scaled(range: Range, starts: &[i64], mask: &str) -> String {
+    let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
+    let columns = format!("sum(value / {SCALE:e}) AS total, min(value) AS least, max(value) AS greatest");
+    select(&bucket(SECOND, &possible(starts)), &columns, &format!("{}{mask}", within(range)))
 }
 
 /// The rows whose hours touch `range`: a condition that the rollup knows.
@@ -172,9 +187,14 @@ fn bucket(second: &str, buckets: &str) -> String {
     format!("toInt64(roundDown({second}, {buckets})) * 1000")
 }
 
+/// The starts, in seconds, as a list of the statement's. A bucket after the last possible point stays empty, and its start
+/// may be beyond 32 bits: the server does not take a list of such beside one before 1970.
+fn possible(starts: &[i64]) -> String {
+    list(starts.iter().take_while(|start| **start < LAST_TIME).map(|start| start / 1000))
+}
+
 /// One part of a statement. `bucket`: the start of a row's bucket.
-fn select(bucket: &str, kind: Kind, filter: &str) -> String {
-    let columns = kind.columns();
+fn select(bucket: &str, columns: &str, filter: &str) -> String {
     format!(
         "SELECT toUInt32(transform(metric_id, {{metrics:Array(String)}}, range(length({{metrics:Array(String)}})), 0)) \
          AS place, {bucket} AS bucket, count() AS points, {columns} FROM samples \
@@ -231,6 +251,17 @@ mod tests {
         ] {
             let plan = plan(MONDAY, MONDAY + DAY, interval, zone, aggregation).expect("a plan");
             assert!(!plan.uses_rollup(), "{interval:?} {zone} {aggregation:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_names_no_bucket_after_the_last_possible_point() {
+        let starts = [-DAY, 0, LAST_TIME - DAY, LAST_TIME, LAST_TIME + 40 * DAY];
+        let range = Range { start: -DAY, end: LAST_TIME + 41 * DAY };
+        for interval in [Interval::Minute, Interval::Month] {
+            let plan = Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan");
+            let sql = plan.sql(&starts, Kind::Sums, "");
+            assert!(sql.contains("[-86400,0,4291660800]"), "{sql}");
         }
     }
 

@@ -21,7 +21,8 @@ words! {
         Week = "week",
         /// Months.
         Month = "month",
-        /// The shortest that makes at most 400 buckets.
+        /// The shortest that makes at most 400 buckets. Where months make more, they begin no earlier than 2000 and no
+        /// later than now.
         Auto = "auto",
     }
 }
@@ -29,7 +30,7 @@ words! {
 /// A time series that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Only points in it count.
+    /// Only points in it count. Not longer than what was asked for, and empty only if there can be none in that.
     pub range: Range,
     /// Where the buckets of the range begin, ascending.
     pub starts: Vec<i64>,
@@ -58,7 +59,10 @@ impl Question {
             WantedInterval::Day => Interval::Day,
             WantedInterval::Week => Interval::Week,
             WantedInterval::Month => Interval::Month,
-            WantedInterval::Auto => buckets::automatic(range, &zone),
+            WantedInterval::Auto => {
+                let (range, interval, starts) = buckets::automatic(range, &zone, now);
+                return Ok(Self { range, starts, interval, aggregation, timezone, fill });
+            }
         };
         let starts = buckets::starts(range, interval, &zone, buckets::MOST).unwrap_or_else(|_| {
             let message =

@@ -86,9 +86,9 @@ pub async fn series(
         }
     }
 
-    let answer = |(place, ((id, question), cut)): (usize, (&(String, Question), &Option<Cut>))| {
+    let answer = async |(place, ((id, question), cut)): (usize, (&(String, Question), &Option<Cut>))| {
         let named = names.get(id.as_str()).ok_or(Error::NoMetric)?;
-        let raw = read_raw.remove(&place).unwrap_or(Ok(&[]))?;
+        let raw = read_raw.get(&place).cloned().unwrap_or(Ok(&[]))?;
         let mut parts: Vec<&Partial> = raw.iter().collect();
         if let Some(cut) = cut {
             parts.extend(cells.of(id, Kind::of(question.aggregation), cut)?);
@@ -96,7 +96,8 @@ pub async fn series(
                 parts.sort_by_key(|part| part.bucket);
             }
         }
-        let points = merge(&question.starts, parts, question.aggregation);
+        let mut points = merge(&question.starts, parts, question.aggregation);
+        reader.averages(id, question, &mut points).await?;
         Ok(TimeSeries {
             metric_name: metrics::name(id, &named.name),
             unit: metrics::unit(&named.unit),
@@ -108,5 +109,5 @@ pub async fn series(
             watermark,
         })
     };
-    Ok(asked.iter().zip(&cuts).enumerate().map(answer).collect())
+    Ok(join_all(asked.iter().zip(&cuts).enumerate().map(answer)).await)
 }

@@ -223,9 +223,31 @@ async fn a_plan_without_alerts_has_none() {
     let body = json!({"name": "Small", "plan": "free"});
     let (_, project) = shared().client(OPERATOR).post("/api/v1/projects", &body).await;
     let manager = shared().client(&text(&project, "manageKey"));
-    refused(manager.post("/api/v1/alerts", &json!({})).await, 403, "plan_required");
-    refused(manager.post("/api/v1/alerts/preview", &json!({})).await, 403, "plan_required");
-    refused(manager.get("/api/v1/alerts").await, 403, "plan_required");
+    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
+    let reader = shared().client(&text(&made, "key"));
+    let nobody = Caller { url: shared().url.clone(), key: None };
+    // All else is wrong too, and is not looked at.
+    for (method, path, manages) in [
+        (Method::GET, "/api/v1/alerts?limit=x", false),
+        (Method::POST, "/api/v1/alerts", true),
+        (Method::POST, "/api/v1/alerts/preview", false),
+        (Method::GET, "/api/v1/alerts/none", false),
+        (Method::PUT, "/api/v1/alerts/none", true),
+        (Method::DELETE, "/api/v1/alerts/none", true),
+        (Method::GET, "/api/v1/alerts/none/history?cursor=x", false),
+        (Method::POST, "/api/v1/alerts/none/acknowledge", true),
+        (Method::POST, "/api/v1/alerts/none/test", true),
+    ] {
+        let call = |caller: &Caller| caller.request(method.clone(), path);
+        for body in ["", "[]", "{bad", "{}"] {
+            refused(read(call(&manager).body(body)).await, 403, "plan_required");
+        }
+        let form = call(&manager).header("content-type", "text/plain").body("x");
+        refused(read(form).await, 403, "plan_required");
+        refused(read(call(&nobody).body("{bad")).await, 401, "missing_key");
+        let code = if manages { "insufficient_scope" } else { "plan_required" };
+        refused(read(call(&reader).body("{bad")).await, 403, code);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,6 +284,25 @@ async fn a_rule_is_read_replaced_and_listed_and_its_faults_are_told() {
     refused(stranger.get(&path).await, 404, "not_found");
     assert_eq!(manager.ok("/api/v1/alerts").await["items"].as_array().map(Vec::len), Some(1));
     refused(manager.post(&format!("{path}/test"), &json!({})).await, 409, "conflict");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_goes_on_without_a_channel_that_was_removed() {
+    let (_, manager) = shared().project().await;
+    let (gone, _) = channel(&manager, "in_app", None).await;
+    let (kept, _) = channel(&manager, "in_app", None).await;
+    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone(), kept.clone()])).await);
+    let only = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone()])).await);
+    assert_eq!(manager.delete(&format!("/api/v1/channels/{gone}")).await.0, 204);
+    let alert = manager.ok(&path).await;
+    assert_eq!((&alert["channels"], &alert["version"]), (&json!([kept]), &json!(1)));
+    let listed = manager.ok("/api/v1/alerts").await;
+    assert_eq!((&listed["items"][0], &listed["items"][1]["channels"]), (&alert, &json!([])));
+    let put = read(manager.request(Method::PUT, &path).header("if-match", "\"1\"").json(&alert)).await;
+    assert_eq!((put.0, &put.1["channels"]), (200, &json!([kept])), "what is read can be put back");
+    let (status, asked) = manager.post(&format!("{path}/test"), &json!({})).await;
+    assert_eq!((status, &asked["channels"]), (202, &json!([kept])));
+    refused(manager.post(&format!("{only}/test"), &json!({})).await, 409, "conflict");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,48 @@ async fn pages_hold_every_metric_once_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_goes_on_in_its_own_list_alone() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let points: Vec<Sample> = (0..4)
+        .map(|i| sample(["a", "b"][i % 2], 1_790_000_000_000 + i as i64, 1.0, i as i64, "", ""))
+        .collect();
+    stack.store(&project, &points).await;
+    for name in ["one", "two"] {
+        for (list, body) in [
+            ("dashboards", json!({"name": name, "widgets": []})),
+            ("channels", json!({"name": name, "kind": "in_app"})),
+            ("connections", json!({"name": name})),
+            ("keys", json!({"name": name, "scopes": ["read"]})),
+            ("alerts", json!({"name": name, "metricId": "a", "operator": ">", "threshold": 5, "range": "1h"})),
+        ] {
+            assert_eq!(manager.post(&format!("/api/v1/{list}"), &body).await.0, 201, "{list}");
+        }
+    }
+    let range = "startDate=1780000000000&endDate=1800000000000&";
+    let mut lists = vec!["metrics/a/points".to_owned(), "metrics/b/points".to_owned()];
+    lists.extend(
+        ["metrics", "dashboards", "channels", "connections", "keys", "alerts", "plans"].map(str::to_owned),
+    );
+    let mut cursors = Vec::new();
+    for list in &lists {
+        let page = manager.ok(&format!("/api/v1/{list}?{range}limit=1")).await;
+        cursors.push((list, page["nextCursor"].as_str().expect("there is more").to_owned()));
+    }
+    for list in lists.iter().map(String::as_str).chain(["projects", "inbox"]) {
+        for (of, cursor) in &cursors {
+            let (status, answer) = manager.get(&format!("/api/v1/{list}?{range}cursor={cursor}")).await;
+            if list == of.as_str() {
+                assert_eq!(status, 200, "{list}: {answer}");
+                continue;
+            }
+            let answer = refused((status, answer), 400, "invalid_parameter");
+            assert_eq!(details(&answer), ["cursor bad_cursor"], "{of} on {list}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_projects_metric_is_not_found() {
     let stack = shared();
     let (project, _) = stack.project().await;

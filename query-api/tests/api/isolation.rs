@@ -59,6 +59,21 @@ async fn what_is_another_projects_or_nobodys_is_404_and_stays_as_it_is() {
         }
     }
     assert_eq!(look().await, before);
+    // What is asked for is looked for before the version that a change needs.
+    let widgets = json!({"name": "x", "widgets": []});
+    let rule = json!({"name": "x", "metricId": "m", "operator": ">", "threshold": 5, "range": "1h"});
+    for (list, id, body) in
+        [("/api/v1/dashboards", "dashboardId", &widgets), ("/api/v1/alerts", "alertId", &rule)]
+    {
+        let (_, made) = owner.post(list, body).await;
+        for id in [text(&made, id), "none".to_owned()] {
+            let path = format!("{list}/{id}");
+            refused(stranger.put(&path, body).await, 404, "not_found");
+            refused(stranger.put(&path, &json!({})).await, 404, "not_found");
+            refused(stranger.delete(&path).await, 404, "not_found");
+        }
+        refused(owner.delete(&format!("{list}/{}", text(&made, id))).await, 428, "version_required");
+    }
     for key in [text(&connection, "apiKey"), text(&key, "key")] {
         assert!(stack.client(&key).is_good().await);
     }

@@ -23,9 +23,12 @@ async fn a_key_is_made_shown_once_and_listed_without_it() {
     assert_eq!(names, ["Project key", "Reports"], "a connection's key is the connection's");
     let expected = json!({
         "keyId": made["keyId"], "name": "Reports", "scopes": ["read", "ingest"],
-        "keyHint": format!("…{}", &key[key.len() - 4..]), "createdAt": items[1]["createdAt"],
+        "keyHint": format!("…{}", &key[key.len() - 4..]), "createdAt": made["createdAt"],
+        "updatedAt": made["createdAt"], "version": 1,
     });
     assert_eq!(items[1], expected);
+    assert!(made["createdAt"].is_i64());
+    assert_eq!((&made["updatedAt"], &made["version"]), (&made["createdAt"], &json!(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

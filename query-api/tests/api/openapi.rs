@@ -108,6 +108,43 @@ async fn every_answer_of_the_management_is_as_the_document_says() {
     check(&document, ("put", "/api/v1/plans/{name}", "200"), &plan);
 }
 
+/// Whether the document's schema for the call's body takes `body`.
+fn takes(document: &Value, path: &str, body: &Value) -> bool {
+    let body_of = &document["paths"][path]["post"]["requestBody"];
+    let mut schema = body_of["content"]["application/json"]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    jsonschema::validator_for(&schema).expect("a schema").is_valid(body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_taken_is_as_the_document_says() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let document = manager.ok("/api/v1/openapi.json").await;
+    let widgets = |widget: Value| json!({"name": "x", "widgets": [widget]});
+    let queries = |start: Value| json!({"queries": [{"metricId": "m", "startDate": start, "endDate": null}]});
+    let least = json!({"type": "line", "series": [{"metricId": "m"}]});
+    let whole = json!({
+        "id": "a", "type": "line", "title": "", "series": [{"metricId": "m", "aggregation": "p99"}],
+        "range": {"startDate": 0, "endDate": 1}, "interval": "day", "x": 0, "y": 0, "w": 1, "h": 1,
+    });
+    for (path, body, good) in [
+        ("/api/v1/dashboards", widgets(least), true),
+        ("/api/v1/dashboards", widgets(whole), true),
+        ("/api/v1/dashboards", widgets(json!({"type": "line"})), false),
+        ("/api/v1/dashboards", widgets(json!({"type": "pie", "series": [{"metricId": "m"}]})), false),
+        ("/api/v1/query", queries(json!(1_790_000_000_000i64)), true),
+        ("/api/v1/query", queries(json!("2026-11-01")), true),
+        ("/api/v1/query", queries(json!("1790000000000")), true),
+        ("/api/v1/query", queries(Value::Null), true),
+    ] {
+        assert_eq!(takes(&document, path, &body), good, "{path} {body}");
+        let (status, answer) = manager.post(path, &body).await;
+        assert_eq!(status < 300, good, "{path} {body}: {answer}");
+    }
+    assert!(document["paths"]["/api/v1/openapi.json"]["get"].is_object());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schemas_refuse_what_is_no_answer() {
     let nobody = Caller { url: shared().url.clone(), key: None };

@@ -13,19 +13,35 @@ async fn an_operator_sets_plans_and_every_key_sees_them() {
         page["items"].as_array().expect("items").iter().map(|item| text(item, "name")).collect()
     };
     assert_eq!(names(&manager.ok(PLANS).await), ["free", "pro", "scale", "unlimited"]);
-    assert_eq!(
-        operator.ok(PLANS).await["items"][0],
-        json!({"name": "free", "requestsPerHour": 100, "alerts": false})
-    );
+    let plan = |name: &str, limit: Option<u64>, alerts: bool, of: &Value| {
+        json!({
+            "name": name, "requestsPerHour": limit, "alerts": alerts,
+            "createdAt": of["createdAt"].as_i64(), "updatedAt": of["updatedAt"].as_i64(), "version": of["version"],
+        })
+    };
+    let first = &operator.ok(PLANS).await["items"][0];
+    assert_eq!(first, &plan("free", Some(100), false, first));
+    assert_eq!((&first["updatedAt"], &first["version"]), (&first["createdAt"], &json!(1)));
 
+    let begun = accounts::now_ms();
+    let put = async |name: &str, wanted: &Value| {
+        let (status, put) = operator.put(&format!("{PLANS}/{name}"), wanted).await;
+        assert_eq!(status, 200, "{put}");
+        assert!(put["updatedAt"].as_i64() >= Some(begun), "{put}");
+        put
+    };
     let gold = json!({"requestsPerHour": 50_000, "alerts": true});
-    let (status, put) = operator.put(&format!("{PLANS}/gold"), &gold).await;
-    assert_eq!((status, put), (200, json!({"name": "gold", "requestsPerHour": 50_000, "alerts": true})));
-    let endless = json!({"requestsPerHour": null, "alerts": false});
-    assert_eq!(operator.put(&format!("{PLANS}/pro"), &endless).await.0, 200);
+    let made = put("gold", &gold).await;
+    assert_eq!(made, plan("gold", Some(50_000), true, &made));
+    assert_eq!((&made["createdAt"], &made["version"]), (&made["updatedAt"], &json!(1)));
+    let changed = put("gold", &gold).await;
+    assert_eq!((&changed["createdAt"], &changed["version"]), (&made["createdAt"], &json!(2)));
+    let endless = put("pro", &json!({"requestsPerHour": null, "alerts": false})).await;
+    assert_eq!((&endless["createdAt"], &endless["version"]), (&first["createdAt"], &json!(2)));
     let page = manager.ok(&format!("{PLANS}?limit=3")).await;
     assert_eq!(names(&page), ["free", "gold", "pro"]);
-    assert_eq!(page["items"][2], json!({"name": "pro", "requestsPerHour": null, "alerts": false}));
+    assert_eq!(page["items"][1], changed);
+    assert_eq!(page["items"][2], plan("pro", None, false, &endless));
     let rest = manager.ok(&format!("{PLANS}?cursor={}", text(&page, "nextCursor"))).await;
     assert_eq!(
         (names(&rest), &rest["nextCursor"]),

@@ -238,6 +238,39 @@ async fn without_parameters_it_is_the_average_of_the_last_day_in_automatic_bucke
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn automatic_buckets_are_never_more_than_400_and_never_refused() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let first = 946_684_800_000;
+    let at = |time, offset| Sample {
+        metric: "m",
+        time,
+        value: 5.0,
+        received_at: START,
+        offset,
+        ..Sample::default()
+    };
+    stack.store(&project, &[at(first, 0), at(START, 1), at(accounts::now_ms() + 30_000, 2)]).await;
+    for (range, expected) in [
+        // What is ahead of now is not in a range that ends now.
+        ("startDate=0", 2),
+        ("startDate=1900-01-01&timezone=America/New_York", 2),
+        ("startDate=0900-01-01&timezone=Asia/Kolkata", 2),
+        ("startDate=0001-01-02&endDate=9998-01-01", 3),
+        ("startDate=2026-01-02&endDate=9000-01-01", 2),
+        ("startDate=0900-01-01&endDate=1800-01-01", 0),
+        ("startDate=2200-01-01&endDate=2300-01-01", 0),
+    ] {
+        let path = format!("/api/v1/metrics/m/timeseries?{range}&aggregation=sum&fill=zero");
+        let answer = manager.ok(&path).await;
+        let points = answer["points"].as_array().expect("points");
+        assert!(points.len() <= 400, "{path}: {} buckets", points.len());
+        let counted: u64 = points.iter().filter_map(|point| point["count"].as_u64()).sum();
+        assert_eq!(counted, expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ties_of_last_go_to_the_later_received() {
     let stack = shared();
     let (project, manager) = stack.project().await;
@@ -297,6 +330,59 @@ async fn empty_buckets_are_filled_as_asked_for() {
         hours[0], hours[1], hours[2], hours[3]
     );
     assert_eq!(response.text().await.expect("text"), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_may_begin_before_all_possible_points_and_end_after_them() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let sample = Sample { metric: "m", time: START, value: 5.0, received_at: START, ..Sample::default() };
+    stack.store(&project, &[sample]).await;
+    for start in ["1900-01-01", "1969-12-01", "2026-01-01"] {
+        for end in ["2106-01-01", "2106-02-06", "2106-02-09", "2110-01-01"] {
+            for (interval, aggregation) in [("week", "avg"), ("month", "last"), ("month", "p50")] {
+                let range = format!("startDate={start}&endDate={end}&interval={interval}");
+                let path = format!("/api/v1/metrics/m/timeseries?{range}&aggregation={aggregation}");
+                let points = manager.ok(&path).await["points"].clone();
+                let seen: Vec<_> = points.as_array().expect("points").iter().map(|p| &p["value"]).collect();
+                assert_eq!(seen, [&json!(5.0)], "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_average_that_a_double_holds_is_given_though_it_does_not_hold_the_sum() {
+    let stack = shared();
+    let (project, manager) = stack.project().await;
+    let at = |hour, value, offset| Sample {
+        metric: "m",
+        time: START + hour * HOUR,
+        value,
+        received_at: START,
+        offset,
+        ..Sample::default()
+    };
+    let huge = [at(0, 1.7e308, 0), at(0, 1.5e308, 1), at(1, 4.0, 2), at(2, -1.7e308, 3), at(2, -1.7e308, 4)];
+    stack.store(&project, &huge).await;
+    let range = format!("startDate={START}&endDate={}&fill=previous", START + 4 * HOUR);
+    let values = async |query: &str| {
+        let path = format!("/api/v1/metrics/m/timeseries?{range}&{query}");
+        let points = manager.ok(&path).await["points"].clone();
+        points.as_array().expect("points").iter().map(|p| (p["value"].clone(), p["count"].clone())).collect()
+    };
+    let hours = |values: [Value; 4]| -> Vec<(Value, Value)> {
+        values.into_iter().zip([2, 1, 2, 0].map(|count| json!(count))).collect()
+    };
+    for _ in 0..2 {
+        let averages = hours([json!(1.6e308), json!(4.0), json!(-1.7e308), json!(-1.7e308)]);
+        let given: Vec<(Value, Value)> = values("interval=hour").await;
+        assert_eq!(given, averages);
+        let given: Vec<(Value, Value)> = values("interval=hour&aggregation=sum").await;
+        assert_eq!(given, hours([Value::Null, json!(4.0), Value::Null, Value::Null]));
+    }
+    let given: Vec<(Value, Value)> = values("interval=day").await;
+    assert!((given[0].0.as_f64().expect("an average") + 0.04e308).abs() < 1e293, "{given:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! A browser's session stands for a key.
 
-use crate::support::{Caller, OPERATOR, read, refused, send, shared, text};
+use crate::support::{Caller, OPERATOR, read, refused, send, serve, settings, shared, text, until};
 use accounts::token::Token;
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
@@ -48,7 +48,7 @@ async fn a_session_stands_for_its_key_everywhere_and_ends_with_it() {
     refused(read(both).await, 401, "invalid_key");
 
     assert_eq!(manager.delete(&format!("/api/v1/keys/{}", text(&made, "keyId"))).await.0, 204);
-    crate::support::until("the session is over", || async {
+    until("the session is over", || async {
         read(with(&cookie, Method::GET, SESSION)).await.0 != 200
     })
     .await;
@@ -106,6 +106,50 @@ async fn other_sites_change_nothing_with_a_session() {
     }
     assert_eq!(post("same-origin").await.0, 201);
     assert_eq!(manager.ok("/api/v1/connections").await["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_ended_is_over_on_every_replica_and_no_other_one_is() {
+    let stack = shared();
+    let (_, manager) = stack.project().await;
+    let key = manager.key.as_deref().expect("a key");
+    let (other, _) = serve(&settings(&stack.namespace)).await;
+    let elsewhere = Caller { url: other, key: None };
+    let (_, cookie) = sign_in(key).await;
+    // Its end is part of what is sealed: two sessions of one millisecond are one.
+    let mut second = sign_in(key).await.1;
+    while second == cookie {
+        second = sign_in(key).await.1;
+    }
+    let at = |replica: &Caller, cookie: &str| {
+        let pair = cookie.split(';').next().expect("a value").to_owned();
+        replica.request(Method::GET, SESSION).header(COOKIE, pair)
+    };
+    until("the other replica is ready", || async {
+        send(at(&elsewhere, &cookie)).await.status() == 200
+    })
+    .await;
+    let foreign = with(&cookie, Method::DELETE, SESSION).header("Sec-Fetch-Site", "cross-site");
+    assert_eq!(read(foreign).await.0, 204);
+    assert_eq!(read(at(&nobody(), &cookie)).await.0, 200, "another site ends no session");
+
+    assert_eq!(read(with(&cookie, Method::DELETE, SESSION)).await.0, 204);
+    for replica in [nobody(), elsewhere] {
+        let answer = refused(read(at(&replica, &cookie)).await, 401, "invalid_key");
+        assert!(text(&answer, "message").contains("has ended"), "{answer}");
+        assert_eq!(read(at(&replica, &second)).await.0, 200);
+    }
+    assert_eq!(read(with(&cookie, Method::DELETE, SESSION)).await.0, 204, "once more is no error");
+    // What is stored stands for the cookie, and does not say it.
+    let value = second.split(['=', ';']).nth(1).expect("a value").to_owned();
+    assert_eq!(read(with(&second, Method::DELETE, SESSION)).await.0, 204);
+    let names: Vec<String> = redis::cmd("KEYS")
+        .arg(format!("tidemark-{}:session-ended:*", stack.namespace))
+        .query_async(&mut stack.redis.clone())
+        .await
+        .expect("Redis answers");
+    let (key_id, _) = value.split_once('.').expect("an id");
+    assert!(names.len() >= 2 && names.iter().all(|name| !name.contains(key_id)), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

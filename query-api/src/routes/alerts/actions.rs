@@ -4,7 +4,7 @@ use super::{Alert, find, versioned};
 use crate::alerts::evaluate::subject;
 use crate::alerts::machine::State as RuleState;
 use crate::app::{App, unreadable};
-use crate::auth::Manager;
+use crate::auth::AlertManager;
 use crate::body::OptionalFields;
 use crate::error::{Conflict, Error, ErrorBody};
 use crate::routes::Id;
@@ -42,12 +42,11 @@ pub struct Acknowledgement {
     )
 )]
 pub async fn acknowledge(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
     OptionalFields(mut fields): OptionalFields,
 ) -> Result<Versioned<Alert>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let note = fields.text("note", 1000);
     fields.faults.check()?;
     let alert = find(&app, &key.project_id, &id).await?;
@@ -86,11 +85,10 @@ pub async fn acknowledge(
     )
 )]
 pub async fn test(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
 ) -> Result<(StatusCode, Json<TestAsked>), Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let alert = find(&app, &key.project_id, &id).await?;
     if alert.channels.is_empty() {
         return Err(Error::Conflict(Conflict::NoChannels));

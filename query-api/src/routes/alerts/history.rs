@@ -3,7 +3,7 @@
 use super::find;
 use crate::alerts::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TRANSITION};
 use crate::app::App;
-use crate::auth::Reader;
+use crate::auth::AlertReader;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
@@ -88,14 +88,14 @@ pub struct AlertHistory {
     )
 )]
 pub async fn get(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     Id(id): Id,
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<AlertHistory>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let limit = params.limit();
-    let before: Option<u64> = params.cursor();
+    let list = format!("history of {id}");
+    let before: Option<u64> = params.cursor(&list);
     params.check()?;
     find(&app, &key.project_id, &id).await?;
     let page = app.history.page((&key.project_id, &id), before.unwrap_or(u64::MAX), limit + 1).await;
@@ -106,7 +106,7 @@ pub async fn get(
     let more = page.len() > limit;
     page.truncate(limit);
     let last = page.last().and_then(|rows| rows.first()).map(|row| row.sequence);
-    let next_cursor = last.filter(|_| more).map(|last| cursor_text(&last));
+    let next_cursor = last.filter(|_| more).map(|last| cursor_text(&list, &last));
     Ok(Json(AlertHistory { items: page.into_iter().filter_map(item).collect(), next_cursor }))
 }
 

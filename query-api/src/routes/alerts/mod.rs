@@ -9,7 +9,7 @@ use crate::alerts::book::RuleState;
 use crate::alerts::records::StateWord;
 use crate::alerts::rule::{NoData, Operator, Window};
 use crate::app::{App, unreadable};
-use crate::auth::{Manager, Reader};
+use crate::auth::{AlertManager, AlertReader};
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody};
 use crate::params::{Params, cursor_text};
@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use proto::v1;
 use serde::Serialize;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -131,9 +132,29 @@ fn versioned(app: &App, alert: v1::Alert) -> Versioned<Alert> {
     Versioned { version: alert.version, entity: Alert::new(alert, &state) }
 }
 
-/// The project's rule.
+/// The project's rule, without channels that were removed.
 async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Alert, Error> {
-    app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoAlert)
+    let found = app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoAlert)?;
+    let mut alerts = [found];
+    leave_removed_out(app, project_id, &mut alerts).await?;
+    let [alert] = alerts;
+    Ok(alert)
+}
+
+/// A removed channel stays in what is kept of the rules that name it: nothing of a rule changes but by its own version.
+async fn leave_removed_out(app: &App, project_id: &str, alerts: &mut [v1::Alert]) -> Result<(), Error> {
+    let named: BTreeSet<String> = alerts.iter().flat_map(|alert| alert.channels.iter().cloned()).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = named.iter().map(String::as_str).collect();
+    let found = app.directory.owned_of::<v1::Channel>(project_id, &ids).await.map_err(unreadable)?;
+    let there: HashSet<&str> =
+        ids.into_iter().zip(found).filter_map(|(id, channel)| channel.map(|_| id)).collect();
+    for alert in alerts {
+        alert.channels.retain(|id| there.contains(id.as_str()));
+    }
+    Ok(())
 }
 
 /// Makes a rule. Nobody is told before it is evaluated.
@@ -151,11 +172,10 @@ async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Alert, Error>
     )
 )]
 pub async fn create(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     State(app): State<Arc<App>>,
     fields: Fields,
 ) -> Result<Response, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let create = |commands: Commands| async move { commands.create_owned(alert).await };
     let made = app.command(create).await.map_err(|failed| failed.or(Error::NoAlert))?;
@@ -181,18 +201,18 @@ pub async fn create(
     )
 )]
 pub async fn list(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Alerts>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("alerts");
     params.check()?;
     let page = app.directory.all_owned::<v1::Alert>(&key.project_id, after.as_deref(), limit).await;
-    let page = page.map_err(unreadable)?;
+    let mut page = page.map_err(unreadable)?;
+    leave_removed_out(&app, &key.project_id, &mut page.items).await?;
     let items = page.items.into_iter().map(|alert| versioned(&app, alert).entity).collect();
-    Ok(Json(Alerts { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Alerts { items, next_cursor: page.next.as_ref().map(|next| cursor_text("alerts", next)) }))
 }
 
 /// One rule.
@@ -210,11 +230,10 @@ pub async fn list(
     )
 )]
 pub async fn get(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     Id(id): Id,
     State(app): State<Arc<App>>,
 ) -> Result<Versioned<Alert>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let alert = find(&app, &key.project_id, &id).await?;
     Ok(versioned(&app, alert))
 }
@@ -238,13 +257,13 @@ pub async fn get(
     )
 )]
 pub async fn replace(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
     if_match: IfMatch,
     fields: Fields,
 ) -> Result<Versioned<Alert>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let replace = |commands: Commands| async move { commands.replace_owned(&id, alert, &expected).await };
@@ -270,12 +289,12 @@ pub async fn replace(
     )
 )]
 pub async fn remove(
-    Manager(key): Manager,
+    AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
-    app.alerts_allowed(&key.project_id).await?;
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, alert = id, "removing an alert rule");
     let remove = |commands: Commands| async move {

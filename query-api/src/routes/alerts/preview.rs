@@ -5,7 +5,7 @@ use crate::alerts::preview;
 use crate::alerts::records::StateWord;
 use crate::alerts::rule::Condition;
 use crate::app::App;
-use crate::auth::Reader;
+use crate::auth::AlertReader;
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::fault::{Code, Faults};
@@ -56,11 +56,10 @@ pub struct Preview {
     )
 )]
 pub async fn post(
-    Reader(key): Reader,
+    AlertReader(key): AlertReader,
     State(app): State<Arc<App>>,
     fields: Fields,
 ) -> Result<Json<Preview>, Error> {
-    app.alerts_allowed(&key.project_id).await?;
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
     let view = app.view(&key.project_id).await?.among([alert.metric_id.as_str()]);

@@ -18,7 +18,7 @@ use proto::v1;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use widget::Widget;
+use widget::{NewWidget, Widget};
 
 /// A dashboard to be made, or what one is to become. It describes the body; [`Fields`] reads it.
 #[derive(ToSchema)]
@@ -28,7 +28,8 @@ pub struct NewDashboard {
     #[schema(min_length = 1, example = "Shop")]
     name: String,
     /// Up to 100. Of a widget only `type` and `series` are required.
-    widgets: Vec<Widget>,
+    #[schema(max_items = 100)]
+    widgets: Vec<NewWidget>,
 }
 
 /// A dashboard.
@@ -75,6 +76,11 @@ impl From<v1::Dashboard> for Dashboard {
 
 fn versioned(dashboard: v1::Dashboard) -> Versioned<Dashboard> {
     Versioned { version: dashboard.version, entity: dashboard.into() }
+}
+
+/// The project's dashboard.
+async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Dashboard, Error> {
+    app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoDashboard)
 }
 
 fn read(project_id: &str, mut fields: Fields) -> Result<v1::Dashboard, Error> {
@@ -135,12 +141,12 @@ pub async fn list(
     mut params: Params,
 ) -> Result<Json<Dashboards>, Error> {
     let limit = params.limit();
-    let after: Option<String> = params.cursor();
+    let after: Option<String> = params.cursor("dashboards");
     params.check()?;
     let page = app.directory.all_owned::<v1::Dashboard>(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(unreadable)?;
     let items = page.items.into_iter().map(Dashboard::from).collect();
-    Ok(Json(Dashboards { items, next_cursor: page.next.as_ref().map(cursor_text) }))
+    Ok(Json(Dashboards { items, next_cursor: page.next.as_ref().map(|next| cursor_text("dashboards", next)) }))
 }
 
 /// One dashboard.
@@ -162,8 +168,7 @@ pub async fn get(
     Id(id): Id,
     State(app): State<Arc<App>>,
 ) -> Result<Versioned<Dashboard>, Error> {
-    let dashboard = app.directory.owned(&key.project_id, &id).await.map_err(unreadable)?;
-    dashboard.map(versioned).ok_or(Error::NoDashboard)
+    find(&app, &key.project_id, &id).await.map(versioned)
 }
 
 /// Replaces a dashboard as a whole.
@@ -191,6 +196,7 @@ pub async fn replace(
     if_match: IfMatch,
     fields: Fields,
 ) -> Result<Versioned<Dashboard>, Error> {
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     let dashboard = read(&key.project_id, fields)?;
     let replace = |commands: Commands| async move { commands.replace_owned(&id, dashboard, &expected).await };
@@ -220,6 +226,7 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Error> {
+    find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, dashboard = id, "removing a dashboard");
     let remove = |commands: Commands| async move {

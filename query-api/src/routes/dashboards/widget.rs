@@ -52,13 +52,59 @@ words! {
     }
 }
 
+/// A widget to be made. It describes the body; [`read`] reads it, so that all faults are told at once.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+pub struct NewWidget {
+    /// Its id within the dashboard; one that no other widget has if left out.
+    #[schema(min_length = 1, max_length = 64)]
+    id: Option<String>,
+    /// How it shows its series.
+    #[schema(rename = "type")]
+    kind: WidgetType,
+    /// What stands above it.
+    #[schema(max_length = 200)]
+    title: Option<String>,
+    /// What it shows.
+    #[schema(min_items = 1, max_items = 20)]
+    series: Vec<NewWidgetSeries>,
+    /// The range that it shows; `24h` if left out.
+    range: Option<WidgetRange>,
+    /// How long buckets are; `auto` if left out.
+    interval: Option<WantedInterval>,
+    /// Its column; 0 if left out.
+    #[schema(maximum = 10000)]
+    x: Option<u32>,
+    /// Its row; 0 if left out.
+    #[schema(maximum = 10000)]
+    y: Option<u32>,
+    /// Its width, in columns; 4 if left out.
+    #[schema(maximum = 10000)]
+    w: Option<u32>,
+    /// Its height, in rows; 3 if left out.
+    #[schema(maximum = 10000)]
+    h: Option<u32>,
+}
+
+/// What a widget is to show.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code)]
+pub struct NewWidgetSeries {
+    /// The metric; it need not exist yet.
+    #[schema(example = "daily_signups")]
+    metric_id: String,
+    /// How the points of a bucket become one number; `avg` if left out.
+    aggregation: Option<Aggregation>,
+}
+
 /// What a widget shows.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WidgetSeries {
     /// The metric.
     metric_id: String,
-    /// How the points of a bucket become one number; `avg` if left out.
+    /// How the points of a bucket become one number.
     #[schema(value_type = Aggregation)]
     aggregation: String,
 }
@@ -93,9 +139,9 @@ pub struct Widget {
     title: String,
     /// What it shows: 1 to 20.
     series: Vec<WidgetSeries>,
-    /// The range that it shows; `24h` if left out.
+    /// The range that it shows.
     range: WidgetRange,
-    /// How long buckets are; `auto` if left out.
+    /// How long buckets are.
     #[schema(value_type = WantedInterval)]
     interval: String,
     /// Its column.
@@ -149,6 +195,9 @@ pub fn read(value: Option<Value>, faults: &mut Faults) -> Vec<v1::Widget> {
         faults.add("widgets", Code::BadLength, format!("must be at most {WIDGETS} widgets"));
         return Vec::new();
     }
+    // Those that are given, and then those that are chosen.
+    let mut taken: HashSet<String> =
+        items.iter().filter_map(|item| item["id"].as_str()).map(str::to_owned).collect();
     let mut widgets = Vec::new();
     let mut ids = HashSet::new();
     for (index, item) in items.into_iter().enumerate() {
@@ -157,7 +206,8 @@ pub fn read(value: Option<Value>, faults: &mut Faults) -> Vec<v1::Widget> {
             reading.fault("", Code::NotAnObject, "must be an object");
             continue;
         };
-        let widget = widget(fields, index, &mut reading);
+        let widget = widget(fields, &free_id(index, &taken), &mut reading);
+        taken.insert(widget.id.clone());
         if !ids.insert(widget.id.clone()) {
             reading.fault("id", Code::Duplicate, "must not be the one of another widget");
         }
@@ -166,7 +216,16 @@ pub fn read(value: Option<Value>, faults: &mut Faults) -> Vec<v1::Widget> {
     widgets
 }
 
-fn widget(mut fields: Map<String, Value>, index: usize, reading: &mut Reading) -> v1::Widget {
+/// `w` and the widget's number, or the next one that no other widget has.
+fn free_id(index: usize, taken: &HashSet<String>) -> String {
+    let mut number = index + 1;
+    while taken.contains(&format!("w{number}")) {
+        number += 1;
+    }
+    format!("w{number}")
+}
+
+fn widget(mut fields: Map<String, Value>, free_id: &str, reading: &mut Reading) -> v1::Widget {
     let range = fields.remove("range").filter(|range| !range.is_null());
     let (range, start_ms, end_ms) = match range {
         None => (text(WidgetSpan::Day).to_owned(), 0, 0),
@@ -176,7 +235,7 @@ fn widget(mut fields: Map<String, Value>, index: usize, reading: &mut Reading) -
     let mut size =
         |name: &'static str, default| reading.integer(fields.remove(name), name, 0..=GRID, default);
     let (x, y, w, h) = (size("x", 0), size("y", 0), size("w", 4), size("h", 3));
-    let id = reading.text(fields.remove("id"), "id", 64, Some(&format!("w{}", index + 1)));
+    let id = reading.text(fields.remove("id"), "id", 64, Some(free_id));
     let title = reading.text(fields.remove("title"), "title", 200, Some(""));
     v1::Widget {
         id,
@@ -262,6 +321,21 @@ mod tests {
             "range": "24h", "interval": "auto", "x": 0, "y": 0, "w": 4, "h": 3,
         });
         assert_eq!(widget, expected);
+    }
+
+    #[test]
+    fn a_widget_without_an_id_gets_one_that_no_other_has() {
+        let ids = |given: &[Option<&str>]| -> Vec<String> {
+            let widget = |id: &Option<&str>| json!({"id": id, "type": "line", "series": [{"metricId": "a"}]});
+            let mut faults = Faults::default();
+            let widgets = read(Some(given.iter().map(widget).collect()), &mut faults);
+            assert!(faults.is_empty(), "{given:?}");
+            widgets.into_iter().map(|widget| widget.id).collect()
+        };
+        assert_eq!(ids(&[None, Some("a"), None]), ["w1", "a", "w3"]);
+        assert_eq!(ids(&[None, Some("w1")]), ["w2", "w1"]);
+        assert_eq!(ids(&[Some("w2"), None, None]), ["w2", "w3", "w4"]);
+        assert_eq!(ids(&[None, None, Some("w1"), Some("w3")]), ["w2", "w4", "w1", "w3"]);
     }
 
     #[test]

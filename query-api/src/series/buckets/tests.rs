@@ -96,12 +96,40 @@ proptest! {
         let zone = zone(ZONES[zone_index]);
         let range = Range { start, end };
         let order = [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week, Interval::Month];
-        let chosen = automatic(range, &zone);
+        let (kept, chosen, buckets) = automatic(range, &zone, end);
         let position = order.iter().position(|&interval| interval == chosen).expect("one of them");
-        prop_assert!(starts(range, chosen, &zone, MOST_AUTOMATIC).is_ok());
+        prop_assert_eq!((kept, Ok(buckets)), (range, starts(range, chosen, &zone, MOST_AUTOMATIC)));
         if position > 0 {
             prop_assert!(starts(range, order[position - 1], &zone, MOST_AUTOMATIC).is_err());
         }
+    }
+}
+
+#[test]
+fn of_more_than_400_months_those_count_that_can_have_points_and_of_them_the_last() {
+    let now = at("2026-11-28T10:00:00Z");
+    let cut = |start: &str, end: &str, now: i64| {
+        let (range, interval, starts) = automatic(range(start, end), &TimeZone::UTC, now);
+        let seen = |at: Option<i64>| at.map(|at| instant(at).to_string()).unwrap_or_default();
+        let ends = seen(starts.first().copied()) + " " + &seen(starts.last().copied());
+        assert!(starts.is_empty() || starts[0] <= range.start && range.end <= now + AHEAD_MS);
+        (interval, starts.len(), ends)
+    };
+    let months = |count, first: &str, last: &str| (Interval::Month, count, format!("{first} {last}"));
+    let since_2000 = months(323, "2000-01-01T00:00:00Z", "2026-11-01T00:00:00Z");
+    for start in ["1970-01-01T00:00:00Z", "0900-01-01T00:00:00Z"] {
+        assert_eq!(cut(start, "2026-11-28T10:00:00Z", now), since_2000);
+        assert_eq!(cut(start, "9000-01-01T00:00:00Z", now), since_2000);
+    }
+    let (interval, count, _) = cut("2026-11-01T00:00:00Z", "9000-01-01T00:00:00Z", now);
+    assert_eq!((interval, count), (Interval::Day, 28));
+    let later = at("2046-11-28T10:00:00Z");
+    let last = months(400, "2013-08-01T00:00:00Z", "2046-11-01T00:00:00Z");
+    assert_eq!(cut("1970-01-01T00:00:00Z", "2046-11-28T10:00:00Z", later), last);
+    for (start, end) in
+        [("0900-01-01T00:00:00Z", "1900-01-01T00:00:00Z"), ("2100-01-01T00:00:00Z", "2200-01-01T00:00:00Z")]
+    {
+        assert_eq!(cut(start, end, now), months(0, "", ""));
     }
 }
 
