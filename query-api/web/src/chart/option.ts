@@ -22,6 +22,9 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
   const { kind, series, start, end, threshold, marked, onZoom } = props;
   const units = new Set(series.map((one) => one.unit));
   const unit = units.size === 1 ? (series[0]?.unit ?? null) : null;
+  // Lengths of bars and areas mean something only from zero.
+  const scale = kind === "line";
+  const digits = scale ? digitsOf(series, threshold) : undefined;
   // A bar stands on its bucket's start: half of it would be cut off at the ends.
   const half = kind === "bar" ? bucketOf(series) / 2 : 0;
   return {
@@ -43,10 +46,9 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
     },
     yAxis: {
       type: "value",
-      // Lengths of bars and areas mean something only from zero.
-      scale: kind === "line",
+      scale,
       splitNumber: 4,
-      axisLabel: { color: theme.quiet, fontSize: 11, formatter: (value: number) => formatValue(value, unit, { compact: true }) },
+      axisLabel: { color: theme.quiet, fontSize: 11, formatter: (value: number) => formatValue(value, unit, { compact: true, digits }) },
       splitLine: { lineStyle: { color: theme.line } },
     },
     tooltip: {
@@ -107,6 +109,18 @@ function marks(marked: ChartProps["marked"], theme: Theme) {
       ? { silent: true, itemStyle: { color: theme.bad, opacity: 0.13 }, data: marked.map(({ start, end }) => [{ xAxis: start }, { xAxis: end }]) }
       : undefined,
   };
+}
+
+/** Values that hardly differ need more digits, or the axis says the same at every line. */
+export function digitsOf(series: ChartSeries[], threshold?: number): number | undefined {
+  const values = series.flatMap((one) => one.points.map((point) => point.value)).filter((value) => value !== null);
+  if (threshold !== undefined) values.push(threshold);
+  const [low, high] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  if (!(high > low)) return undefined;
+  // Lines are about a quarter of the range apart.
+  const needed = Math.floor(Math.log10(most)) - Math.floor(Math.log10((high - low) / 4)) + 1;
+  return needed > 3 ? Math.min(needed, 12) : undefined;
 }
 
 /** How long buckets are: the shortest distance of two points, a day at most. */
