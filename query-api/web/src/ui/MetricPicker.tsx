@@ -1,6 +1,6 @@
 import { Combobox, ComboboxItem, ComboboxItemValue, ComboboxLabel, ComboboxPopover, ComboboxProvider } from "@ariakit/react";
 import { useQuery } from "@tanstack/react-query";
-import { useDeferredValue, useState } from "react";
+import { useDeferredValue, useId, useState } from "react";
 import { metricsQuery } from "../api/queries.ts";
 
 const SHOWN = 50;
@@ -8,6 +8,7 @@ const SHOWN = 50;
 /** A metric of the catalogue, or the id of one that is yet to come. */
 export function MetricPicker({ label, value, onChange, error }: { label: string; value: string; onChange: (metricId: string) => void; error?: string }) {
   const [text, setText] = useState(value);
+  const id = useId();
   const search = useDeferredValue(text === value ? "" : text.trim());
   const metrics = useQuery(metricsQuery(search));
   const items = (metrics.data?.items ?? []).slice(0, SHOWN);
@@ -19,7 +20,7 @@ export function MetricPicker({ label, value, onChange, error }: { label: string;
     <div className="field">
       <ComboboxProvider value={text} setValue={change}>
         <ComboboxLabel className="field-label">{label}</ComboboxLabel>
-        <Combobox className="input" placeholder="daily_signups" autoSelect={false} spellCheck={false} aria-invalid={error ? true : undefined} />
+        <Combobox className="input" placeholder="daily_signups" autoSelect={false} spellCheck={false} aria-invalid={error ? true : undefined} aria-describedby={error ? `${id}-error` : undefined} />
         <ComboboxPopover gutter={4} sameWidth portal className="options" aria-label={label}>
           {items.map((metric) => (
             <ComboboxItem key={metric.metricId} value={metric.metricId} className="option">
@@ -30,7 +31,7 @@ export function MetricPicker({ label, value, onChange, error }: { label: string;
           {items.length === 0 && <div className="option-none">{metrics.isPending ? "Searching …" : "No such metric yet: its id can be used all the same."}</div>}
         </ComboboxPopover>
       </ComboboxProvider>
-      {error && <span className="field-error">{error}</span>}
+      {error && <span className="field-error" id={`${id}-error`}>{error}</span>}
     </div>
   );
 }
