@@ -26,7 +26,7 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
   const scale = kind === "line";
   const digits = scale ? digitsOf(series, threshold) : undefined;
   // A bar stands on its bucket's start: half of it would be cut off at the ends.
-  const half = kind === "bar" ? bucketOf(series) / 2 : 0;
+  const half = kind === "bar" ? bucketOf(series, end - start) / 2 : 0;
   return {
     animation: false,
     // The bottom holds the times, the left the values: both are measured.
@@ -123,16 +123,12 @@ export function digitsOf(series: ChartSeries[], threshold?: number): number | un
   return needed > 3 ? Math.min(needed, 12) : undefined;
 }
 
-/** How long buckets are: the shortest distance of two points, a day at most. */
-function bucketOf(series: ChartSeries[]): number {
-  let least = 86_400_000;
-  for (const { points } of series) {
-    points.forEach((point, index) => {
-      const before = points[index - 1];
-      if (before) least = Math.min(least, point.timestamp - before.timestamp);
-    });
-  }
-  return least;
+/** How long buckets are: the shortest distance of two, a day at most. One alone tells nothing: it gets a narrow place. */
+export function bucketOf(series: ChartSeries[], range: number): number {
+  const DAY = 86_400_000;
+  const starts = [...new Set(series.flatMap((one) => one.points.map((point) => point.timestamp)))].sort((a, b) => a - b);
+  const distances = starts.slice(1).map((start, index) => start - (starts[index] ?? start));
+  return distances.reduce((least, distance) => Math.min(least, distance), distances.length ? DAY : Math.min(DAY, range / 24));
 }
 
 function momentOf(items: unknown): number {

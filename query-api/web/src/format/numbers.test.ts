@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { formatChange, formatValue } from "./numbers.ts";
+import { formatChange, formatValue, formatWithin } from "./numbers.ts";
 
 const en = { locale: "en-US" };
 
@@ -58,6 +58,13 @@ test("numbers of any size stay short, and small ones do not become nothing", () 
   }
   assert.equal(formatValue(0.004, "USD", en), "$0.004");
   assert.equal(formatChange(1e9, 1, "en-US"), "+100B%");
+});
+
+test("where there is little room a number gets shorter, and a long unit is left off", () => {
+  assert.equal(formatWithin(12, 49_030.01, "USD", en), "$49,030.01");
+  assert.equal(formatWithin(12, -30_827_136.5, "EUR", en), "-€30.83M");
+  assert.equal(formatWithin(12, 1_234_567.89, "widgets per fortnight", en), "1.235M");
+  assert.equal(formatValue(12, "jobs", { ...en, compact: true }), "12 jobs");
 });
 
 test("percents and separators are the reader's", () => {

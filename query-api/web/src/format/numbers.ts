@@ -13,6 +13,7 @@ export interface Options {
   locale?: string;
 }
 
+const LONG_UNIT = 8;
 const CURRENCY = /^[A-Z]{3}$/;
 const COUNTS = new Set(["", "count", "counts", "number", "none", "1"]);
 const MS: Record<string, number> = {
@@ -40,7 +41,14 @@ export function formatValue(value: number | null | undefined, unit?: string | nu
   if (ms !== undefined) return scaled(value * ms, DURATIONS, options);
   const bytes = BYTES[key];
   if (bytes !== undefined) return scaled(value * bytes, SIZES, options);
-  return `${number(value, options)} ${name}`;
+  // Where there is little room a long word would take all of it.
+  return options.compact && name.length > LONG_UNIT ? number(value, options) : `${number(value, options)} ${name}`;
+}
+
+/** The same, as short as it takes to have no more than `room` characters. */
+export function formatWithin(room: number, value: number | null | undefined, unit?: string | null, options: Options = {}): string {
+  const text = formatValue(value, unit, options);
+  return text.length <= room ? text : formatValue(value, unit, { ...options, compact: true, digits: 4 });
 }
 
 /** How a value changed from another, as a share of it: `+12%`. Nothing where that means nothing. */
