@@ -45,6 +45,27 @@ test("twenty widgets ask the server once", async () => {
   assert.equal(seen.length, 1);
 });
 
+test("a dashboard opens with its widgets in their places: none glides there", async () => {
+  const { dashboardId } = await create("Still", [widget(0, { w: 6, h: 6 }), widget(1, { x: 6, w: 6, h: 6 })]);
+  for (const viewport of [{ width: 1100, height: 900 }, { width: 390, height: 844 }]) {
+    const { page } = await window(shop.manageKey, { viewport });
+    // Where each stands in each frame; what is above may still grow.
+    await page.addInitScript(() => {
+      globalThis.places = new Set();
+      const look = () => {
+        const boxes = [...document.querySelectorAll(".react-grid-item")].map((element) => element.getBoundingClientRect());
+        if (boxes.length) globalThis.places.add(boxes.map(({ x, width, height }) => [x, width, height].map(Math.round)).join());
+        requestAnimationFrame(look);
+      };
+      look();
+    });
+    await page.goto(`/dashboards/${dashboardId}`);
+    await page.getByRole("article", { name: "Widget 1" }).locator("canvas").waitFor();
+    const places = await page.evaluate(() => [...globalThis.places]);
+    assert.equal(places.length, 1, places.join(" then "));
+  }
+});
+
 test("a dashboard is made of widgets, which are added, moved, resized, changed and removed", async () => {
   const { page } = await window(shop.manageKey);
   await page.getByRole("button", { name: "Begin with an empty one" }).or(page.getByRole("button", { name: "New dashboard" })).first().click();
