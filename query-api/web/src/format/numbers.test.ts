@@ -45,6 +45,8 @@ test("a change is a share of what was before, and nothing where that was nothing
   assert.equal(formatChange(101, 100, "en-US"), "+1%");
   assert.equal(formatChange(1, 0, "en-US"), undefined);
   assert.equal(formatChange(null, 3, "en-US"), undefined);
+  assert.equal(formatChange(1e308, 1e-308, "en-US"), undefined);
+  assert.equal(formatChange(Number.NaN, 3, "en-US"), undefined);
 });
 
 test("numbers of any size stay short, and small ones do not become nothing", () => {

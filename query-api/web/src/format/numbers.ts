@@ -55,6 +55,7 @@ export function formatWithin(room: number, value: number | null | undefined, uni
 export function formatChange(now: number | null, before: number | null, locale?: string): string | undefined {
   if (now === null || before === null || before === 0) return undefined;
   const share = (now - before) / Math.abs(before);
+  if (!Number.isFinite(share)) return undefined;
   const size = Math.abs(share);
   const exact = size >= 100 ? { notation: "compact", maximumSignificantDigits: 2 } as const : { maximumFractionDigits: size < 0.1 ? 1 : 0 };
   return new Intl.NumberFormat(locale, { style: "percent", signDisplay: "exceptZero", ...exact }).format(share);
