@@ -4,8 +4,9 @@
  * noted where they were, and given back before the next key can be pressed.
  */
 
-/** They come and go over the page; where one was before is where one goes on. */
-const OVERLAYS = "[role=dialog], [role=menu]";
+/** Beside it come and go dialogs, menus and lists to choose from; where one was before is where one goes on. */
+const PAGE = "#root";
+const DIALOGS = "[role=dialog]";
 /** Parts of the page that may have the focus as a whole. */
 const PARTS = "section, article, main";
 
@@ -20,7 +21,7 @@ export function keepFocus(): () => void {
   const noted = ({ target }: FocusEvent) => {
     if (!(target instanceof Element)) return;
     over = wayOf(target);
-    if (!target.closest(OVERLAYS)) under = over;
+    if (target.closest(PAGE)) under = over;
   };
   // It is called after a change and before anything else happens.
   const observer = new MutationObserver(() => {
@@ -28,7 +29,8 @@ export function keepFocus(): () => void {
     giveBack();
   });
   document.addEventListener("focusin", noted);
-  observer.observe(document.body, { childList: true, subtree: true });
+  // What is under a dialog can have the focus only once it is not inert any more.
+  observer.observe(document.body, { childList: true, attributeFilter: ["inert"], subtree: true });
   return () => {
     document.removeEventListener("focusin", noted);
     observer.disconnect();
@@ -37,11 +39,11 @@ export function keepFocus(): () => void {
 
 /** To where they were, or to what is left around it: within the dialog while there is one, else on the page. */
 function giveBack(): void {
-  const dialog = [...document.querySelectorAll("[role=dialog]")].at(-1);
+  const dialog = [...document.querySelectorAll(DIALOGS)].at(-1);
   const way = !dialog ? under : over.includes(dialog) ? over : [dialog];
   for (const element of way) {
     if (!(element instanceof HTMLElement) || !element.isConnected) continue;
-    if (element !== way[0] && !element.matches(`${OVERLAYS}, ${PARTS}`)) continue;
+    if (element !== way[0] && !element.matches(`${DIALOGS}, ${PARTS}`)) continue;
     if (take(element)) return;
   }
 }
