@@ -146,6 +146,26 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await assert.rejects(stored(id), /404/);
 });
 
+test("a widget is added by the keyboard alone: its metric is searched, chosen, and the focus is back at the button", async () => {
+  const { dashboardId } = await create("Keys", [widget(0)]);
+  const { page } = await window(shop.manageKey);
+  await page.goto(`/dashboards/${dashboardId}`);
+  const add = page.getByRole("button", { name: "Add widget" });
+  await add.press("Enter");
+  const dialog = page.getByRole("dialog");
+  await until("one can choose the type at once", () => dialog.getByLabel("Line").evaluate((radio) => radio === document.activeElement));
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("depth");
+  const offered = page.getByRole("listbox", { name: "Metric" }).getByRole("option");
+  await until("only what is like it is offered", async () => /^Queue Depth[^,]*$/.test((await offered.allInnerTexts()).join()));
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  assert.equal(await dialog.getByRole("combobox", { name: "Metric", exact: true }).inputValue(), "queue_depth");
+  await page.keyboard.press("Enter");
+  await page.getByRole("article", { name: "Queue Depth" }).waitFor();
+  assert.ok(await add.evaluate((button) => button === document.activeElement));
+});
+
 test("the address holds the range; zooming into one chart zooms all, and going back undoes it", async () => {
   const { dashboardId } = await create("Zoom", [widget(0, { w: 6, h: 6 }), widget(1, { x: 6, w: 6, h: 6, title: "Other", series: [{ metricId: "error_rate", aggregation: "max" }] })]);
   const { page } = await window(shop.manageKey);
