@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { before, test } from "node:test";
 import { furnish } from "./support/furnish.mjs";
-import { createProject } from "./support/installation.mjs";
+import { createProject, until } from "./support/installation.mjs";
 import { seed } from "./support/seed.mjs";
 import { suite } from "./support/suite.mjs";
 
@@ -97,4 +97,51 @@ test("the keyboard reaches everything: the way past the navigation, menus, and o
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
   assert.ok(await button.evaluate((element) => element === document.activeElement), "and comes back");
+});
+
+/** What has the focus, in words. */
+const focused = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id ?? document.activeElement?.tagName);
+
+test("a dialog that goes gives the focus back before the next key, also where what opened it has gone", async () => {
+  const { page } = await window(shop.manageKey);
+  await page.goto("/integrations/custom-webhooks");
+  const button = page.getByRole("button", { name: "Actions for Cron Job Metrics" });
+  const choose = async (item) => {
+    await button.focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("menuitem", { name: item }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor();
+  };
+  await button.focus();
+  // It is looked at from within the page: whatever comes between a change and the next key would be seen.
+  await page.evaluate(() => {
+    globalThis.lost = [];
+    new MutationObserver((changes) => {
+      const removed = changes.flatMap((change) => [...change.removedNodes]).map((node) => node.textContent);
+      queueMicrotask(() => {
+        if (removed.length && document.activeElement === document.body) globalThis.lost.push(removed.join());
+      });
+    }).observe(document.body, { childList: true, subtree: true });
+  });
+  await choose("Rename");
+  await until("one can type at once", () => page.getByRole("dialog").getByLabel("Name").evaluate((field) => field === document.activeElement));
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await focused(page), "Actions for Cron Job Metrics");
+
+  // One dialog after another: the new key takes the place of the question.
+  await choose("Rotate key");
+  await page.getByRole("dialog").getByRole("button", { name: "Rotate key" }).press("Enter");
+  await page.getByRole("heading", { name: "The new key" }).waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Done" }).press("Enter");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await focused(page), "Actions for Cron Job Metrics");
+
+  // The row goes, and its button with it: what is left around it has the focus.
+  await choose("Delete");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).press("Enter");
+  await button.waitFor({ state: "detached" });
+  assert.equal(await focused(page), "Connections");
+  assert.deepEqual(await page.evaluate(() => globalThis.lost), []);
 });

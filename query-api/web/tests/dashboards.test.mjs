@@ -1,7 +1,7 @@
 // Dashboards are made, changed, and keep what was done.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { call, until } from "./support/installation.mjs";
+import { call, send, until } from "./support/installation.mjs";
 import { seed } from "./support/seed.mjs";
 import { suite } from "./support/suite.mjs";
 
@@ -16,6 +16,10 @@ const widget = (index, part = {}) => ({
   id: `w${index}`, type: "line", title: `Widget ${index}`, series: [{ metricId: "revenue", aggregation: "avg" }], range: "24h", interval: "auto", x: (index % 4) * 3, y: Math.floor(index / 4) * 4, w: 3, h: 4, ...part,
 });
 const create = (name, widgets) => call("POST", "/dashboards", shop.manageKey, { name, widgets });
+const sendOne = async (metricId) => {
+  assert.equal((await send(shop.connections.shop.apiKey, shop.projectId, [{ metricId, value: 1 }])).status, 200);
+  await until("it is in the catalogue", () => call("GET", `/metrics/${metricId}`, shop.manageKey).catch(() => undefined));
+};
 const stored = (id) => call("GET", `/dashboards/${id}`, shop.manageKey);
 
 /** Counts the calls of a window to `/query`. */
@@ -39,6 +43,27 @@ test("twenty widgets ask the server once", async () => {
   await page.goto(`/dashboards/${dashboardId}`);
   await until("all are drawn", async () => (await page.locator(".widget-body canvas, .number-value, .widget-table, .gauge svg").count()) === 20);
   assert.equal(seen.length, 1);
+});
+
+test("a dashboard opens with its widgets in their places: none glides there", async () => {
+  const { dashboardId } = await create("Still", [widget(0, { w: 6, h: 6 }), widget(1, { x: 6, w: 6, h: 6 })]);
+  for (const viewport of [{ width: 1100, height: 900 }, { width: 390, height: 844 }]) {
+    const { page } = await window(shop.manageKey, { viewport });
+    // Where each stands in each frame; what is above may still grow.
+    await page.addInitScript(() => {
+      globalThis.places = new Set();
+      const look = () => {
+        const boxes = [...document.querySelectorAll(".react-grid-item")].map((element) => element.getBoundingClientRect());
+        if (boxes.length) globalThis.places.add(boxes.map(({ x, width, height }) => [x, width, height].map(Math.round)).join());
+        requestAnimationFrame(look);
+      };
+      look();
+    });
+    await page.goto(`/dashboards/${dashboardId}`);
+    await page.getByRole("article", { name: "Widget 1" }).locator("canvas").waitFor();
+    const places = await page.evaluate(() => [...globalThis.places]);
+    assert.equal(places.length, 1, places.join(" then "));
+  }
 });
 
 test("a dashboard is made of widgets, which are added, moved, resized, changed and removed", async () => {
@@ -121,6 +146,26 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await assert.rejects(stored(id), /404/);
 });
 
+test("a widget is added by the keyboard alone: its metric is searched, chosen, and the focus is back at the button", async () => {
+  const { dashboardId } = await create("Keys", [widget(0)]);
+  const { page } = await window(shop.manageKey);
+  await page.goto(`/dashboards/${dashboardId}`);
+  const add = page.getByRole("button", { name: "Add widget" });
+  await add.press("Enter");
+  const dialog = page.getByRole("dialog");
+  await until("one can choose the type at once", () => dialog.getByLabel("Line").evaluate((radio) => radio === document.activeElement));
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("depth");
+  const offered = page.getByRole("listbox", { name: "Metric" }).getByRole("option");
+  await until("only what is like it is offered", async () => /^Queue Depth[^,]*$/.test((await offered.allInnerTexts()).join()));
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  assert.equal(await dialog.getByRole("combobox", { name: "Metric", exact: true }).inputValue(), "queue_depth");
+  await page.keyboard.press("Enter");
+  await page.getByRole("article", { name: "Queue Depth" }).waitFor();
+  assert.ok(await add.evaluate((button) => button === document.activeElement));
+});
+
 test("the address holds the range; zooming into one chart zooms all, and going back undoes it", async () => {
   const { dashboardId } = await create("Zoom", [widget(0, { w: 6, h: 6 }), widget(1, { x: 6, w: 6, h: 6, title: "Other", series: [{ metricId: "error_rate", aggregation: "max" }] })]);
   const { page } = await window(shop.manageKey);
@@ -143,6 +188,38 @@ test("the address holds the range; zooming into one chart zooms all, and going b
   await page.getByRole("button", { name: /Custom range: / }).waitFor();
   await page.goBack();
   await page.getByRole("button", { name: "Last 7 days", pressed: true }).waitFor();
+});
+
+test("full screen shows the dashboard alone, the address holds it, and Escape ends it", async () => {
+  const { dashboardId } = await create("Wall", [widget(0, { w: 6, h: 6 })]);
+  const { page } = await window(shop.manageKey);
+  await page.goto(`/dashboards/${dashboardId}?range=7d`);
+  const navigation = page.getByRole("navigation", { name: "Main" });
+  await navigation.waitFor();
+  const full = () => new URL(page.url()).searchParams.get("full");
+  await page.getByRole("button", { name: "Full screen" }).click();
+  await navigation.waitFor({ state: "hidden" });
+  assert.equal(full(), "1");
+  await until("the browser gives the whole screen", () => page.evaluate(() => document.fullscreenElement !== null));
+  await page.getByRole("article", { name: "Widget 0" }).locator("canvas").waitFor();
+  await page.evaluate(() => document.exitFullscreen());
+  await navigation.waitFor();
+  assert.equal(full(), null);
+
+  // Whoever is sent the address sees it so; a browser fills the screen only when asked by hand.
+  await page.goto(`/dashboards/${dashboardId}?range=7d&full=1`);
+  await page.getByRole("article", { name: "Widget 0" }).waitFor();
+  assert.ok(!(await navigation.isVisible()));
+  await page.keyboard.press("Escape");
+  await navigation.waitFor();
+  assert.equal(full(), null);
+  assert.equal(new URL(page.url()).searchParams.get("range"), "7d");
+  // On another page there is no trace of it.
+  await page.getByRole("button", { name: "Full screen" }).click();
+  await navigation.waitFor({ state: "hidden" });
+  await page.goBack();
+  await page.goto("/metrics");
+  await navigation.waitFor();
 });
 
 test("what somebody else has changed meanwhile is not overwritten", async () => {
@@ -176,4 +253,24 @@ test("the catalogue is searched, a metric is looked at, and its points are downl
   const lines = text.trim().split(/\r?\n/);
   assert.equal(lines[0], "timestamp,value,receivedAt");
   assert.equal(lines.length, 1 + 7 * 24);
+});
+
+test("a metric is deleted by who types its id, and is gone from the catalogue", async () => {
+  await sendOne("short_lived");
+  const { page } = await window(shop.manageKey);
+  await page.goto("/metrics/short_lived");
+  await page.getByRole("button", { name: "More actions" }).click();
+  await page.getByRole("menuitem", { name: "Delete" }).click();
+  const dialog = page.getByRole("dialog", { name: "Delete “Short Lived”?" });
+  const remove = dialog.getByRole("button", { name: "Delete" });
+  assert.ok(await remove.isDisabled());
+  await dialog.getByLabel("Type short_lived to confirm").fill("short");
+  assert.ok(await remove.isDisabled());
+  await dialog.getByLabel("Type short_lived to confirm").fill("short_lived");
+  await remove.click();
+  await page.getByRole("heading", { level: 1, name: "Metrics" }).waitFor();
+  await page.getByText("“Short Lived” is deleted").waitFor();
+  await page.getByRole("link", { name: "Revenue" }).waitFor();
+  assert.equal(await page.getByRole("link", { name: "Short Lived" }).count(), 0);
+  await assert.rejects(call("GET", "/metrics/short_lived", shop.manageKey), /404/);
 });

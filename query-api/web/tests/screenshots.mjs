@@ -22,7 +22,16 @@ try {
     for (const colorScheme of THEMES) {
       const shoot = async (page, name) => {
         await page.waitForLoadState("networkidle", { timeout: 3000 }).catch(() => undefined);
-        await page.screenshot({ path: join(directory, `${name}-${size}-${colorScheme}.png`), fullPage: true });
+        // The window is made as high as the page. The browser's own way shrinks it to nothing for a moment, and what is
+        // laid out by its width is caught on its way back. A dialog is looked at in the window that it covers.
+        const dialog = await page.getByRole("dialog").count();
+        const height = await page.evaluate(() => document.documentElement.scrollHeight);
+        if (!dialog && height > viewport.height) {
+          await page.setViewportSize({ ...viewport, height });
+          await page.waitForTimeout(300);
+        }
+        await page.screenshot({ path: join(directory, `${name}-${size}-${colorScheme}.png`) });
+        await page.setViewportSize(viewport);
       };
       const { context, page } = await open(browser, { viewport, colorScheme });
       await page.goto("/");

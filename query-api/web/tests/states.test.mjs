@@ -1,7 +1,7 @@
 // What one sees when things are not as they should be.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, createConnection, createProject, send } from "./support/installation.mjs";
+import { call, createConnection, createProject, send, until } from "./support/installation.mjs";
 import { suite } from "./support/suite.mjs";
 
 const { window, owns } = suite();
@@ -57,8 +57,11 @@ test("a key that may only read is offered nothing to change", async () => {
   const project = owns(await createProject("Reader", "pro"));
   const { key } = await call("POST", "/keys", project.manageKey, { name: "Reader", scopes: ["read"] });
   const dashboard = await call("POST", "/dashboards", project.manageKey, { name: "Shown", widgets: [{ type: "number", series: [{ metricId: "a" }] }] });
+  const { apiKey } = await createConnection(project.manageKey, "Sender");
+  await send(apiKey, project.projectId, [{ metricId: "a", value: 1 }]);
+  await until("there is a metric", async () => (await call("GET", "/metrics", project.manageKey)).items.length === 1);
   const { page } = await window(key);
-  for (const path of ["/dashboards", `/dashboards/${dashboard.dashboardId}`, "/alerts", "/alerts/channels", "/integrations/custom-webhooks", "/settings", "/inbox"]) {
+  for (const path of ["/dashboards", "/metrics/a", "/integrations", `/dashboards/${dashboard.dashboardId}`, "/alerts", "/alerts/channels", "/integrations/custom-webhooks", "/settings", "/inbox"]) {
     await page.goto(path);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.getByRole("status", { name: "Loading" }).first().waitFor({ state: "detached" });

@@ -21,10 +21,11 @@ export function Chart({ height, ...props }: Omit<ChartProps, "label"> & { height
 export function Legend({ series }: { series: ChartSeries[] }) {
   return (
     <ul className="legend">
-      {series.map((one) => (
-        <li key={one.name}>
+      {series.map((one, index) => (
+        // The same series may be there twice.
+        <li key={`${index} ${one.name}`}>
           <span className="legend-dot" style={{ background: colour(one.slot) }} />
-          {one.name}
+          <span className="legend-name">{one.name}</span>
         </li>
       ))}
     </ul>

@@ -22,8 +22,11 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
   const { kind, series, start, end, threshold, marked, onZoom } = props;
   const units = new Set(series.map((one) => one.unit));
   const unit = units.size === 1 ? (series[0]?.unit ?? null) : null;
+  // Lengths of bars and areas mean something only from zero.
+  const scale = kind === "line";
+  const digits = scale ? digitsOf(series, threshold) : undefined;
   // A bar stands on its bucket's start: half of it would be cut off at the ends.
-  const half = kind === "bar" ? bucketOf(series) / 2 : 0;
+  const half = kind === "bar" ? bucketOf(series, end - start) / 2 : 0;
   return {
     animation: false,
     // The bottom holds the times, the left the values: both are measured.
@@ -43,10 +46,9 @@ export function option(props: ChartProps, theme: Theme, tooltip: (moment: number
     },
     yAxis: {
       type: "value",
-      // Lengths of bars and areas mean something only from zero.
-      scale: kind === "line",
+      scale,
       splitNumber: 4,
-      axisLabel: { color: theme.quiet, fontSize: 11, formatter: (value: number) => formatValue(value, unit, { compact: true }) },
+      axisLabel: { color: theme.quiet, fontSize: 11, formatter: (value: number) => formatValue(value, unit, { compact: true, digits }) },
       splitLine: { lineStyle: { color: theme.line } },
     },
     tooltip: {
@@ -109,16 +111,24 @@ function marks(marked: ChartProps["marked"], theme: Theme) {
   };
 }
 
-/** How long buckets are: the shortest distance of two points, a day at most. */
-function bucketOf(series: ChartSeries[]): number {
-  let least = 86_400_000;
-  for (const { points } of series) {
-    points.forEach((point, index) => {
-      const before = points[index - 1];
-      if (before) least = Math.min(least, point.timestamp - before.timestamp);
-    });
-  }
-  return least;
+/** Values that hardly differ need more digits, or the axis says the same at every line. */
+export function digitsOf(series: ChartSeries[], threshold?: number): number | undefined {
+  const values = series.flatMap((one) => one.points.map((point) => point.value)).filter((value) => value !== null);
+  if (threshold !== undefined) values.push(threshold);
+  const [low, high] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  if (!(high > low)) return undefined;
+  // Lines are about a quarter of the range apart.
+  const needed = Math.floor(Math.log10(most)) - Math.floor(Math.log10((high - low) / 4)) + 1;
+  return needed > 3 ? Math.min(needed, 12) : undefined;
+}
+
+/** How long buckets are: the shortest distance of two, a day at most. One alone tells nothing: it gets a narrow place. */
+export function bucketOf(series: ChartSeries[], range: number): number {
+  const DAY = 86_400_000;
+  const starts = [...new Set(series.flatMap((one) => one.points.map((point) => point.timestamp)))].sort((a, b) => a - b);
+  const distances = starts.slice(1).map((start, index) => start - (starts[index] ?? start));
+  return distances.reduce((least, distance) => Math.min(least, distance), distances.length ? DAY : Math.min(DAY, range / 24));
 }
 
 function momentOf(items: unknown): number {

@@ -28,7 +28,10 @@ export const isInterval = (text: unknown): text is Interval => INTERVALS.some(([
 export const aggregationName = (name: string): string => AGGREGATIONS.find(([one]) => one === name)?.[1] ?? name;
 
 /** The same where there is little room. */
-export const aggregationShort = (name: string): string => (/^p\d/.test(name) ? name : name === "last" ? "Last" : name === "count" ? "Points" : aggregationName(name));
+export const aggregationShort = (name: string): string => (isPercentile(name) ? name : name === "last" ? "Last" : name === "count" ? "Points" : aggregationName(name));
+
+/** Percentiles of parts do not make one of the whole: where one number is wanted, it is that of the newest part (chart/total.ts). */
+export const isPercentile = (name: string): boolean => /^p\d/.test(name);
 
 /** The unit of what an aggregation makes of values with `unit`: a number of points has none. */
 export const unitOf = (aggregation: string, unit: string | null): string | null => (aggregation === "count" ? null : unit);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { formatChange, formatValue } from "./numbers.ts";
+import { formatChange, formatValue, formatWithin } from "./numbers.ts";
 
 const en = { locale: "en-US" };
 
@@ -35,6 +35,8 @@ test("no value is a dash", () => {
 test("axes get short numbers", () => {
   assert.equal(formatValue(12_345, "count", { ...en, compact: true }), "12.3K");
   assert.equal(formatValue(12_345, "USD", { ...en, compact: true }), "$12.3K");
+  assert.equal(formatValue(0.25, "%", { ...en, compact: true }), "0.25%");
+  assert.equal(formatValue(1_234_567, "count", { ...en, compact: true, digits: 6 }), "1.23457M");
 });
 
 test("a change is a share of what was before, and nothing where that was nothing", () => {
@@ -43,4 +45,31 @@ test("a change is a share of what was before, and nothing where that was nothing
   assert.equal(formatChange(101, 100, "en-US"), "+1%");
   assert.equal(formatChange(1, 0, "en-US"), undefined);
   assert.equal(formatChange(null, 3, "en-US"), undefined);
+  assert.equal(formatChange(1e308, 1e-308, "en-US"), undefined);
+  assert.equal(formatChange(Number.NaN, 3, "en-US"), undefined);
+});
+
+test("numbers of any size stay short, and small ones do not become nothing", () => {
+  for (const unit of [null, "USD", "%", "s", "bytes", "orders"]) {
+    for (const value of [1e300, -1e300, 1e15, 1e-12, -3.3e-7, 0.00012, 0.004]) {
+      for (const compact of [true, false]) {
+        const text = formatValue(value, unit, { ...en, compact });
+        assert.ok(text.length <= 20 && /[1-9]/.test(text), `${value} ${unit}: ${text}`);
+      }
+    }
+  }
+  assert.equal(formatValue(0.004, "USD", en), "$0.004");
+  assert.equal(formatChange(1e9, 1, "en-US"), "+100B%");
+});
+
+test("where there is little room a number gets shorter, and a long unit is left off", () => {
+  assert.equal(formatWithin(12, 49_030.01, "USD", en), "$49,030.01");
+  assert.equal(formatWithin(12, -30_827_136.5, "EUR", en), "-€30.83M");
+  assert.equal(formatWithin(12, 1_234_567.89, "widgets per fortnight", en), "1.235M");
+  assert.equal(formatValue(12, "jobs", { ...en, compact: true }), "12 jobs");
+});
+
+test("percents and separators are the reader's", () => {
+  assert.equal(formatValue(99.95, "%", { locale: "de" }), "99,95\u00a0%");
+  assert.match(formatValue(99.95, "%", { locale: "ar-EG" }), /٩٩٫٩٥٪/);
 });

@@ -8,9 +8,12 @@
 export interface Options {
   /** Short, for axes and small places: `1.2K`. */
   compact?: boolean;
+  /** So many significant digits where it is short; for axes whose values hardly differ. */
+  digits?: number;
   locale?: string;
 }
 
+const LONG_UNIT = 8;
 const CURRENCY = /^[A-Z]{3}$/;
 const COUNTS = new Set(["", "count", "counts", "number", "none", "1"]);
 const MS: Record<string, number> = {
@@ -29,7 +32,7 @@ export function formatValue(value: number | null | undefined, unit?: string | nu
   const name = (unit ?? "").trim();
   const key = name.toLowerCase();
   if (COUNTS.has(key)) return number(value, options);
-  if (key === "%" || key === "percent") return `${number(value, options)}%`;
+  if (key === "%" || key === "percent") return new Intl.NumberFormat(options.locale, { style: "unit", unit: "percent", ...precision(value, options) }).format(value);
   if (CURRENCY.test(name)) {
     const money = currency(value, name, options);
     if (money) return money;
@@ -38,15 +41,24 @@ export function formatValue(value: number | null | undefined, unit?: string | nu
   if (ms !== undefined) return scaled(value * ms, DURATIONS, options);
   const bytes = BYTES[key];
   if (bytes !== undefined) return scaled(value * bytes, SIZES, options);
-  return `${number(value, options)} ${name}`;
+  // Where there is little room a long word would take all of it.
+  return options.compact && name.length > LONG_UNIT ? number(value, options) : `${number(value, options)} ${name}`;
+}
+
+/** The same, as short as it takes to have no more than `room` characters. */
+export function formatWithin(room: number, value: number | null | undefined, unit?: string | null, options: Options = {}): string {
+  const text = formatValue(value, unit, options);
+  return text.length <= room ? text : formatValue(value, unit, { ...options, compact: true, digits: 4 });
 }
 
 /** How a value changed from another, as a share of it: `+12%`. Nothing where that means nothing. */
 export function formatChange(now: number | null, before: number | null, locale?: string): string | undefined {
   if (now === null || before === null || before === 0) return undefined;
   const share = (now - before) / Math.abs(before);
-  const digits = Math.abs(share) < 0.1 ? 1 : 0;
-  return new Intl.NumberFormat(locale, { style: "percent", signDisplay: "exceptZero", maximumFractionDigits: digits }).format(share);
+  if (!Number.isFinite(share)) return undefined;
+  const size = Math.abs(share);
+  const exact = size >= 100 ? { notation: "compact", maximumSignificantDigits: 2 } as const : { maximumFractionDigits: size < 0.1 ? 1 : 0 };
+  return new Intl.NumberFormat(locale, { style: "percent", signDisplay: "exceptZero", ...exact }).format(share);
 }
 
 /** A whole number, with the locale's separators. */
@@ -54,25 +66,25 @@ export function formatCount(value: number): string {
   return new Intl.NumberFormat().format(value);
 }
 
-function number(value: number, { compact, locale }: Options): string {
-  const size = Math.abs(value);
-  if (compact) {
-    return new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: size < 1 ? 2 : 3 }).format(value);
-  }
-  if (size !== 0 && (size < 1e-4 || size >= 1e15)) {
-    return new Intl.NumberFormat(locale, { notation: "scientific", maximumSignificantDigits: 4 }).format(value);
-  }
-  return new Intl.NumberFormat(locale, size < 1 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 2 }).format(value);
+function number(value: number, options: Options): string {
+  return new Intl.NumberFormat(options.locale, precision(value, options)).format(value);
 }
 
-function currency(value: number, code: string, { compact, locale }: Options): string | undefined {
+/** How exact a number is written. What is very large or very small is not written out. */
+function precision(value: number, { compact, digits }: Options): Intl.NumberFormatOptions {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e15)) return { notation: "scientific", maximumSignificantDigits: compact ? (digits ?? 3) : 4 };
+  if (compact) return { notation: "compact", maximumSignificantDigits: digits ?? (size < 1 ? 2 : 3) };
+  return size < 1 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 2 };
+}
+
+function currency(value: number, code: string, options: Options): string | undefined {
+  const size = Math.abs(value);
+  // Cents are written out; less than one is not rounded to nothing.
+  const usual = !options.compact && size < 1e15 && (size >= 0.01 || size === 0);
+  const exact = !usual ? precision(value, options) : Number.isInteger(value) ? { maximumFractionDigits: 0 } : {};
   try {
-    return new Intl.NumberFormat(locale, {
-      style: "currency",
-      currency: code,
-      currencyDisplay: "narrowSymbol",
-      ...(compact ? { notation: "compact", maximumSignificantDigits: 3 } : Number.isInteger(value) ? { maximumFractionDigits: 0 } : {}),
-    }).format(value);
+    return new Intl.NumberFormat(options.locale, { style: "currency", currency: code, currencyDisplay: "narrowSymbol", ...exact }).format(value);
   } catch {
     return undefined;
   }

@@ -22,7 +22,7 @@ export const formatTime = (at: number) => time.format(at);
 export function formatAgo(at: number, now: number): string {
   const by = at - now;
   const size = Math.abs(by);
-  if (size < 5 * SECOND) return "just now";
+  if (size < 5 * SECOND) return by > 0 ? "in a moment" : "just now";
   if (size < MINUTE) return relative.format(Math.round(by / SECOND), "second");
   if (size < HOUR) return relative.format(Math.round(by / MINUTE), "minute");
   if (size < DAY) return relative.format(Math.round(by / HOUR), "hour");

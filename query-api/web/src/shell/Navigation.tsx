@@ -26,11 +26,12 @@ export function Navigation() {
 /** The same on narrow screens: a bar, and the way around behind a button. */
 export function TopBar() {
   const [open, setOpen] = useState(false);
+  const unread = useQuery(inboxQuery).data?.unread ?? 0;
   const { pathname } = useLocation();
   useEffect(() => setOpen(false), [pathname]);
   return (
     <header className="top-bar">
-      <Button look="quiet" icon={<MenuIcon size={22} />} aria-label="Menu" aria-expanded={open} onClick={() => setOpen(true)} />
+      <Button look="quiet" className={unread > 0 ? "unread" : ""} icon={<MenuIcon size={22} />} aria-label={unread > 0 ? "Menu, something unread in the inbox" : "Menu"} aria-expanded={open} onClick={() => setOpen(true)} />
       <Logo />
       <ThemeButton />
       <Dialog open={open} onClose={() => setOpen(false)} unmountOnHide aria-label="Menu" className="drawer" backdrop={<div className="backdrop" />}>

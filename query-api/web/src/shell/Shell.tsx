@@ -5,6 +5,7 @@ import { onSessionEnd } from "../api/client.ts";
 import { forgetSession, SessionContext, sessionQuery, useRefresh } from "../api/queries.ts";
 import { stream } from "../live/stream.ts";
 import { Failed } from "../ui/states.tsx";
+import { keepFocus } from "../ui/focus.ts";
 import { Toasts } from "../ui/Toasts.tsx";
 import { Banners } from "./Banners.tsx";
 import { Navigation, TopBar } from "./Navigation.tsx";
@@ -36,6 +37,7 @@ function SignedIn() {
   const { pathname } = useLocation();
   const refresh = useRefresh();
   useEffect(() => stream.subscribe({ metrics: [], onNotice: () => void refresh(["inbox"], ["alerts"]) }), [refresh]);
+  useEffect(keepFocus, []);
   const shown = useRef(pathname);
   useEffect(() => {
     // Who reads by ear hears that another page is there; the first one begins at its beginning.

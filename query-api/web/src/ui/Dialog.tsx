@@ -1,5 +1,5 @@
 import { Dialog as AriaDialog, DialogDismiss, DialogHeading } from "@ariakit/react";
-import { useEffect, useState, type FormEvent, type ReactNode } from "react";
+import type { FormEvent, ReactNode } from "react";
 import { messageOf } from "../api/error.ts";
 import { Button } from "./Button.tsx";
 import { CrossIcon } from "./icons.tsx";
@@ -12,18 +12,10 @@ interface Props {
   wide?: boolean;
 }
 
-/** A dialog over the page. It is there as long as it is rendered. */
+/** A dialog over the page. It is there as long as it is rendered; who opened it goes on where they were (focus.ts). */
 export function Dialog({ title, onClose, children, wide }: Props) {
-  const [opener] = useState(opened);
-  useEffect(
-    () => () => {
-      // Whoever opened it goes on where they were.
-      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
-    },
-    [opener],
-  );
   return (
-    <AriaDialog open onClose={onClose} unmountOnHide backdrop={<div className="backdrop" />} className={`dialog${wide ? " dialog-wide" : ""}`}>
+    <AriaDialog open onClose={onClose} unmountOnHide autoFocusOnHide={false} backdrop={<div className="backdrop" />} className={`dialog${wide ? " dialog-wide" : ""}`}>
       <div className="dialog-head">
         <DialogHeading className="dialog-title">{title}</DialogHeading>
         <DialogDismiss className="button button-quiet button-bare button-small" aria-label="Close"><CrossIcon /></DialogDismiss>
@@ -62,11 +54,4 @@ export function FormDialog({ action, danger, busy, error, disabled, onSubmit, ch
       </form>
     </Dialog>
   );
-}
-
-/** What a dialog is being opened from. A menu goes as it opens something: then it is the menu's button. */
-function opened(): Element | null {
-  const focused = document.activeElement;
-  const button = focused?.closest("[role=menu]")?.getAttribute("aria-labelledby");
-  return button ? document.getElementById(button) : focused;
 }

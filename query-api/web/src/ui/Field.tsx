@@ -19,12 +19,12 @@ function Framed({ label, hint, error, children }: Frame & { children: (ids: { id
   );
 }
 
-/** A line of text. */
+/** A line of text. In a dialog `autoFocus` is what the dialog looks for when it chooses what has the focus first. */
 export function TextField({ label, hint, error, ...rest }: Frame & InputHTMLAttributes<HTMLInputElement>) {
   return (
     <Framed label={label} hint={hint} error={error}>
       {({ id, describedBy }) => (
-        <input type="text" autoComplete="off" {...rest} id={id} className="input" aria-describedby={describedBy} aria-invalid={error ? true : undefined} />
+        <input type="text" autoComplete="off" {...rest} data-autofocus={rest.autoFocus || undefined} id={id} className="input" aria-describedby={describedBy} aria-invalid={error ? true : undefined} />
       )}
     </Framed>
   );

@@ -23,7 +23,7 @@ export function Failed({ error, onRetry }: { error: unknown; onRetry?: () => voi
       <div className="empty-icon empty-icon-bad"><WarnIcon size={26} /></div>
       <h2>{known?.status === 404 ? "There is nothing here" : known?.status === 0 ? "The server cannot be reached" : "This could not be loaded"}</h2>
       <div className="empty-text">
-        <p>{messageOf(error)}</p>
+        <p>{known?.status === 0 ? "Check the connection, then try again." : messageOf(error)}</p>
         {known?.requestId && <p className="quiet small">Request <code>{known.requestId}</code></p>}
       </div>
       {onRetry && <div className="empty-action"><Button onClick={onRetry}>Try again</Button></div>}

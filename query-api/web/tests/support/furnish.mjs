@@ -19,21 +19,35 @@ const DASHBOARD = {
   ],
 };
 
-/** Makes dashboards; gives the pages of the project. */
+/** Makes dashboards and alerts, some of which fire; gives the pages of the project. */
 export async function furnish({ projectId, manageKey, connections }) {
   const { dashboardId } = await call("POST", "/dashboards", manageKey, DASHBOARD);
-  await call("POST", "/dashboards", manageKey, { name: "On Call", widgets: DASHBOARD.widgets.slice(2, 8) });
+  await call("POST", "/dashboards", manageKey, { name: "On Call", widgets: DASHBOARD.widgets.slice(4, 8).map((widget) => ({ ...widget, y: widget.y - 3 })) });
   const channel = await call("POST", "/channels", manageKey, { name: "On call", kind: "in_app" });
   await call("POST", "/channels", manageKey, { name: "Ops in Slack", kind: "slack", url: "https://hooks.slack.com/services/T000/B000/secret" });
   const rule = (part) => call("POST", "/alerts", manageKey, { aggregation: "avg", range: "1h", channels: [channel.channelId], ...part });
   const slow = await rule({ name: "API is slow", metricId: "api_response_time", aggregation: "last", operator: ">", threshold: 90, range: "24h" });
-  await rule({ name: "Too few signups", metricId: "daily_signups", aggregation: "sum", operator: "<", threshold: 20, range: "24h" });
   await rule({ name: "Disk almost full", metricId: "disk_used", aggregation: "max", operator: ">=", threshold: 95, range: "24h" });
   await rule({ name: "Backup is missing", metricId: "backup_finished", aggregation: "count", operator: "<", threshold: 1, range: "24h", enabled: false });
   // Rules are evaluated when points come.
   await send(connections.shop.apiKey, projectId, [{ metricId: "api_response_time", value: 184 }]);
-  await until("the slow API is noticed", async () => (await call("GET", "/inbox", manageKey)).unread > 0);
+  const told = async (what) => {
+    const inbox = await until(`the inbox is told ${what}`, async () => {
+      const inbox = await call("GET", "/inbox", manageKey);
+      return inbox.unread > 0 && inbox;
+    });
+    return inbox.items[0].at;
+  };
+  // One that somebody looks after already, and one that is new.
+  await call("POST", "/inbox/read", manageKey, { until: await told("that the API is slow") });
   await call("POST", `/alerts/${slow.alertId}/acknowledge`, manageKey, { note: "Ann looks into it" });
+  const few = await rule({ name: "Too few signups", metricId: "daily_signups", aggregation: "sum", operator: "<", threshold: 1000, range: "24h" });
+  await send(connections.shop.apiKey, projectId, [{ metricId: "daily_signups", value: 3 }]);
+  await told("that there are too few signups");
+  // Something goes on with a key that was revoked.
+  await until("the key is refused", async () => (await send(connections.zapier.apiKey, projectId, [])).status === 401);
+  await Promise.all(Array.from({ length: 30 }, () => send(connections.zapier.apiKey, projectId, [])));
+  await until("the usage has a notice", async () => (await call("GET", "/usage", manageKey)).notices.length > 0);
   const drawn = async (page) => {
     await page.locator("canvas").first().waitFor();
   };
@@ -52,6 +66,15 @@ export async function furnish({ projectId, manageKey, connections }) {
     },
     { name: "metrics", path: "/metrics" },
     { name: "metric", path: "/metrics/api_response_time?range=7d", prepare: drawn },
+    {
+      name: "metric-delete",
+      path: "/metrics/api_response_time",
+      prepare: async (page) => {
+        await page.getByRole("button", { name: "More actions" }).click();
+        await page.getByRole("menuitem", { name: "Delete" }).click();
+        await page.getByRole("dialog").waitFor();
+      },
+    },
     { name: "integrations", path: "/integrations" },
     { name: "webhooks", path: "/integrations/custom-webhooks" },
     { name: "connection", path: `/integrations/custom-webhooks/${connections.shop.connectionId}`, prepare: drawn },
@@ -66,7 +89,8 @@ export async function furnish({ projectId, manageKey, connections }) {
       },
     },
     { name: "alerts", path: "/alerts" },
-    { name: "alert", path: `/alerts/${slow.alertId}`, prepare: drawn },
+    { name: "alert", path: `/alerts/${few.alertId}`, prepare: drawn },
+    { name: "alert-acknowledged", path: `/alerts/${slow.alertId}`, prepare: drawn },
     { name: "alert-edit", path: `/alerts/${slow.alertId}/edit`, prepare: drawn },
     { name: "channels", path: "/alerts/channels" },
     {

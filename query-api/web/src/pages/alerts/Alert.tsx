@@ -4,11 +4,9 @@ import { Link, useNavigate, useParams } from "react-router";
 import { api, of } from "../../api/client.ts";
 import { messageOf } from "../../api/error.ts";
 import { metricQuery, useMayManage, useRefresh } from "../../api/queries.ts";
-import { nameOf, seriesQuery, type Wanted } from "../../api/series.ts";
 import type { Aggregation, Alert as Rule, AlertTransition } from "../../api/types.ts";
 import { Chart } from "../../chart/Chart.tsx";
-import { slots } from "../../chart/palette.ts";
-import { unitOf } from "../../format/choices.ts";
+import { aggregationName, unitOf } from "../../format/choices.ts";
 import { formatValue } from "../../format/numbers.ts";
 import { formatExact } from "../../format/times.ts";
 import { useLiveRefresh } from "../../live/hooks.ts";
@@ -21,9 +19,11 @@ import { Card, Page } from "../../ui/Page.tsx";
 import { Badge, Empty, Failed, Skeleton } from "../../ui/states.tsx";
 import { Ago } from "../../ui/Time.tsx";
 import { tell } from "../../ui/toast.ts";
+import { lately } from "./course.ts";
 import { AlertsFailed, StateOf, StateWord } from "./parts.tsx";
 import { alertQuery, channelsQuery, historyQuery, removeAlert } from "./queries.ts";
-import { conditionText, firingTimes } from "./words.ts";
+import { useCourse } from "./useCourse.ts";
+import { conditionText, firingTimes, windowName } from "./words.ts";
 
 const BACK = { to: "/alerts", label: "Alerts" };
 
@@ -107,27 +107,23 @@ function Acknowledge({ alert, onClose }: { alert: Rule; onClose: () => void }) {
 }
 
 function Course({ alert, unit, name, history }: { alert: Rule; unit: string | null; name: string; history: AlertTransition[] }) {
-  const wanted = useMemo<Wanted[]>(() => [{ metricId: alert.metricId, aggregation: alert.aggregation as Aggregation, range: alert.range === "30d" || alert.range === "7d" ? "30d" : "24h", interval: "auto" }], [alert.metricId, alert.aggregation, alert.range]);
-  const series = useQuery(seriesQuery(wanted));
-  const answer = wanted[0] && series.data?.get(nameOf(wanted[0]));
-  const drawn = useMemo(
-    () => (answer?.data ? [{ name, unit: unitOf(alert.aggregation, unit), slot: slots([alert.metricId])[0] ?? 0, points: answer.data.points.map(({ timestamp, value }) => ({ timestamp, value: value ?? null })) }] : []),
-    [answer, name, unit, alert.aggregation, alert.metricId],
+  const { metricId, aggregation, range } = alert;
+  const rule = useMemo(() => ({ metricId, aggregation: aggregation as Aggregation, range }), [metricId, aggregation, range]);
+  const { query, pending, reason, series, start, end } = useCourse(rule, lately(range), name, unit);
+  const marked = useMemo(
+    () => firingTimes(history.toReversed(), end).filter((time) => time.end > start).map((time) => ({ start: Math.max(start, time.start), end: time.end })),
+    [history, start, end],
   );
-  const marked = useMemo(() => {
-    const [start, end] = [answer?.start ?? 0, answer?.end ?? 0];
-    return firingTimes(history.toReversed(), end).filter((time) => time.end > start).map((time) => ({ start: Math.max(start, time.start), end: time.end }));
-  }, [history, answer]);
   return (
-    <Card title="Course">
-      {series.isPending ? (
+    <Card title={`${aggregationName(aggregation)} of the last ${windowName(range)}, over time`}>
+      {pending ? (
         <div className="skeleton chart-waits" />
-      ) : series.isError ? (
-        <Failed error={series.error} onRetry={() => series.refetch()} />
-      ) : drawn.length === 0 || drawn[0]?.points.length === 0 ? (
-        <Empty title="No points in this time"><p>{answer?.error?.message ?? "The metric is silent."}</p></Empty>
+      ) : query.isError ? (
+        <Failed error={query.error} onRetry={() => query.refetch()} />
+      ) : series.length === 0 ? (
+        <Empty title="No points in this time"><p>{reason ?? "The metric is silent."}</p></Empty>
       ) : (
-        <Chart kind="line" series={drawn} start={answer?.start ?? 0} end={answer?.end ?? 0} height={240} threshold={alert.threshold} marked={marked} />
+        <Chart kind="line" series={series} start={start} end={end} height={240} threshold={alert.threshold} marked={marked} />
       )}
     </Card>
   );

@@ -2,11 +2,9 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState, type FormEvent } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { ApiError, messageOf } from "../../api/error.ts";
-import { metricQuery, useRefresh } from "../../api/queries.ts";
-import { nameOf, seriesQuery, type Wanted } from "../../api/series.ts";
+import { metricQuery, useMayManage, useRefresh } from "../../api/queries.ts";
 import type { Aggregation, Alert as Rule, NewAlert } from "../../api/types.ts";
 import { Chart } from "../../chart/Chart.tsx";
-import { slots } from "../../chart/palette.ts";
 import { AGGREGATIONS, unitOf } from "../../format/choices.ts";
 import { formatCount } from "../../format/numbers.ts";
 import { Button, ButtonLink } from "../../ui/Button.tsx";
@@ -14,7 +12,9 @@ import { CheckField, SelectField, TextField } from "../../ui/Field.tsx";
 import { MetricPicker } from "../../ui/MetricPicker.tsx";
 import { Card, Page } from "../../ui/Page.tsx";
 import { Alert, Failed, Skeleton } from "../../ui/states.tsx";
+import { ofMonth } from "./course.ts";
 import { alertQuery, channelsQuery, createAlert, previewQuery, replaceAlert } from "./queries.ts";
+import { useCourse } from "./useCourse.ts";
 import { firingTimes, kindName, OPERATORS, WINDOWS } from "./words.ts";
 
 const SETTLE_MS = 400;
@@ -35,7 +35,16 @@ export function EditAlertPage() {
   return <Editor metricId={alert.data.metricId} from={alert.data} />;
 }
 
-function Editor({ metricId: initial, from }: { metricId: string; from?: Rule }) {
+function Editor({ metricId, from }: { metricId: string; from?: Rule }) {
+  if (useMayManage()) return <Form metricId={metricId} from={from} />;
+  return (
+    <Page title={from ? "Edit the alert" : "New alert"} back={{ to: "/alerts", label: "Alerts" }}>
+      <Alert kind="info">This key may only read. Sign in with one that may manage the project to make or change alerts.</Alert>
+    </Page>
+  );
+}
+
+function Form({ metricId: initial, from }: { metricId: string; from?: Rule }) {
   const [name, setName] = useState(from?.name ?? "");
   const [metricId, setMetricId] = useState(initial);
   const [aggregation, setAggregation] = useState<Aggregation>((from?.aggregation as Aggregation | undefined) ?? "avg");
@@ -89,7 +98,7 @@ function Editor({ metricId: initial, from }: { metricId: string; from?: Rule }) 
             {from && <CheckField label="Evaluate this rule" checked={enabled} onChange={(event) => setEnabled(event.target.checked)} />}
           </div>
         </Card>
-        <Preview rule={complete ? rule : undefined} name={metric.data?.metricName ?? metricId} />
+        <Preview rule={complete ? rule : undefined} name={metric.data?.metricName ?? metricId} unit={metric.data?.unit ?? null} />
         <Card title="Whom to tell" actions={<ButtonLink to="/alerts/channels" small>Channels</ButtonLink>}>
           {known.isPending ? <Skeleton rows={2} /> : known.isError ? <Failed error={known.error} onRetry={() => known.refetch()} /> : known.data.items.length === 0 ? (
             <p className="quiet">There are no channels yet: the rule is evaluated, and nobody is told. <Link to="/alerts/channels">Make a channel</Link></p>
@@ -113,35 +122,27 @@ function Editor({ metricId: initial, from }: { metricId: string; from?: Rule }) 
 }
 
 /** What the rule would have done, over the metric's own history. */
-function Preview({ rule, name }: { rule: NewAlert | undefined; name: string }) {
+function Preview({ rule, name, unit }: { rule: NewAlert | undefined; name: string; unit: string | null }) {
   const settled = useSettled(rule);
   const preview = useQuery(previewQuery(settled && { ...settled, name: "Preview", channels: [], enabled: true }));
-  const wanted = useMemo<Wanted[]>(
-    () => (settled ? [{ metricId: settled.metricId, aggregation: settled.aggregation ?? "avg", range: "30d", interval: "auto" }] : []),
-    [settled],
-  );
-  const series = useQuery(seriesQuery(wanted));
-  const answer = wanted[0] && series.data?.get(nameOf(wanted[0]));
-  const transitions = preview.data?.transitions;
-  const drawn = useMemo(
-    () => (answer?.data ? [{ name, unit: unitOf(answer.data.aggregation, answer.data.unit ?? null), slot: slots([answer.data.metricId])[0] ?? 0, points: answer.data.points.map(({ timestamp, value }) => ({ timestamp, value: value ?? null })) }] : []),
-    [answer, name],
-  );
-  const marked = useMemo(() => firingTimes(transitions ?? [], answer?.end ?? 0), [transitions, answer]);
+  const month = useMemo(() => settled && { metricId: settled.metricId, aggregation: settled.aggregation ?? "avg", range: settled.range }, [settled]);
+  const course = useMemo(() => settled && ofMonth(settled.range), [settled]);
+  const { pending, series, start, end } = useCourse(month, course, name, unit);
+  const marked = useMemo(() => firingTimes(preview.data?.transitions ?? [], end).filter((time) => time.end > start), [preview.data, start, end]);
   return (
     <Card title="The last 30 days with this rule">
       {!settled ? (
         <p className="quiet">Choose a metric and a threshold to see what the rule would have done.</p>
       ) : preview.isError ? (
         <Alert kind="warn">{messageOf(preview.error)}</Alert>
-      ) : series.isPending || preview.isPending ? (
+      ) : pending || preview.isPending ? (
         <div className="skeleton chart-waits" />
-      ) : drawn.length === 0 || drawn[0]?.points.length === 0 ? (
+      ) : series.length === 0 ? (
         <p className="quiet">There are no points in the last 30 days. The rule can be made all the same.</p>
       ) : (
         <>
           <p className="gap" role="status">{said(marked.length)}</p>
-          <Chart kind="line" series={drawn} start={answer?.start ?? 0} end={answer?.end ?? 0} height={240} threshold={settled.threshold} marked={marked} />
+          <Chart kind="line" series={series} start={start} end={end} height={240} threshold={settled.threshold} marked={marked} />
         </>
       )}
     </Card>

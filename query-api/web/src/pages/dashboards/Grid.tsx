@@ -12,7 +12,8 @@ const MEDIUM = 960;
 
 /** Widgets in their places. On narrow screens they stand one below the other, in the order of reading. */
 export function Grid({ widgets, editing, onLayout, children }: { widgets: Widget[]; editing: boolean; onLayout: (widgets: Widget[]) => void; children: (widget: Widget) => ReactNode }) {
-  const { width, containerRef, mounted } = useContainerWidth();
+  // Drawn for a width that is only supposed, everything would glide to its place when a dashboard is opened.
+  const { width, containerRef, mounted } = useContainerWidth({ measureBeforeMount: true });
   const narrow = width < NARROW;
   const ordered = inOrder(widgets);
   const layout = narrow ? stacked(ordered) : ordered.map(({ id, x, y, w, h }) => ({ i: id, x, y, w, h, minW: 2, minH: 2 }));

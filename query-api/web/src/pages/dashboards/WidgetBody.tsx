@@ -4,7 +4,7 @@ import { Chart, Legend } from "../../chart/Chart.tsx";
 import { colour } from "../../chart/palette.ts";
 import { Sparkline } from "../../chart/Sparkline.tsx";
 import { aggregationName } from "../../format/choices.ts";
-import { formatChange, formatValue } from "../../format/numbers.ts";
+import { formatChange, formatValue, formatWithin } from "../../format/numbers.ts";
 import { formatDateTime } from "../../format/times.ts";
 import type { Content, Shown } from "./data.ts";
 import { Gauge } from "./Gauge.tsx";
@@ -46,7 +46,7 @@ function NumberBody({ one, content }: { one: Shown; content: Content }) {
   return (
     <div className="number">
       <div className="number-values">
-        <span className="number-value">{formatValue(one.total, one.unit)}</span>
+        <span className="number-value" title={formatValue(one.total, one.unit)}>{formatWithin(12, one.total, one.unit)}</span>
         {change && <span className="number-change" title={`Before: ${formatValue(one.before, one.unit)}`}><span className="sr-only">Compared with the time before: </span>{change}</span>}
       </div>
       <div className="number-spark"><Sparkline points={one.points} slot={one.slot} start={content.start} end={content.end} /></div>
@@ -60,8 +60,8 @@ function SeriesTable({ series }: { series: Shown[] }) {
       <table className="table">
         <thead><tr><th>Series</th><th className="right">Value</th><th className="right">Change</th></tr></thead>
         <tbody>
-          {series.map((one) => (
-            <tr key={one.name}>
+          {series.map((one, index) => (
+            <tr key={`${index} ${one.name}`}>
               <td><span className="row-tight"><span className="legend-dot" style={{ background: colour(one.slot) }} />{one.name}</span></td>
               <td className="right">{formatValue(one.total, one.unit)}</td>
               <td className="right quiet">{formatChange(one.total, one.before) ?? "–"}</td>

@@ -40,7 +40,7 @@ export function WidgetEditor({ widget, isNew, onClose, onSave }: { widget: Widge
         <legend className="sr-only">Type</legend>
         {TYPES.map(([type, name]) => (
           <label key={type} className="type">
-            <input type="radio" name="type" value={type} checked={draft.type === type} onChange={() => change({ type })} />
+            <input type="radio" name="type" value={type} checked={draft.type === type} data-autofocus={draft.type === type || undefined} onChange={() => change({ type })} />
             <TypeMark type={type} />
             {name}
           </label>

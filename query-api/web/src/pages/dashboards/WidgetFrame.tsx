@@ -1,7 +1,7 @@
 import { useMemo, useRef, type KeyboardEvent } from "react";
 import type { Series } from "../../api/series.ts";
 import type { Widget } from "../../api/types.ts";
-import { aggregationShort } from "../../format/choices.ts";
+import { aggregationShort, isPercentile } from "../../format/choices.ts";
 import { isSpan, SPAN_NAMES, type Range } from "../../format/range.ts";
 import { CopyIcon, DragIcon, MoreIcon, PencilIcon, TrashIcon } from "../../ui/icons.tsx";
 import { Menu, type Item } from "../../ui/Menu.tsx";
@@ -23,13 +23,15 @@ interface Props {
   onZoom: (start: number, end: number) => void;
 }
 
+/** Those that make one number of a series. */
+const ONE_NUMBER = new Set<string>(["number", "gauge"]);
 const KEYS: Record<string, Step> = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" };
 const SIZE_KEYS: Record<string, Step> = { ArrowLeft: "narrower", ArrowRight: "wider", ArrowUp: "shorter", ArrowDown: "taller" };
 
 /** A widget with its title, and with handles while the dashboard is edited. */
 export function WidgetFrame({ widget, range, answers, colours, editing, manage, onEdit, onRemove, onDuplicate, onStep, onZoom }: Props) {
   const content = useHeld(useMemo(() => contentOf(widget, range, answers, colours), [widget, range, answers, colours]));
-  const title = widget.title || content?.series[0]?.name || widget.series[0]?.metricId || "Widget";
+  const title = widget.title || content?.series[0]?.metricName || widget.series[0]?.metricId || "Widget";
   const press = (event: KeyboardEvent) => {
     const step = (event.shiftKey ? SIZE_KEYS : KEYS)[event.key];
     if (!step) return;
@@ -50,8 +52,8 @@ export function WidgetFrame({ widget, range, answers, colours, editing, manage, 
             <DragIcon size={16} />
           </button>
         )}
-        <h2 className="widget-title" title={title}>{title}</h2>
-        {!editing && <span className="widget-note">{note(widget, range)}</span>}
+        <h2 className="widget-title" title={title} dir="auto">{title}</h2>
+        {!editing && <span className="widget-note" title={note(widget, range)}>{note(widget, range)}</span>}
         {manage && <Menu label={`Actions for ${title}`} button={<MoreIcon size={16} />} items={items} />}
       </div>
       <div className="widget-body">
@@ -65,7 +67,8 @@ export function WidgetFrame({ widget, range, answers, colours, editing, manage, 
 function note(widget: Widget, range: Range | undefined): string {
   const aggregations = new Set(widget.series.map((one) => one.aggregation));
   const [only] = aggregations;
-  const parts = [aggregations.size === 1 && only ? aggregationShort(only) : undefined];
+  const newest = only && isPercentile(only) && ONE_NUMBER.has(widget.type);
+  const parts = [aggregations.size === 1 && only ? `${newest ? "Newest " : ""}${aggregationShort(only)}` : undefined];
   if (!range) {
     const own = widget.range as Range;
     parts.push(isSpan(own) ? SPAN_NAMES[own].replace("Last ", "") : "own range");

@@ -11,6 +11,7 @@ import type { Range } from "../../format/range.ts";
 /** A series of a widget. */
 export interface Shown extends ChartSeries {
   metricId: string;
+  metricName: string;
   aggregation: string;
   /** What the whole range comes to. */
   total: number | null;
@@ -58,18 +59,21 @@ export function contentOf(widget: Widget, range: Range | undefined, answers: Map
   const of = (wanted: Wanted | undefined) => (wanted ? answers.get(nameOf(wanted)) : undefined);
   const current = all.filter((wanted) => !wanted.before);
   const colours = slots(current.map((wanted) => wanted.metricId), chosen);
-  const sameMetric = new Set(current.map((wanted) => wanted.metricId)).size < current.length;
+  const metrics = new Set(current.map((wanted) => wanted.metricId)).size;
   const [first] = current.map(of);
   const series = current.map((wanted, index): Shown => {
     const answer = of(wanted);
     const earlier = of(all.find((other) => other.before && other.metricId === wanted.metricId && other.aggregation === wanted.aggregation));
     const points = (answer?.data?.points ?? []).map((point) => ({ ...point, value: point.value ?? null }));
     const before = (earlier?.data?.points ?? []).map((point) => ({ ...point, value: point.value ?? null }));
-    const name = answer?.data?.metricName ?? wanted.metricId;
+    const metricName = answer?.data?.metricName ?? wanted.metricId;
+    // What all have in common stands in the title.
+    const name = metrics === current.length ? metricName : metrics === 1 ? aggregationName(wanted.aggregation) : `${metricName} · ${aggregationName(wanted.aggregation)}`;
     return {
       metricId: wanted.metricId,
+      metricName,
       aggregation: wanted.aggregation,
-      name: sameMetric ? `${name} · ${aggregationName(wanted.aggregation)}` : name,
+      name,
       unit: unitOf(wanted.aggregation, answer?.data?.unit ?? null),
       slot: colours[index] ?? 0,
       points,
@@ -78,5 +82,13 @@ export function contentOf(widget: Widget, range: Range | undefined, answers: Map
       missing: answer?.error ? (answer.error.code === "not_found" ? `${wanted.metricId} has no points yet` : answer.error.message) : undefined,
     };
   });
+  // Different metrics may be called the same.
+  const names = new Map(series.map((one) => [one.name, one.metricId]));
+  for (const one of series) {
+    if (names.get(one.name) !== one.metricId) names.set(one.name, "");
+  }
+  for (const one of series) {
+    if (names.get(one.name) === "") one.name = `${one.name} (${one.metricId})`;
+  }
   return { start: first?.start ?? 0, end: first?.end ?? 0, series };
 }

@@ -15,7 +15,11 @@ export function useFullScreen(): { on: boolean; flip: () => void } {
   };
   useEffect(() => {
     document.documentElement.classList.toggle("full", on);
-    return () => document.documentElement.classList.remove("full");
+    return () => {
+      document.documentElement.classList.remove("full");
+      // Whoever leaves the dashboard leaves the full screen too.
+      if (on && document.fullscreenElement) void document.exitFullscreen();
+    };
   }, [on]);
   useEffect(() => {
     // Escape leaves the browser's full screen without telling the page otherwise.
@@ -25,9 +29,17 @@ export function useFullScreen(): { on: boolean; flip: () => void } {
     document.addEventListener("fullscreenchange", listener);
     return () => document.removeEventListener("fullscreenchange", listener);
   });
+  useEffect(() => {
+    if (!on) return;
+    // Where the browser did not give the whole screen, Escape comes here. Menus and dialogs have it first.
+    const listener = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.defaultPrevented && !document.fullscreenElement && !document.querySelector("[role=dialog], [role=menu]")) set(false);
+    };
+    document.addEventListener("keydown", listener, true);
+    return () => document.removeEventListener("keydown", listener, true);
+  });
   const flip = () => {
     set(!on);
-    if (on && document.fullscreenElement) void document.exitFullscreen();
     if (!on) document.documentElement.requestFullscreen?.().catch(() => undefined);
   };
   return { on, flip };

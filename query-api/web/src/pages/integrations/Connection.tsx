@@ -31,7 +31,7 @@ export function ConnectionPage() {
     <Page title={one.name} back={back} heading={<span className="row">{one.name} <StateBadge state={one.state} /></span>}
       actions={manage && <>
         <Button icon={<RotateIcon />} onClick={() => setRotating(true)}>Rotate key</Button>
-        <ConnectionMenu connection={one} onDeleted={() => navigate("/integrations/custom-webhooks")} />
+        <ConnectionMenu className="button button-bare" connection={one} onDeleted={() => navigate("/integrations/custom-webhooks")} />
       </>}>
       <Card label="About the connection">
         <dl className="facts">

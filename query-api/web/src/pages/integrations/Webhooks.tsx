@@ -37,7 +37,7 @@ export function Webhooks() {
                   <tr key={one.connectionId}>
                     <td><Link to={one.connectionId} className="table-name">{one.name}</Link></td>
                     <td><StateBadge state={one.state} /></td>
-                    <td className="phone-hide"><code className="quiet">{one.keyHint}</code></td>
+                    <td className="phone-hide tight"><code className="quiet">{one.keyHint}</code></td>
                     <td><Ago at={one.lastUsedAt} /></td>
                     <td className="phone-hide"><Ago at={one.createdAt} /></td>
                     <td className="tight">{manage && <ConnectionMenu connection={one} />}</td>

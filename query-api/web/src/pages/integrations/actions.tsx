@@ -29,12 +29,12 @@ export function StateBadge({ state }: { state: Connection["state"] }) {
 }
 
 /** What can be done with a connection; each is asked again before it is done. */
-export function ConnectionMenu({ connection, onDeleted }: { connection: Connection; onDeleted?: () => void }) {
+export function ConnectionMenu({ connection, className, onDeleted }: { connection: Connection; className?: string; onDeleted?: () => void }) {
   const [action, setAction] = useState<Action>();
   const close = () => setAction(undefined);
   return (
     <>
-      <Menu label={`Actions for ${connection.name}`} button={<MoreIcon />} items={[
+      <Menu className={className} label={`Actions for ${connection.name}`} button={<MoreIcon />} items={[
         { label: "Rename", icon: <PencilIcon />, onSelect: () => setAction("rename") },
         { label: "Rotate key", icon: <RotateIcon />, onSelect: () => setAction("rotate") },
         null,

@@ -1,25 +1,27 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { useParams, useSearchParams } from "react-router";
-import { metricQuery } from "../../api/queries.ts";
+import { metricQuery, useMayManage } from "../../api/queries.ts";
 import { nameOf, seriesQuery, type Wanted } from "../../api/series.ts";
-import type { Aggregation, Interval } from "../../api/types.ts";
+import type { Aggregation, Interval, Metric } from "../../api/types.ts";
 import { Chart } from "../../chart/Chart.tsx";
 import { slots } from "../../chart/palette.ts";
 import { total } from "../../chart/total.ts";
-import { AGGREGATIONS, aggregationName, INTERVALS, isAggregation, isInterval, unitOf } from "../../format/choices.ts";
+import { AGGREGATIONS, aggregationName, INTERVALS, isAggregation, isInterval, isPercentile, unitOf } from "../../format/choices.ts";
 import { formatCount, formatValue } from "../../format/numbers.ts";
 import { isSpan, readRange, writeRange, type Range } from "../../format/range.ts";
 import { formatDate } from "../../format/times.ts";
 import { useIsLive, useLiveRefresh } from "../../live/hooks.ts";
 import { Button, ButtonLink } from "../../ui/Button.tsx";
 import { SmallSelect } from "../../ui/Field.tsx";
-import { DownloadIcon, ZoomOutIcon } from "../../ui/icons.tsx";
+import { BellIcon, DownloadIcon, MoreIcon, TrashIcon, ZoomOutIcon } from "../../ui/icons.tsx";
+import { Menu } from "../../ui/Menu.tsx";
 import { Card, Page } from "../../ui/Page.tsx";
 import { RangePicker } from "../../ui/RangePicker.tsx";
 import { Badge, Empty, Failed, Skeleton } from "../../ui/states.tsx";
 import { Ago } from "../../ui/Time.tsx";
 import { downloadCsv } from "./csv.ts";
+import { DeleteMetric } from "./DeleteMetric.tsx";
 import { Points } from "./Points.tsx";
 
 const BACK = { to: "/metrics", label: "Metrics" };
@@ -28,6 +30,7 @@ const BACK = { to: "/metrics", label: "Metrics" };
 export function MetricPage() {
   const { metricId = "" } = useParams();
   const metric = useQuery(metricQuery(metricId));
+  const manage = useMayManage();
   const client = useQueryClient();
   useLiveRefresh([metricId], () => {
     void client.invalidateQueries({ queryKey: ["metrics", metricId] });
@@ -40,7 +43,7 @@ export function MetricPage() {
   return (
     <Page title={one.metricName} back={BACK} about={<code>{one.metricId}</code>}
       heading={<span className="row">{one.metricName} <Live /></span>}
-      actions={<ButtonLink to={`/alerts/new?metric=${encodeURIComponent(one.metricId)}`}>Set an alert</ButtonLink>}>
+      actions={manage && <Actions metric={one} />}>
       <Card label="About the metric">
         <dl className="facts">
           <div><dt>Last value</dt><dd className="fact-big numeric">{formatValue(one.lastValue, one.unit)}</dd></div>
@@ -53,6 +56,19 @@ export function MetricPage() {
       <Course metricId={one.metricId} unit={one.unit} name={one.metricName} />
       <Points metricId={one.metricId} unit={one.unit} />
     </Page>
+  );
+}
+
+function Actions({ metric }: { metric: Metric }) {
+  const [deleting, setDeleting] = useState(false);
+  return (
+    <>
+      <ButtonLink to={`/alerts/new?metric=${encodeURIComponent(metric.metricId)}`} icon={<BellIcon />}>Set an alert</ButtonLink>
+      <Menu className="button button-bare" label="More actions" button={<MoreIcon />} items={[
+        { label: "Delete", icon: <TrashIcon />, danger: true, onSelect: () => setDeleting(true) },
+      ]} />
+      {deleting && <DeleteMetric metric={metric} onClose={() => setDeleting(false)} />}
+    </>
   );
 }
 
@@ -105,7 +121,7 @@ function Course({ metricId, unit, name }: { metricId: string; unit: string | nul
         <>
           <Chart kind={aggregation === "sum" || aggregation === "count" ? "bar" : "line"} series={drawn} start={answer?.start ?? 0} end={answer?.end ?? 0} height={320} onZoom={zoom} />
           <p className="quiet small chart-foot">
-            {aggregationName(aggregation)} of the range: <strong className="numeric">{formatValue(all, unitOf(aggregation, unit))}</strong>. Drag over the chart to zoom in.
+            {aggregationName(aggregation)} of the {isPercentile(aggregation) ? `newest ${answer?.data?.interval ?? "part"}` : "range"}: <strong className="numeric">{formatValue(all, unitOf(aggregation, unit))}</strong>. Drag over the chart to zoom in.
           </p>
         </>
       )}

@@ -2,6 +2,7 @@ import { useInfiniteQuery, useQueryClient, keepPreviousData } from "@tanstack/re
 import { useDeferredValue } from "react";
 import { Link, useSearchParams } from "react-router";
 import { api, of } from "../../api/client.ts";
+import { useMayManage } from "../../api/queries.ts";
 import { formatCount, formatValue } from "../../format/numbers.ts";
 import { useLiveRefresh } from "../../live/hooks.ts";
 import { Button, ButtonLink } from "../../ui/Button.tsx";
@@ -15,6 +16,7 @@ export function Metrics() {
   const [params, setParams] = useSearchParams();
   const typed = params.get("search") ?? "";
   const search = useDeferredValue(typed.trim());
+  const manage = useMayManage();
   const client = useQueryClient();
   const metrics = useInfiniteQuery({
     queryKey: ["catalogue", search],
@@ -46,7 +48,7 @@ export function Metrics() {
         ) : none && typed ? (
           <Empty icon={<SearchIcon size={26} />} title={`No metric is like “${typed}”`}><p>The search looks into names and ids.</p></Empty>
         ) : none ? (
-          <Empty icon={<MetricIcon size={26} />} title="No metrics yet" action={<ButtonLink to="/integrations/custom-webhooks/connect" look="primary">Connect a webhook</ButtonLink>}>
+          <Empty icon={<MetricIcon size={26} />} title="No metrics yet" action={manage && <ButtonLink to="/integrations/custom-webhooks/connect" look="primary">Connect a webhook</ButtonLink>}>
             <p>A metric appears here with its first point. None has to be declared.</p>
           </Empty>
         ) : (

@@ -44,7 +44,7 @@ export function Keys() {
                 <tr key={key.keyId}>
                   <td className="table-name">{key.name}</td>
                   <td><span className="row">{key.scopes.map((scope) => <Badge key={scope} kind={scope === "manage" ? "accent" : "neutral"}>{scope}</Badge>)}</span></td>
-                  <td className="phone-hide"><code className="quiet">{key.keyHint}</code></td>
+                  <td className="phone-hide tight"><code className="quiet">{key.keyHint}</code></td>
                   <td className="phone-hide"><Ago at={key.createdAt} /></td>
                   <td className="tight"><Button small look="quiet" onClick={() => setRevoking(key)} aria-label={`Revoke ${key.name}`}>Revoke</Button></td>
                 </tr>
