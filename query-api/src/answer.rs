@@ -19,6 +19,10 @@ use std::time::Instant;
 /// Names the request in answers and logs.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Goes with an answer to an unknown key that was written in another shape than ours.
+#[derive(Debug, Clone, Copy)]
+pub struct WrongKey;
+
 /// The middleware around all routes.
 pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -35,7 +39,8 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -
     parts.extensions.insert(Collected::read(body).await);
     let response = next.run(Request::from_parts(parts, axum::body::Body::empty())).await;
 
-    let wrong_key = response.extensions().get::<Error>() == Some(&Error::InvalidKey);
+    let told = response.extensions();
+    let wrong_key = told.get::<Error>() == Some(&Error::InvalidKey) || told.get::<WrongKey>().is_some();
     if let Some(client) = client.filter(|_| wrong_key) {
         app.slowdown.wrong_key(client.address).await;
     }

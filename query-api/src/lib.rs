@@ -25,6 +25,7 @@ pub mod scheduler;
 pub mod series;
 pub mod session;
 pub mod settings;
+pub mod source;
 pub mod store;
 pub mod stream;
 pub mod title;

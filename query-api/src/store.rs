@@ -15,6 +15,7 @@ use crate::series::merge::{Partial, Place};
 use crate::series::query::{FIRST_TIME, Kind, LAST_TIME};
 use crate::series::rows::{LastRow, QuantilesRow, SumsRow};
 use crate::settings::ClickHouse;
+use crate::source::{Source, Statement};
 use crate::title::title_case;
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use serde::{Deserialize, Serialize};
@@ -213,7 +214,7 @@ impl Store {
         let columns = format!("{NAMED}, {COUNTED}");
         let sql = of_visible(&view, |only| catalogue(&columns, &format!("{filter}{only}"), having));
         let sql = format!("{sql} ORDER BY metric_id LIMIT {}", page.limit);
-        let mut query = self.query(&view, &sql).param("project", project);
+        let mut query = self.reading(Source::Catalogue, &view, &sql).param("project", project);
         for (name, value) in [("metric", page.id), ("after", page.after), ("search", page.search)] {
             if let Some(value) = value {
                 query = query.param(name, value);
@@ -227,8 +228,26 @@ impl Store {
         let view = view.among(ids.iter().copied());
         let filter = " AND metric_id IN {metrics:Array(String)}";
         let sql = of_visible(&view, |only| catalogue(NAMED, &format!("{filter}{only}"), ""));
-        let query = self.query(&view, &sql).param("project", project).param("metrics", ids);
+        let query =
+            self.reading(Source::Catalogue, &view, &sql).param("project", project).param("metrics", ids);
         self.all_of(project, "named", query).await
+    }
+
+    /// What all metrics of a project are called; none if it has more than `most`. Nothing may be hidden from `view`.
+    pub async fn named_all(
+        &self,
+        view: &View,
+        project: &str,
+        most: usize,
+    ) -> Result<Option<Vec<NamedRow>>, Error> {
+        let sql = format!("{} LIMIT {}", catalogue(NAMED, "", ""), most + 1);
+        let query = self.reading(Source::Catalogue, view, &sql).param("project", project);
+        // Of a project with more than that the server stops to read.
+        let query = query
+            .with_setting("max_rows_to_group_by", (most + 1).to_string())
+            .with_setting("group_by_overflow_mode", "break");
+        let rows: Vec<NamedRow> = self.all_of(project, "named_all", query).await?;
+        Ok((rows.len() <= most).then_some(rows))
     }
 
     /// The metric `id`.
@@ -266,7 +285,7 @@ impl Store {
              AND time < fromUnixTimestamp64Milli({end}, 'UTC'){earlier}{mask} \
              ORDER BY time DESC, received_at DESC, partition DESC, offset DESC, index DESC LIMIT {limit}"
         );
-        let query = self.query(&view, &sql).param("project", project).param("metric", metric);
+        let query = self.reading(Source::Rows, &view, &sql).param("project", project).param("metric", metric);
         self.all_of(project, "points", query).await
     }
 
@@ -277,9 +296,12 @@ impl Store {
         view: &View,
         (project, metrics): (&str, &[&str]),
         kind: Kind,
-        sql: &str,
+        statement: &Statement,
     ) -> Result<Vec<Vec<Partial>>, Error> {
-        let query = self.query(view, sql).param("project", project).param("metrics", metrics);
+        let query = self
+            .reading(statement.source, view, &statement.text)
+            .param("project", project)
+            .param("metrics", metrics);
         let mut series = vec![Vec::new(); metrics.len()];
         match kind {
             Kind::Sums => self.partials::<SumsRow>(project, query, &mut series).await?,
@@ -315,8 +337,13 @@ impl Store {
 
     /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`] whose text has the mask of what is
     /// hidden in `view`.
-    pub async fn windows(&self, view: &View, sql: &str, series: &[&Series]) -> Result<Vec<Part>, Error> {
-        let query = self.query(view, sql).param("series", series);
+    pub async fn windows(
+        &self,
+        view: &View,
+        statement: &Statement,
+        series: &[&Series],
+    ) -> Result<Vec<Part>, Error> {
+        let query = self.reading(statement.source, view, &statement.text).param("series", series);
         self.all("windows", query).await
     }
 
@@ -342,7 +369,7 @@ impl Store {
                 GROUP BY project_id, metric_id"
             );
             for chunk in series.chunks(measure::SERIES) {
-                let query = self.query(&view, &sql).param("series", chunk);
+                let query = self.reading(Source::Rows, &view, &sql).param("series", chunk);
                 let rows: Vec<(String, String, String, String)> = self.all("names", query).await?;
                 for (project_id, metric_id, name, unit) in rows {
                     let series = (project_id, metric_id);
@@ -370,7 +397,7 @@ impl Store {
              AND idempotency_key = '' AND time >= fromUnixTimestamp64Milli({start}, 'UTC') \
              AND time < fromUnixTimestamp64Milli({end}, 'UTC'){mask} ORDER BY time LIMIT {limit}"
         );
-        let query = self.query(view, &sql).param("project", project).param("metric", metric);
+        let query = self.reading(Source::Rows, view, &sql).param("project", project).param("metric", metric);
         self.all_of(project, "values", query).await
     }
 
@@ -399,7 +426,9 @@ impl Store {
             )
         };
         let sql = format!("{} ORDER BY metric_id LIMIT {limit}", of_visible(view, ids));
-        self.all_of(project, "metric_ids", self.query(view, &sql).param("project", project)).await
+        let source = if filter.is_empty() { Source::Catalogue } else { Source::Hours };
+        let query = self.reading(source, view, &sql).param("project", project);
+        self.all_of(project, "metric_ids", query).await
     }
 
     /// The samples of metrics `after < time <= until` (Unix milliseconds), each with its metric's place in `ids`: by
@@ -427,7 +456,7 @@ impl Store {
              ORDER BY metric_id, time, received_at, partition, offset, index LIMIT {limit}",
             ids.len()
         );
-        let query = self.query(&view, &sql).param("project", project).param("ids", ids);
+        let query = self.reading(Source::Rows, &view, &sql).param("project", project).param("ids", ids);
         let read = async {
             let mut rows = query.fetch::<SampleRow>()?;
             while let Some(row) = rows.next().await? {
@@ -467,7 +496,8 @@ impl Store {
     async fn read_heads(&self, database: &Arc<str>) -> Result<Heads, Error> {
         const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
         let read_at = Instant::now();
-        let last: Vec<Head> = self.all("heads", self.query(&View::of(database), SQL)).await?;
+        let last: Vec<Head> =
+            self.all("heads", self.reading(Source::Chain, &View::of(database), SQL)).await?;
         let heads = Heads { read_at, last: last.into() };
         *self.heads.known() = Some((database.clone(), heads.clone()));
         Ok(heads)
@@ -489,6 +519,11 @@ impl Store {
     ) -> Result<Vec<T>, Error> {
         let query = self.query(&View::of(database), sql).param("project", project);
         self.timed(name, &NOT_THERE, query.fetch_all::<T>()).await
+    }
+
+    /// A statement about samples.
+    fn reading(&self, source: Source, view: &View, sql: &str) -> Query {
+        source.hint(self.query(view, sql))
     }
 
     /// `?` marks nothing in our texts.

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::hidden::{Hidden, View};
 use crate::series::aggregation::{Aggregation, QUANTILES};
 use crate::series::merge::Place;
+use crate::source::{Source, Statement};
 use crate::store::Store;
 use clickhouse::Row;
 use serde::Deserialize;
@@ -113,11 +114,11 @@ impl Questions {
         for (&window, series) in &self.0 {
             let slow = slow.0.entry(window).or_default();
             for (view, series) in seen.apart(series) {
-                let sql = sql(window, end_ms, &view.hidden.mask());
+                let statement = statement(window, end_ms, &view.hidden.mask());
                 let series = in_order(series, slow);
                 let mut chunks = chunks(&series, slow);
                 while let Some(chunk) = chunks.pop() {
-                    let read = store.windows(&view, &sql, chunk).await;
+                    let read = store.windows(&view, &statement, chunk).await;
                     chunks.extend(answers.take(window, chunk, read, slow)?);
                 }
             }
@@ -259,7 +260,7 @@ fn key(condition: &Condition) -> Of {
 
 /// The statement for these windows. It has the parameter `series` and those of `mask`, a condition that all its rows
 /// fulfil; its rows are [`Part`].
-fn sql((window_ms, quantiles): Of, end_ms: i64, mask: &str) -> String {
+fn statement((window_ms, quantiles): Of, end_ms: i64, mask: &str) -> Statement {
     let start_ms = end_ms - window_ms;
     let raw = |filter: &str| {
         let quantiles = if quantiles {
@@ -276,7 +277,7 @@ fn sql((window_ms, quantiles): Of, end_ms: i64, mask: &str) -> String {
         )
     };
     if quantiles || window_ms < Window::Day.length_ms() || !mask.is_empty() {
-        return raw(&between(start_ms, end_ms));
+        return Statement { text: raw(&between(start_ms, end_ms)), source: Source::Rows };
     }
     let (first, last) = ((start_ms + HOUR_MS - 1).div_euclid(HOUR_MS), end_ms.div_euclid(HOUR_MS));
     let hours = format!(
@@ -285,12 +286,13 @@ fn sql((window_ms, quantiles): Of, end_ms: i64, mask: &str) -> String {
         last * 3600
     );
     // Two parts and not one with `OR`: each is a range of the primary key.
-    format!(
+    let text = format!(
         "{} UNION ALL {} UNION ALL {}",
         select("emptyArrayFloat64()", &hours),
         raw(&between(start_ms, first * HOUR_MS)),
         raw(&between(last * HOUR_MS, end_ms))
-    )
+    );
+    Statement { text, source: Source::Hours }
 }
 
 fn select(quantiles: &str, filter: &str) -> String {
@@ -422,7 +424,7 @@ mod tests {
     fn only_the_ends_of_long_windows_are_read_from_raw_points() {
         let now = 1_790_000_000_000;
         let hours = |window: Window, quantiles, mask| {
-            sql((window.length_ms(), quantiles), now, mask).matches("toStartOfHour").count()
+            statement((window.length_ms(), quantiles), now, mask).text.matches("toStartOfHour").count()
         };
         assert_eq!(hours(Window::Week, false, ""), 2);
         assert_eq!(hours(Window::Week, true, ""), 0, "quantiles are exact");

@@ -16,6 +16,8 @@ const MOST_CELLS: usize = 1_500_000;
 const BLOCK: usize = 4;
 /// What a metric counts for beside its blocks.
 const HELD: usize = 8;
+/// Of so many projects it is known whether their names were read; of more it is forgotten.
+const MOST_PROJECTS: usize = 10_000;
 /// What is held longer is read again. It is true for as long as only workers write to the store; this is for what
 /// operators do to it by hand.
 const MAX_AGE: Duration = Duration::from_secs(600);
@@ -30,6 +32,8 @@ pub struct Memory {
     stored: Option<(Instant, Vec<i64>)>,
     /// By project and id.
     metrics: HashMap<String, HashMap<String, Held>>,
+    /// When the names of all metrics of a project were read.
+    named_all: HashMap<String, Instant>,
     weight: usize,
     most: usize,
     /// Counts uses: who was used last is dropped last.
@@ -54,8 +58,9 @@ impl Default for Memory {
 impl Memory {
     /// Holds nothing yet, and later `most` cells.
     pub fn new(log: Log, most: usize) -> Self {
-        let (database, stored, metrics) = ("".into(), None, HashMap::new());
-        Self { log, database, stored, metrics, weight: 0, most, uses: 0 }
+        let (database, stored) = ("".into(), None);
+        let (metrics, named_all) = (HashMap::new(), HashMap::new());
+        Self { log, database, stored, metrics, named_all, weight: 0, most, uses: 0 }
     }
 
     /// How many cells are held, with what blocks count for beside them.
@@ -95,12 +100,7 @@ impl Memory {
         read: impl IntoIterator<Item = (Metric<'a>, Vec<Block>)>,
         now: Instant,
     ) {
-        self.look_at(at);
-        let Some(beyond) = self.log.beyond(&at.stored) else { return };
-        let mut touched: HashMap<u64, Vec<Touch>> = HashMap::new();
-        for touch in beyond {
-            touched.entry(touch.of()).or_default().push(touch.clone());
-        }
+        let Some(touched) = self.touched(at) else { return };
         for (metric, read) in read {
             let touches = touched.get(&self.log.metric(metric.project, metric.id));
             let length = blocks.resolution.block();
@@ -127,18 +127,38 @@ impl Memory {
         named: impl IntoIterator<Item = (Metric<'a>, Named)>,
         now: Instant,
     ) {
-        self.look_at(at);
+        let Some(touched) = self.touched(at) else { return };
         for (metric, named) in named {
-            let hash = self.log.metric(metric.project, metric.id);
-            let Some(mut beyond) = self.log.beyond(&at.stored) else { return };
-            let stays =
-                |touch: &Touch| touch.of() != hash || self.log.leaves(touch, &named.name, &named.unit);
-            if beyond.all(stays) {
-                drop(beyond);
+            let touches = touched.get(&self.log.metric(metric.project, metric.id));
+            let stays = |touch: &Touch| self.log.leaves(touch, &named.name, &named.unit);
+            if touches.into_iter().flatten().all(stays) {
                 self.change(&metric, |held| held.named = Some((now, named)));
             }
         }
         self.make_room();
+    }
+
+    /// Whether a reader is to read the names of all metrics of a project: the first that needs one that is not held.
+    pub fn first_to_name(&mut self, project: &str, now: Instant) -> bool {
+        let recent = |read_at: &Instant| now.duration_since(*read_at) < MAX_AGE;
+        if self.named_all.get(project).is_some_and(recent) {
+            return false;
+        }
+        if self.named_all.len() >= MOST_PROJECTS {
+            self.named_all.retain(|_, read_at| recent(read_at));
+        }
+        self.named_all.insert(project.to_owned(), now);
+        true
+    }
+
+    /// What the records touch that lie beyond what a reader has, by metric; none if that is not known of them all.
+    fn touched(&mut self, at: &Standing) -> Option<HashMap<u64, Vec<Touch>>> {
+        self.look_at(at);
+        let mut touched: HashMap<u64, Vec<Touch>> = HashMap::new();
+        for touch in self.log.beyond(&at.stored)? {
+            touched.entry(touch.of()).or_default().push(touch.clone());
+        }
+        Some(touched)
     }
 
     /// A record of the log was read, and what is in it; none if that could not be made out.
@@ -225,6 +245,7 @@ impl Memory {
 
     fn clear(&mut self) {
         self.metrics.clear();
+        self.named_all.clear();
         self.weight = 0;
     }
 

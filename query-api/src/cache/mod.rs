@@ -124,6 +124,11 @@ impl Cache {
         self.memory().named(at, metric, Instant::now())
     }
 
+    /// Whether a reader is to read the names of all metrics of a project: the first that needs one that is not held.
+    pub fn first_to_name(&self, project: &str) -> bool {
+        self.memory().first_to_name(project, Instant::now())
+    }
+
     /// Keeps what metrics are called.
     pub fn keep_names<'a>(&self, at: &Standing, named: impl IntoIterator<Item = (Metric<'a>, Named)>) {
         self.memory().keep_names(at, named, Instant::now());

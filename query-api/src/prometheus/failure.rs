@@ -2,6 +2,7 @@
 //!
 //! What the whole service has in common (keys, stores, deadlines) arrives as [`Error`] and is put into this shape here.
 
+use crate::answer::WrongKey;
 use crate::error::Error;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -92,6 +93,9 @@ impl IntoResponse for Failure {
         let body = Body { status: "error", error_type, error: self.message() };
         let mut response = (status, Json(body)).into_response();
         let Self::Service(error) = self else { return response };
+        if error == Error::InvalidKey {
+            response.extensions_mut().insert(WrongKey);
+        }
         if let Some((name, text)) = error.header() {
             response.headers_mut().insert(name, HeaderValue::from_static(text));
         }

@@ -8,6 +8,7 @@ use super::buckets::Range;
 use super::cells::Cut;
 use super::query::{Kind, Plan};
 use super::question::Question;
+use crate::source::Statement;
 
 /// Series that one statement reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub struct Group {
 
 impl Group {
     /// Its statement, with the parameters `project` and `metrics` and those of `mask`.
-    pub fn sql(&self, mask: &str) -> String {
-        self.plan.sql(&self.starts, self.kind, mask)
+    pub fn statement(&self, mask: &str) -> Statement {
+        self.plan.statement(&self.starts, self.kind, mask)
     }
 }
 

@@ -12,8 +12,12 @@ use crate::app::App;
 use crate::cache::{Block, Blocks, Metric, Named, Standing};
 use crate::error::Error;
 use crate::hidden::{Hidden, View};
+use crate::store::NamedRow;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The names of projects with more metrics are not read all at once.
+const MOST_NAMES: usize = 2_000;
 
 /// One that reads for a request.
 #[derive(Clone, Copy)]
@@ -121,9 +125,9 @@ impl<'a> Reader<'a> {
         let Blocks { kind, resolution, numbers } = blocks;
         let length = resolution.block();
         let range = Range { start: numbers.start * length, end: numbers.end * length };
-        let sql = query::cells(range, *resolution, *kind);
+        let statement = query::cells(range, *resolution, *kind);
         let view = View::of(&self.view.database);
-        let read = self.app.store.series(&view, (self.project, metrics), *kind, &sql).await?;
+        let read = self.app.store.series(&view, (self.project, metrics), *kind, &statement).await?;
         let read: Vec<Vec<Block>> =
             read.into_iter().map(|cells| into_blocks(cells, *resolution, numbers.clone())).collect();
         if let Some(at) = self.standing {
@@ -137,8 +141,8 @@ impl<'a> Reader<'a> {
     pub async fn group(&self, group: &Group) -> Result<Vec<Vec<Partial>>, Error> {
         let metrics: Vec<&str> = group.metrics.iter().map(String::as_str).collect();
         let view = self.view.among(metrics.iter().copied());
-        let sql = group.sql(&view.hidden.mask());
-        self.app.store.series(&view, (self.project, &metrics), group.kind, &sql).await
+        let statement = group.statement(&view.hidden.mask());
+        self.app.store.series(&view, (self.project, &metrics), group.kind, &statement).await
     }
 
     /// Gives buckets their average that have none, because a double holds it but not their sum. Few metrics have such
@@ -153,8 +157,8 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let view = self.view.among([metric]);
-        let sql = query::scaled(question.range, &question.starts, &view.hidden.mask());
-        let read = self.app.store.series(&view, (self.project, &[metric]), Kind::Sums, &sql).await?;
+        let statement = query::scaled(question.range, &question.starts, &view.hidden.mask());
+        let read = self.app.store.series(&view, (self.project, &[metric]), Kind::Sums, &statement).await?;
         for part in read.into_iter().flatten() {
             let place = points.binary_search_by_key(&part.bucket, |point| point.timestamp);
             if let Ok(place) = place
@@ -185,19 +189,31 @@ impl<'a> Reader<'a> {
             return Ok(names);
         }
         let missing: Vec<&str> = missing.into_iter().collect();
-        let rows = self.app.store.named(self.view, self.project, &missing).await?;
+        let rows = self.read_names(&missing).await?;
         let mut read: HashMap<String, Named> = rows
             .into_iter()
             .map(|row| (row.metric_id, Named { name: row.newest_name, unit: row.newest_unit }))
             .collect();
-        let read: Vec<(&str, Named)> =
-            missing.into_iter().filter_map(|metric| Some((metric, read.remove(metric)?))).collect();
         if let Some(at) = self.standing {
             let kept = read.iter().filter(|(metric, _)| !self.hides(metric));
             self.app.cache.keep_names(at, kept.map(|(metric, named)| (self.metric(metric), named.clone())));
         }
-        names.extend(read);
+        names.extend(missing.into_iter().filter_map(|metric| Some((metric, read.remove(metric)?))));
         Ok(names)
+    }
+
+    /// The names of these metrics at least: those of a whole project cost hardly more than one, and who asks for one
+    /// metric asks for others soon.
+    async fn read_names(&self, missing: &[&str]) -> Result<Vec<NamedRow>, Error> {
+        let Reader { app, project, view, .. } = *self;
+        if self.standing.is_some()
+            && view.hidden.is_empty()
+            && app.cache.first_to_name(project)
+            && let Some(all) = app.store.named_all(view, project, MOST_NAMES).await?
+        {
+            return Ok(all);
+        }
+        app.store.named(view, project, missing).await
     }
 
     fn metric<'m>(&'m self, id: &'m str) -> Metric<'m> {

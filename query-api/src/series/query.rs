@@ -13,6 +13,7 @@
 use super::aggregation::{Aggregation, QUANTILES};
 use super::buckets::{Interval, Range};
 use super::cells::Resolution;
+use crate::source::{Source, Statement};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -105,7 +106,12 @@ impl Plan {
 
     /// The statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that all its rows
     /// fulfil; its rows have the [columns](Kind::columns) of `kind`.
-    pub fn sql(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
+    pub fn statement(&self, starts: &[i64], kind: Kind, mask: &str) -> Statement {
+        let source = if self.uses_rollup() { Source::Hours } else { Source::Rows };
+        Statement { text: self.text(starts, kind, mask), source }
+    }
+
+    fn text(&self, starts: &[i64], kind: Kind, mask: &str) -> String {
         let buckets = possible(starts);
         let within: Vec<String> = self.ranges.iter().copied().map(within).collect();
         let raw = |only: &str| {
@@ -143,28 +149,30 @@ fn cut_hours(range: Range, starts: &[i64]) -> BTreeSet<i64> {
         .collect()
 }
 
-/// The statement for the cells of `range`, which has whole ones: parameters and columns as in [`Plan::sql`], nothing
+/// The statement for the cells of `range`, which has whole ones: parameters and columns as in [`Plan::statement`], nothing
 /// hidden.
-pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> String {
+pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> Statement {
     if resolution == Resolution::Hour && kind != Kind::Quantiles {
         let hour = "toInt64(toUnixTimestamp(toStartOfHour(time))) * 1000";
-        return select(hour, &kind.columns(), &hours_of(range));
+        return Statement { text: select(hour, &kind.columns(), &hours_of(range)), source: Source::Hours };
     }
     steps(range, resolution.cell(), kind, "")
 }
 
-/// The statement for buckets of `length` milliseconds from raw rows: parameters, `mask` and columns as in [`Plan::sql`].
-pub fn steps(range: Range, length: i64, kind: Kind, mask: &str) -> String {
+/// The statement for buckets of `length` milliseconds from raw rows: parameters, `mask` and columns as in [`Plan::statement`].
+pub fn steps(range: Range, length: i64, kind: Kind, mask: &str) -> Statement {
     let bucket = format!("intDiv(toUnixTimestamp64Milli(time), {length}) * {length}");
-    select(&bucket, &kind.columns(), &format!("{}{mask}", within(range)))
+    let text = select(&bucket, &kind.columns(), &format!("{}{mask}", within(range)));
+    Statement { text, source: Source::Rows }
 }
 
 /// The statement for the buckets that begin at `starts`, with sums divided by [`SCALE`]: parameters, `mask` and columns
-/// as in [`Plan::sql`] of [`Kind::Sums`]. From raw rows: the rollup knows the sums alone.
-pub fn scaled(range: Range, starts: &[i64], mask: &str) -> String {
+/// as in [`Plan::statement`] of [`Kind::Sums`]. From raw rows: the rollup knows the sums alone.
+pub fn scaled(range: Range, starts: &[i64], mask: &str) -> Statement {
     let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
     let columns = format!("sum(value / {SCALE:e}) AS total, min(value) AS least, max(value) AS greatest");
-    select(&bucket(SECOND, &possible(starts)), &columns, &format!("{}{mask}", within(range)))
+    let text = select(&bucket(SECOND, &possible(starts)), &columns, &format!("{}{mask}", within(range)));
+    Statement { text, source: Source::Rows }
 }
 
 /// The rows whose hours touch `range`: a condition that the rollup knows.
@@ -260,7 +268,7 @@ mod tests {
         let range = Range { start: -DAY, end: LAST_TIME + 41 * DAY };
         for interval in [Interval::Minute, Interval::Month] {
             let plan = Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan");
-            let sql = plan.sql(&starts, Kind::Sums, "");
+            let sql = plan.text(&starts, Kind::Sums, "");
             assert!(sql.contains("[-86400,0,4291660800]"), "{sql}");
         }
     }

@@ -10,6 +10,7 @@ use crate::series::aggregation::Aggregation;
 use crate::series::buckets::Range;
 use crate::series::merge::Partial;
 use crate::series::query::{self, Kind};
+use crate::source::Statement;
 use std::collections::HashMap;
 
 /// Between two evaluations.
@@ -31,7 +32,7 @@ pub fn range(condition: &Condition, now_ms: i64) -> Range {
 
 /// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows the
 /// [columns](Kind::columns) of `kind`. `mask` leaves out what is hidden.
-pub fn sql(range: Range, kind: Kind, mask: &str) -> String {
+pub fn statement(range: Range, kind: Kind, mask: &str) -> Statement {
     query::steps(range, STEP_MS, kind, mask)
 }
 

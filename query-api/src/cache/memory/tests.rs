@@ -298,3 +298,12 @@ proptest! {
         prop_assert_eq!(memory.weight(), counted);
     }
 }
+
+#[test]
+fn one_reader_reads_all_names_of_a_project_and_another_does_once_they_are_old() {
+    let (mut memory, now) = (Memory::default(), Instant::now());
+    assert!(memory.first_to_name("p", now));
+    assert!(!memory.first_to_name("p", now));
+    assert!(memory.first_to_name("q", now), "that is another project");
+    assert!(memory.first_to_name("p", now + MAX_AGE));
+}

@@ -69,8 +69,8 @@ pub async fn post(
     let changes = match condition.aggregation.quantile() {
         None => {
             let kind = Kind::of(condition.aggregation);
-            let sql = preview::sql(range, kind, &view.hidden.mask());
-            let buckets = app.store.series(&view, (project, metrics), kind, &sql).await?;
+            let statement = preview::statement(range, kind, &view.hidden.mask());
+            let buckets = app.store.series(&view, (project, metrics), kind, &statement).await?;
             preview::of_buckets(&condition, buckets.into_iter().flatten(), now_ms)
         }
         Some(place) => {
