@@ -11,7 +11,13 @@ impl World {
     }
 
     async fn define(&mut self, plan: &str, requests_per_hour: Option<u64>) {
-        self.apply(Kind::Plan(Plan { name: plan.to_owned(), requests_per_hour, alerts: true, ..Plan::default() })).await;
+        self.apply(Kind::Plan(Plan {
+            name: plan.to_owned(),
+            requests_per_hour,
+            alerts: true,
+            ..Plan::default()
+        }))
+        .await;
     }
 
     async fn limit_becomes(&self, limit: Option<u64>) {
