@@ -180,7 +180,10 @@ pub async fn list(
     let page = app.directory.connections(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(unreadable)?;
     let items = described(&app, &key.project_id, page.items).await;
-    Ok(Json(Connections { items, next_cursor: page.next.as_ref().map(|next| cursor_text("connections", next)) }))
+    Ok(Json(Connections {
+        items,
+        next_cursor: page.next.as_ref().map(|next| cursor_text("connections", next)),
+    }))
 }
 
 /// One connection.

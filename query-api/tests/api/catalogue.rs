@@ -97,7 +97,10 @@ async fn a_cursor_goes_on_in_its_own_list_alone() {
             ("channels", json!({"name": name, "kind": "in_app"})),
             ("connections", json!({"name": name})),
             ("keys", json!({"name": name, "scopes": ["read"]})),
-            ("alerts", json!({"name": name, "metricId": "a", "operator": ">", "threshold": 5, "range": "1h"})),
+            (
+                "alerts",
+                json!({"name": name, "metricId": "a", "operator": ">", "threshold": 5, "range": "1h"}),
+            ),
         ] {
             assert_eq!(manager.post(&format!("/api/v1/{list}"), &body).await.0, 201, "{list}");
         }

@@ -146,7 +146,10 @@ pub async fn list(
     let page = app.directory.all_owned::<v1::Dashboard>(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(unreadable)?;
     let items = page.items.into_iter().map(Dashboard::from).collect();
-    Ok(Json(Dashboards { items, next_cursor: page.next.as_ref().map(|next| cursor_text("dashboards", next)) }))
+    Ok(Json(Dashboards {
+        items,
+        next_cursor: page.next.as_ref().map(|next| cursor_text("dashboards", next)),
+    }))
 }
 
 /// One dashboard.
