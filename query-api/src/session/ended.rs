@@ -75,8 +75,10 @@ impl EndedSessions {
 
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Option<T> {
         let mut redis = self.redis.clone();
-        let answer = async { command.query_async(&mut redis).await.map_err(|error: RedisError| error.to_string()) };
-        let answer = tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_| Err("no answer".to_owned()));
+        let answer =
+            async { command.query_async(&mut redis).await.map_err(|error: RedisError| error.to_string()) };
+        let answer =
+            tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_| Err("no answer".to_owned()));
         answer.inspect_err(|error| tracing::warn!(error, "Redis does not say which sessions were ended")).ok()
     }
 

@@ -48,10 +48,7 @@ async fn a_session_stands_for_its_key_everywhere_and_ends_with_it() {
     refused(read(both).await, 401, "invalid_key");
 
     assert_eq!(manager.delete(&format!("/api/v1/keys/{}", text(&made, "keyId"))).await.0, 204);
-    until("the session is over", || async {
-        read(with(&cookie, Method::GET, SESSION)).await.0 != 200
-    })
-    .await;
+    until("the session is over", || async { read(with(&cookie, Method::GET, SESSION)).await.0 != 200 }).await;
     refused(read(with(&cookie, Method::GET, SESSION)).await, 401, "revoked_key");
 }
 
@@ -125,10 +122,8 @@ async fn a_session_that_was_ended_is_over_on_every_replica_and_no_other_one_is()
         let pair = cookie.split(';').next().expect("a value").to_owned();
         replica.request(Method::GET, SESSION).header(COOKIE, pair)
     };
-    until("the other replica is ready", || async {
-        send(at(&elsewhere, &cookie)).await.status() == 200
-    })
-    .await;
+    until("the other replica is ready", || async { send(at(&elsewhere, &cookie)).await.status() == 200 })
+        .await;
     let foreign = with(&cookie, Method::DELETE, SESSION).header("Sec-Fetch-Site", "cross-site");
     assert_eq!(read(foreign).await.0, 204);
     assert_eq!(read(at(&nobody(), &cookie)).await.0, 200, "another site ends no session");
