@@ -4,7 +4,7 @@
 //! the greatest offset that is there. A record that is copied twice is one row, for rows of one offset replace each other.
 
 use super::follower::reader;
-use super::machine::State;
+use super::machine::{Notice, State};
 use super::records;
 use super::records::StateWord;
 use crate::settings::ClickHouse;
@@ -218,6 +218,10 @@ fn of_record(record: AlertRecord) -> Option<EventRow> {
     Some(match record.kind? {
         Kind::Transition(transition) => {
             let change = records::change(&transition);
+            // An edit that left the rule where it was.
+            if change.from == change.to && change.notice == Notice::Silent {
+                return None;
+            }
             let subject = transition.subject.unwrap_or_default();
             EventRow {
                 project_id: subject.project_id,

@@ -193,6 +193,8 @@ impl Rounds<'_> {
         let mut versions = self.directory.versions();
         versions.mark_changed();
         let mut settled: Option<Instant> = None;
+        // The first evaluation is of all rules.
+        let _ = self.directory.look(|entries| self.evaluator.edited(entries));
         loop {
             // Set once and kept, or batches that never cease would put it off for ever.
             look = look.or_else(|| arrivals.wait(Instant::now()).map(|wait| Instant::now() + wait));
@@ -225,8 +227,8 @@ impl Rounds<'_> {
                     settled = None;
                     self.watched = self.directory.look(Entries::watched);
                     arrivals.watch(&self.watched, Instant::now());
-                    // Those that are no more, and did not end well.
-                    Scope::Series(HashSet::new())
+                    // And, in whatever scope, those that are no more and did not end well.
+                    Scope::Rules(self.directory.look(|entries| self.evaluator.edited(entries)))
                 }
                 batch = arrived.recv() => {
                     let Some((batch, place)) = batch else { return End::Part };
@@ -280,7 +282,8 @@ impl Rounds<'_> {
             let records = changes.iter().map(super::evaluate::Changed::record).collect();
             let offset = self.journal.write(records).await?;
             self.of.follower.reached(offset).await;
-            self.of.metrics.changes.inc_by(changes.len() as u64);
+            let moved = changes.iter().filter(|changed| changed.change.from != changed.change.to);
+            self.of.metrics.changes.inc_by(moved.count() as u64);
             self.evaluator.apply(changes);
         }
         self.of.metrics.duration.observe(begun.elapsed().as_secs_f64());

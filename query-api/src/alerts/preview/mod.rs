@@ -86,7 +86,7 @@ fn run(condition: &Condition, now_ms: i64, mut value: impl FnMut(i64) -> Option<
             None if condition.aggregation == Aggregation::Count => Observation::Value(0.0),
             None => Observation::Nothing,
         };
-        if let Some(change) = standing.observe(condition, seen, at) {
+        if let Some(change) = standing.observe(condition, false, seen, at) {
             standing.apply(&change);
             changes.push(change);
         }
