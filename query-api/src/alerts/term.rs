@@ -29,7 +29,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use service::kafka::reader::{self, Reader};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -160,6 +160,7 @@ async fn term(of: &Evaluation, lease: &Lease) -> Result<std::convert::Infallible
             directory: &directory,
             evaluator: of.follower.look(|book| Evaluator::new(book.rules())),
             watched: HashSet::new(),
+            confirm: HashMap::new(),
             slow: Slow::default(),
         };
         tokio::join!(deliverer.run(), of.history.clone().run(), rounds.run(arrivals)).2
@@ -178,6 +179,8 @@ struct Rounds<'a> {
     evaluator: Evaluator,
     /// The series that rules are over.
     watched: HashSet<Series>,
+    /// When suspects are looked at again: each at its own time, or evaluations of others would put it off for ever.
+    confirm: HashMap<String, Instant>,
     slow: Slow,
 }
 
@@ -188,7 +191,6 @@ impl Rounds<'_> {
     async fn run(mut self, mut arrived: mpsc::Receiver<Arrived>) -> End {
         let mut arrivals = Arrivals::default();
         let mut planned = Instant::now();
-        let mut confirm: Option<Instant> = None;
         let mut look: Option<Instant> = None;
         let mut versions = self.directory.versions();
         versions.mark_changed();
@@ -204,7 +206,11 @@ impl Rounds<'_> {
                     planned = next(planned, self.of.interval);
                     Scope::All
                 }
-                () = at(confirm) => Scope::Rules(self.evaluator.suspects()),
+                () = at(self.confirm.values().min().copied()) => {
+                    let now = Instant::now();
+                    let due = self.confirm.extract_if(|_, at| *at <= now);
+                    Scope::Rules(due.map(|(rule, _)| rule).collect())
+                }
                 () = at(look) => {
                     look = None;
                     match self.due(&mut arrivals).await {
@@ -245,7 +251,11 @@ impl Rounds<'_> {
                 }
                 Err(Failed::Journal(error)) => return End::Journal(error),
             }
-            confirm = (!self.evaluator.suspects().is_empty()).then(|| Instant::now() + CONFIRM);
+            let (suspects, at) = (self.evaluator.suspects(), Instant::now() + CONFIRM);
+            self.confirm.retain(|rule, _| suspects.contains(rule));
+            for rule in suspects {
+                self.confirm.entry(rule).or_insert(at);
+            }
         }
     }
 
