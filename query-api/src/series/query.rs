@@ -152,6 +152,13 @@ pub fn steps(range: Range, length: i64, kind: Kind, mask: &str) -> String {
     select(&bucket, kind, &format!("{}{mask}", within(range)))
 }
 
+/// The same for buckets that are counted from the start of `range`.
+pub fn steps_from_start(range: Range, length: i64, kind: Kind, mask: &str) -> String {
+    let start = range.start;
+    let bucket = format!("intDiv(toUnixTimestamp64Milli(time) - {start}, {length}) * {length} + {start}");
+    select(&bucket, kind, &format!("{}{mask}", within(range)))
+}
+
 /// The rows whose hours touch `range`: a condition that the rollup knows.
 fn hours_of(Range { start, end }: Range) -> String {
     format!(
