@@ -108,7 +108,7 @@ pub fn message(transition: &AlertTransition) -> Option<Message> {
 
 /// The message of a test.
 pub fn test_message(test: &AlertTest) -> Message {
-    said(test.test_id.clone(), Event::Test, test.subject.clone().unwrap_or_default(), None, test.at_ms)
+    said(test.test_id.clone(), Event::Test, test.subject.clone().unwrap_or_default(), test.value, test.at_ms)
 }
 
 fn said(id: String, event: Event, subject: AlertSubject, value: Option<f64>, at_ms: i64) -> Message {

@@ -219,6 +219,22 @@ async fn a_rule_that_is_removed_while_it_fires_is_resolved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_test_says_what_the_rule_measures_by_the_metrics_own_name_and_unit() {
+    let (project, manager) = shared().project().await;
+    let receiver = Receiver::start(Vec::new()).await;
+    let (id, _) = channel(&manager, "webhook", Some(&receiver.url)).await;
+    measure(&project, 12.5).await;
+    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[id])).await);
+    let (status, asked) = manager.post(&format!("{path}/test"), &json!({})).await;
+    assert_eq!(status, 202, "{asked}");
+    let body = receiver.await_requests(1).await[0].json();
+    assert_eq!((&body["type"], &body["data"]["id"]), (&json!("alert.test"), &asked["testId"]));
+    let data = &body["data"];
+    assert_eq!((&data["metricName"], &data["unit"]), (&json!("API Response Time"), &json!("ms")));
+    assert_eq!((&data["value"], &data["threshold"]), (&json!(12.5), &json!(500.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_without_alerts_has_none() {
     let body = json!({"name": "Small", "plan": "free"});
     let (_, project) = shared().client(OPERATOR).post("/api/v1/projects", &body).await;
