@@ -32,7 +32,8 @@ pub fn event_id(alert_id: &str, sequence: u64) -> String {
     format!("{alert_id}-{sequence}")
 }
 
-fn state_to(state: State) -> AlertState {
+/// A state as it is recorded.
+pub fn state_to(state: State) -> AlertState {
     match state {
         State::Ok => AlertState::Ok,
         State::Firing => AlertState::Firing,
@@ -40,7 +41,8 @@ fn state_to(state: State) -> AlertState {
     }
 }
 
-fn state_of(state: AlertState) -> State {
+/// A state that was recorded.
+pub fn state_of(state: AlertState) -> State {
     match state {
         AlertState::Ok => State::Ok,
         AlertState::Firing => State::Firing,

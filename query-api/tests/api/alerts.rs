@@ -232,6 +232,11 @@ async fn a_test_says_what_the_rule_measures_by_the_metrics_own_name_and_unit() {
     let data = &body["data"];
     assert_eq!((&data["metricName"], &data["unit"]), (&json!("API Response Time"), &json!("ms")));
     assert_eq!((&data["value"], &data["threshold"]), (&json!(12.5), &json!(500.0)));
+    let tries = deliveries(&manager, &path).await;
+    assert_eq!((tries.len(), &tries[0]["status"]), (1, &json!("delivered")));
+    let item = &manager.ok(&format!("{path}/history")).await["items"][0];
+    assert_eq!((&item["from"], &item["to"], &item["test"]), (&json!("ok"), &json!("ok"), &json!(true)));
+    assert_eq!((&item["value"], &item["threshold"]), (&json!(12.5), &json!(500.0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,7 @@ fn delivery(event: &str, channel: &str, kind: &str, status: DeliveryStatus, atte
         attempt,
         error: String::new(),
         channel_kind: kind.to_owned(),
+        alert_id: "alr".to_owned(),
     }))
 }
 

@@ -3,6 +3,7 @@
 use super::{Alert, find, versioned};
 use crate::alerts::machine::State as RuleState;
 use crate::alerts::present::present;
+use crate::alerts::records::state_to;
 use crate::app::{App, unreadable};
 use crate::auth::Manager;
 use crate::body::OptionalFields;
@@ -71,7 +72,8 @@ pub async fn acknowledge(
     Ok(versioned(&app, alert))
 }
 
-/// Tells the rule's channels a test, with what the rule measures at the moment. Each is tried once.
+/// Tells the rule's channels a test, with what the rule measures at the moment. Each is tried once; the tries are in
+/// the rule's history.
 #[utoipa::path(
     post,
     path = "/alerts/{alertId}/test",
@@ -97,5 +99,6 @@ pub async fn test(
     }
     let (view, at_ms) = (app.view(&key.project_id).await?, accounts::now_ms());
     let (subject, value) = present(&app.store, view, &alert, at_ms).await?;
-    ask_test(&app, AlertTest { subject: Some(subject), at_ms, value, ..AlertTest::default() }).await
+    let state = state_to(app.alerts.look(|book| book.rule(&id)).standing.state).into();
+    ask_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await
 }
