@@ -296,6 +296,7 @@ mod tests {
             to: State::Firing,
             value: Some(11.0),
             notice: Notice::Told,
+            ended: false,
         };
         let mut evaluator = Evaluator::default();
         evaluator.apply(vec![Changed { subject: subject(&alert()), change }]);

@@ -66,6 +66,7 @@ pub fn transition(subject: AlertSubject, change: &Change) -> AlertTransition {
         to: state_to(change.to).into(),
         value: change.value,
         notice: notice.into(),
+        ended: change.ended,
     }
 }
 
@@ -84,6 +85,7 @@ pub fn change(transition: &AlertTransition) -> Change {
         to: state_of(transition.to()),
         value: transition.value,
         notice,
+        ended: transition.ended,
     }
 }
 
@@ -105,7 +107,8 @@ pub fn message(transition: &AlertTransition) -> Option<Message> {
     let change = change(transition);
     let subject = transition.subject.clone().unwrap_or_default();
     let id = event_id(&subject.alert_id, transition.sequence);
-    Some(said(id, told(&change)?, subject, change.value, change.at_ms))
+    let said = said(id, told(&change)?, subject, change.value, change.at_ms);
+    Some(Message { ended: change.ended, ..said })
 }
 
 /// The message of a test.
@@ -128,6 +131,7 @@ fn said(id: String, event: Event, subject: AlertSubject, value: Option<f64>, at_
         operator: subject.operator,
         threshold: subject.threshold,
         range: subject.range,
+        ended: false,
         at_ms,
         link: String::new(),
     }

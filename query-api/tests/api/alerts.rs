@@ -212,10 +212,14 @@ async fn a_rule_that_is_removed_while_it_fires_is_resolved() {
     measure(&project, 900.0).await;
     let path = format!("/api/v1/alerts/{alert}");
     await_state(&manager, &path, "firing").await;
+    let rule_of = |request: &Request| request.json()["data"].take();
+    assert_eq!(rule_of(&receiver.await_requests(1).await[0])["reason"], Value::Null);
     let removed = read(manager.request(Method::DELETE, &path).header("if-match", "\"1\"")).await;
     assert_eq!(removed.0, 204, "{removed:?}");
     let requests = receiver.await_requests(2).await;
     assert_eq!(requests[1].json()["type"], "alert.resolved");
+    let data = rule_of(&requests[1]);
+    assert_eq!((&data["value"], &data["reason"]), (&Value::Null, &json!("rule_ended")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

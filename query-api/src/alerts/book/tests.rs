@@ -31,6 +31,7 @@ fn transition(
         to: to.into(),
         value: Some(1.0),
         notice: notice.into(),
+        ended: false,
     }))
 }
 

@@ -75,6 +75,8 @@ pub struct Change {
     pub value: Option<f64>,
     /// Who is told.
     pub notice: Notice,
+    /// Whether it is the rule's end, and nothing was observed.
+    pub ended: bool,
 }
 
 /// What a rule stands at.
@@ -155,8 +157,15 @@ impl Standing {
             Observation::Value(value) => Some(value),
             Observation::Nothing | Observation::Ended => None,
         };
-        let change =
-            |notice| Change { sequence: self.sequence + 1, at_ms, from: self.state, to, value, notice };
+        let change = |notice| Change {
+            sequence: self.sequence + 1,
+            at_ms,
+            from: self.state,
+            to,
+            value,
+            notice,
+            ended,
+        };
         let lately = self.recent.iter().filter(|&&at| at > at_ms - HOUR_MS).count();
         if to == self.state {
             if seen != Observation::Nothing || !ignores {

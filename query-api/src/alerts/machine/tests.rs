@@ -127,6 +127,7 @@ fn a_rule_that_ends_is_resolved_at_once_and_only_once() {
         run(&above_ten(NoData::Ignore), &[HIGH, Observation::Ended, Observation::Ended], MINUTE);
     assert_eq!(changes.len(), 2);
     assert_eq!((changes[1].from, changes[1].to), (State::Firing, State::Ok));
+    assert_eq!((changes[0].ended, changes[1].ended), (false, true));
     assert!(standing.at_rest());
 }
 

@@ -42,7 +42,7 @@ pub struct AlertTransition {
     to: String,
     /// Whether it is a test: the rule stayed in its state, and its channels were told what it measured.
     test: bool,
-    /// What was measured; `null` where there were no points.
+    /// What was measured; `null` where there were no points, or the rule ended.
     #[schema(required)]
     value: Option<f64>,
     /// What it was compared with.
