@@ -223,6 +223,36 @@ async fn a_rule_that_is_removed_while_it_fires_is_resolved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edited_rule_is_evaluated_at_once_and_keeps_no_state_of_the_old_one() {
+    let (project, manager) = shared().project().await;
+    measure(&project, 900.0).await;
+    let begun = std::time::Instant::now();
+    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[])).await);
+    await_state(&manager, &path, "firing").await;
+    let put = async |change: Value, version: u64| {
+        let mut rule = rule(&[]);
+        for (field, value) in change.as_object().expect("fields") {
+            rule[field] = value.clone();
+        }
+        let request = manager.request(Method::PUT, &path).header("if-match", format!("\"{version}\""));
+        assert_eq!(read(request.json(&rule)).await.0, 200, "{rule}");
+    };
+    put(json!({"threshold": 1000}), 1).await;
+    await_state(&manager, &path, "ok").await;
+    put(json!({"threshold": 100}), 2).await;
+    await_state(&manager, &path, "firing").await;
+    put(json!({"metricId": "none"}), 3).await;
+    await_state(&manager, &path, "ok").await;
+    put(json!({"metricId": "none", "noData": "fire"}), 4).await;
+    await_state(&manager, &path, "no_data").await;
+    put(json!({"metricId": "none"}), 5).await;
+    await_state(&manager, &path, "ok").await;
+    let passed = begun.elapsed();
+    // All rules are evaluated every ten seconds.
+    assert!(passed < Duration::from_secs(30), "six changes did not wait for six rounds: {passed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_says_what_the_rule_measures_by_the_metrics_own_name_and_unit() {
     let (project, manager) = shared().project().await;
     let receiver = Receiver::start(Vec::new()).await;
