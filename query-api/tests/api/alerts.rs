@@ -114,6 +114,12 @@ async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_res
     let rules = manager.ok("/prometheus/api/v1/rules").await;
     let listed = &rules["data"]["groups"][0]["rules"][0];
     assert_eq!((&listed["query"], &listed["state"]), (&json!(query), &json!("firing")), "{rules}");
+    for (filter, found) in
+        [("type=alert&rule_name[]=Too%20slow", 1), ("type=record", 0), ("rule_name[]=Other", 0)]
+    {
+        let rules = manager.ok(&format!("/prometheus/api/v1/rules?{filter}")).await;
+        assert_eq!(rules["data"]["groups"].as_array().map(Vec::len), Some(found), "{filter}");
+    }
     let alerts = manager.ok("/prometheus/api/v1/alerts").await;
     let listed = &alerts["data"]["alerts"][0];
     assert_eq!((&listed["labels"]["alertname"], &listed["value"]), (&json!("Too slow"), &json!("812.5")));
