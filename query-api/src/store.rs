@@ -9,7 +9,7 @@ use crate::alerts::measure::{self, Part, Seen, Series};
 use crate::error::{Error, Unavailable};
 use crate::hidden::View;
 use crate::metrics::Metrics;
-use crate::scheduler::{Limits, Scheduler};
+use crate::scheduler::{self, Limits, Scheduler};
 use crate::series::buckets::Range;
 use crate::series::merge::{Partial, Place};
 use crate::series::query::{FIRST_TIME, Kind, LAST_TIME};
@@ -333,6 +333,11 @@ impl Store {
         };
         let _place = self.scheduler.enter(project).await?;
         self.timed("series", &[], read).await
+    }
+
+    /// A place for reading what is not read by project, though one project asked for it.
+    pub async fn place(&self, project: &str) -> Result<scheduler::Place, Error> {
+        self.scheduler.enter(project).await
     }
 
     /// Parts of the windows of `series`, by a statement of [`crate::alerts::measure`] whose text has the mask of what is

@@ -128,6 +128,7 @@ impl Deliverer {
                 attempt: task.attempts + 1,
                 error: tried.error,
                 channel_kind: kind.to_owned(),
+                alert_id: task.message.alert_id.clone(),
             };
             let record = AlertRecord { kind: Some(alert_record::Kind::Delivery(delivery)) };
             match self.journal.write(vec![record]).await {

@@ -75,8 +75,35 @@ impl Changed {
 #[derive(Debug, Default)]
 pub struct Evaluator {
     standings: HashMap<String, Standing>,
-    /// The rules as they were when they changed last: what is said of those that are no more.
+    /// The rules as they were when they changed last: what is said of those that are no more, and by which one sees that
+    /// a rule was edited since.
     subjects: HashMap<String, AlertSubject>,
+    /// What decided in active rules when they were looked through last.
+    definitions: HashMap<String, Definition>,
+}
+
+/// What decides in which state a rule is; by other changes it stays what it is.
+#[derive(Debug, PartialEq)]
+struct Definition {
+    metric_id: String,
+    aggregation: String,
+    operator: String,
+    threshold: f64,
+    range: String,
+    no_data: String,
+}
+
+impl Definition {
+    fn of(alert: &Alert) -> Self {
+        Self {
+            metric_id: alert.metric_id.clone(),
+            aggregation: alert.aggregation.clone(),
+            operator: alert.operator.clone(),
+            threshold: alert.threshold,
+            range: alert.range.clone(),
+            no_data: alert.no_data.clone(),
+        }
+    }
 }
 
 impl Evaluator {
@@ -88,6 +115,14 @@ impl Evaluator {
             evaluator.subjects.insert(id.clone(), rule.subject.clone());
         }
         evaluator
+    }
+
+    /// The active rules that are new, or were edited in what decides, since they were looked through last.
+    pub fn edited(&mut self, entries: &Entries) -> HashSet<String> {
+        let active = entries.active().map(|alert| (alert.alert_id.clone(), Definition::of(alert)));
+        let before = std::mem::replace(&mut self.definitions, active.collect());
+        let edited = self.definitions.iter().filter(|(id, definition)| before.get(*id) != Some(definition));
+        edited.map(|(id, _)| id.clone()).collect()
     }
 
     /// What is to be evaluated.
@@ -120,13 +155,16 @@ impl Evaluator {
             // What is not known changes nothing.
             let Some(seen) = answers.observation(&series, condition) else { continue };
             let standing = self.standings.entry(alert.alert_id.clone()).or_default();
-            if let Some(change) = standing.observe(condition, seen, now_ms) {
-                changes.push(Changed { subject: subject(alert), change });
+            let subject = subject(alert);
+            let edited =
+                self.subjects.get(&alert.alert_id).is_some_and(|before| decides(before) != decides(&subject));
+            if let Some(change) = standing.observe(condition, edited, seen, now_ms) {
+                changes.push(Changed { subject, change });
             }
         }
         for subject in &pass.ended {
             let Some(standing) = self.standings.get_mut(&subject.alert_id) else { continue };
-            if let Some(change) = standing.observe(&never(), Observation::Ended, now_ms) {
+            if let Some(change) = standing.observe(&never(), false, Observation::Ended, now_ms) {
                 changes.push(Changed { subject: subject.clone(), change });
             }
         }
@@ -182,6 +220,13 @@ pub fn subject(alert: &Alert) -> AlertSubject {
     }
 }
 
+/// What decides of what is recorded. What a window without points means is not, and need not be: the machine knows which
+/// states it leads to.
+fn decides(subject: &AlertSubject) -> (&str, &str, &str, f64, &str) {
+    let AlertSubject { metric_id, aggregation, operator, threshold, range, .. } = subject;
+    (metric_id, aggregation, operator, *threshold, range)
+}
+
 /// What a rule that ended is judged by: its end decides, not its condition.
 fn never() -> Condition {
     use super::rule::{NoData, Operator, Window};
@@ -192,5 +237,107 @@ fn never() -> Condition {
         threshold: f64::NEG_INFINITY,
         window: Window::FiveMinutes,
         no_data: NoData::Ignore,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::machine::Notice;
+    use proto::control::EntityKey;
+    use proto::v1::{Entity, ProjectPlan, entity};
+
+    fn alert() -> Alert {
+        Alert {
+            alert_id: "alr".to_owned(),
+            project_id: "prj".to_owned(),
+            metric_id: "m".to_owned(),
+            aggregation: "avg".to_owned(),
+            operator: ">".to_owned(),
+            threshold: 10.0,
+            range: "5m".to_owned(),
+            no_data: "ignore".to_owned(),
+            enabled: true,
+            ..Alert::default()
+        }
+    }
+
+    fn entries(alert: &Alert) -> Entries {
+        use proto::Message as _;
+        let plan = ProjectPlan { project_id: "prj".to_owned(), plan: "pro".to_owned() };
+        let mut entries = Entries::default();
+        for kind in [entity::Kind::ProjectPlan(plan), entity::Kind::Alert(alert.clone())] {
+            let entity = Entity { kind: Some(kind) };
+            let key = EntityKey::of(&entity);
+            entries.apply(&accounts::control_log::Event {
+                offset: 0,
+                key,
+                value: Some(entity.encode_to_vec()),
+            });
+        }
+        entries
+    }
+
+    /// Evaluates the rule over a metric without points; gives the changes as they are recorded.
+    fn evaluate(evaluator: &mut Evaluator, alert: &Alert) -> Vec<(State, State, Notice)> {
+        let pass = evaluator.plan(&entries(alert), &Scope::All);
+        let changes = evaluator.changes(&pass, &Answers::default(), 2);
+        let seen = changes.iter().map(|it| (it.change.from, it.change.to, it.change.notice)).collect();
+        evaluator.apply(changes);
+        seen
+    }
+
+    /// One that begins with the rule firing.
+    fn firing() -> Evaluator {
+        let change = Change {
+            sequence: 1,
+            at_ms: 1,
+            from: State::Ok,
+            to: State::Firing,
+            value: Some(11.0),
+            notice: Notice::Told,
+            ended: false,
+        };
+        let mut evaluator = Evaluator::default();
+        evaluator.apply(vec![Changed { subject: subject(&alert()), change }]);
+        evaluator
+    }
+
+    #[test]
+    fn rules_are_looked_at_once_after_they_were_made_edited_or_switched_on() {
+        let mut evaluator = Evaluator::default();
+        let mut edited = |alert: &Alert| evaluator.edited(&entries(alert)).len();
+        assert_eq!((edited(&alert()), edited(&alert())), (1, 0));
+        assert_eq!(
+            edited(&Alert { name: "Other".to_owned(), version: 2, ..alert() }),
+            0,
+            "a name decides nothing"
+        );
+        let raised = Alert { threshold: 20.0, ..alert() };
+        assert_eq!((edited(&raised), edited(&raised)), (1, 0));
+        assert_eq!(edited(&Alert { no_data: "fire".to_owned(), ..raised.clone() }), 1);
+        assert_eq!(edited(&Alert { enabled: false, ..raised.clone() }), 0);
+        assert_eq!(edited(&raised), 1);
+    }
+
+    #[test]
+    fn what_was_recorded_tells_that_a_rule_was_edited_since() {
+        assert_eq!(evaluate(&mut firing(), &alert()), []);
+        let edits: [fn(&mut Alert); 5] = [
+            |alert| alert.threshold = 20.0,
+            |alert| alert.operator = ">=".to_owned(),
+            |alert| alert.metric_id = "other".to_owned(),
+            |alert| alert.aggregation = "max".to_owned(),
+            |alert| alert.range = "1h".to_owned(),
+        ];
+        for edit in edits {
+            let (mut edited, mut evaluator) = (alert(), firing());
+            edit(&mut edited);
+            let resolved = [(State::Firing, State::Ok, Notice::Told)];
+            assert_eq!(evaluate(&mut evaluator, &edited), resolved, "{edited:?}");
+            assert_eq!(evaluate(&mut evaluator, &edited), [], "{edited:?}");
+        }
+        let renamed = Alert { name: "Other".to_owned(), channels: vec!["chn".to_owned()], ..alert() };
+        assert_eq!(evaluate(&mut firing(), &renamed), []);
     }
 }

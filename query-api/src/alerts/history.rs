@@ -4,7 +4,7 @@
 //! the greatest offset that is there. A record that is copied twice is one row, for rows of one offset replace each other.
 
 use super::follower::reader;
-use super::machine::State;
+use super::machine::{Notice, State};
 use super::records;
 use super::records::StateWord;
 use crate::settings::ClickHouse;
@@ -25,13 +25,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Sorted so that a rule's changes stand together, each with its deliveries and its acknowledgement.
+/// Sorted so that a rule's changes stand together, each with its deliveries and its acknowledgement, and its tests.
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS {database}.alert_events (\
     project_id String, alert_id String, sequence UInt64, offset Int64, \
-    kind Enum8('transition' = 1, 'delivery' = 2, 'acknowledgement' = 3), at_ms Int64, \
+    kind Enum8('transition' = 1, 'delivery' = 2, 'acknowledgement' = 3, 'test' = 4), at_ms Int64, \
     state_from String, state_to String, value Nullable(Float64), threshold Float64, \
-    channel_id String, status String, attempt UInt32, error String, person String, note String\
+    channel_id String, status String, attempt UInt32, error String, person String, note String, test_id String\
     ) ENGINE = ReplacingMergeTree ORDER BY (project_id, alert_id, sequence, offset)";
+
+/// What tables of earlier versions lack.
+const TESTS: &str = "ALTER TABLE {database}.alert_events \
+    MODIFY COLUMN kind Enum8('transition' = 1, 'delivery' = 2, 'acknowledgement' = 3, 'test' = 4), \
+    ADD COLUMN IF NOT EXISTS test_id String";
 
 /// A row of `alert_events`.
 #[derive(Debug, Clone, Default, PartialEq, Row, Serialize, Deserialize)]
@@ -40,21 +45,21 @@ pub struct EventRow {
     pub project_id: String,
     /// The rule.
     pub alert_id: String,
-    /// The rule's change that it is, or belongs to.
+    /// The rule's change that it is, or belongs to; 0 for tests.
     pub sequence: u64,
     /// Its place in the topic.
     pub offset: i64,
-    /// 1 transition, 2 delivery, 3 acknowledgement.
+    /// 1 transition, 2 delivery, 3 acknowledgement, 4 test.
     pub kind: i8,
     /// When, Unix milliseconds.
     pub at_ms: i64,
-    /// Transitions: the state before.
+    /// Transitions: the state before. Tests: the state.
     pub state_from: String,
-    /// Transitions: the state after.
+    /// Transitions: the state after. Tests: the state.
     pub state_to: String,
-    /// Transitions: what was measured.
+    /// Transitions and tests: what was measured.
     pub value: Option<f64>,
-    /// Transitions: what it was compared with.
+    /// Transitions and tests: what it was compared with.
     pub threshold: f64,
     /// Deliveries: to whom.
     pub channel_id: String,
@@ -68,6 +73,15 @@ pub struct EventRow {
     pub person: String,
     /// Acknowledgements: what they noted.
     pub note: String,
+    /// Tests and their deliveries: names the test.
+    pub test_id: String,
+}
+
+impl EventRow {
+    /// Whether it is what happened, and not what came of that.
+    pub fn is_head(&self) -> bool {
+        matches!(self.kind, TRANSITION | TEST)
+    }
 }
 
 /// [`EventRow::kind`] of a transition.
@@ -76,6 +90,8 @@ pub const TRANSITION: i8 = 1;
 pub const DELIVERY: i8 = 2;
 /// [`EventRow::kind`] of an acknowledgement.
 pub const ACKNOWLEDGEMENT: i8 = 3;
+/// [`EventRow::kind`] of a test.
+pub const TEST: i8 = 4;
 
 /// Why the history is not up to date.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +142,8 @@ impl History {
 
     async fn copy(&self) -> Result<std::convert::Infallible, HistoryError> {
         let database = format!("CREATE DATABASE IF NOT EXISTS {} ENGINE = Atomic", self.database);
-        for statement in [database, SCHEMA.replace("{database}", &self.database)] {
+        let table = [SCHEMA, TESTS].map(|statement| statement.replace("{database}", &self.database));
+        for statement in [database].into_iter().chain(table) {
             in_time(self.client.query_raw(&statement).execute()).await?;
         }
         let last = format!("SELECT max(offset) AS last, count() AS rows FROM {}.alert_events", self.database);
@@ -166,21 +183,23 @@ impl History {
         .await
     }
 
-    /// The rule's newest changes before the change `before`, newest first, each with what belongs to it, in order.
+    /// The rule's newest changes and tests before the offset `before`, newest first, each with what belongs to it, in
+    /// order: itself first.
     pub async fn page(
         &self,
         (project_id, alert_id): (&str, &str),
-        before: u64,
+        before: i64,
         limit: usize,
     ) -> Result<Vec<Vec<EventRow>>, HistoryError> {
         let database = &self.database;
         let of = "project_id = {project:String} AND alert_id = {alert:String}";
         let sql = format!(
             "SELECT project_id, alert_id, sequence, offset, toInt8(kind) AS kind, at_ms, state_from, state_to, value, \
-             threshold, channel_id, status, attempt, error, person, note \
-             FROM {database}.alert_events FINAL WHERE {of} AND sequence IN (\
-             SELECT sequence FROM {database}.alert_events WHERE {of} AND kind = 'transition' AND sequence < {before} \
-             GROUP BY sequence ORDER BY sequence DESC LIMIT {limit}) ORDER BY sequence DESC, offset"
+             threshold, channel_id, status, attempt, error, person, note, test_id \
+             FROM {database}.alert_events FINAL WHERE {of} AND (sequence, test_id) IN (\
+             SELECT sequence, test_id FROM {database}.alert_events WHERE {of} AND kind IN ('transition', 'test') \
+             GROUP BY sequence, test_id HAVING min(offset) < {before} ORDER BY min(offset) DESC LIMIT {limit}) \
+             ORDER BY sequence, test_id, offset"
         );
         let query = self.client.query_raw(&sql).param("project", project_id).param("alert", alert_id);
         let rows: Vec<EventRow> = match in_time(query.fetch_all()).await {
@@ -188,9 +207,18 @@ impl History {
             Err(HistoryError::ClickHouse(error)) if is_missing(&error) => Vec::new(),
             rows => rows?,
         };
-        let pages = rows.chunk_by(|a, b| a.sequence == b.sequence);
-        Ok(pages.map(<[EventRow]>::to_vec).collect())
+        Ok(items(&rows))
     }
+}
+
+/// Changes and tests, newest first, of rows that are sorted by what they belong to and offset.
+fn items(rows: &[EventRow]) -> Vec<Vec<EventRow>> {
+    let of = |row: &EventRow| (row.sequence, row.test_id.clone());
+    let mut items: Vec<Vec<EventRow>> =
+        rows.chunk_by(|a, b| of(a) == of(b)).map(<[EventRow]>::to_vec).collect();
+    items.retain(|rows| rows.first().is_some_and(EventRow::is_head));
+    items.sort_by_key(|rows| std::cmp::Reverse(rows.first().map(|head| head.offset)));
+    items
 }
 
 /// Whether the table or its database is not there.
@@ -218,6 +246,10 @@ fn of_record(record: AlertRecord) -> Option<EventRow> {
     Some(match record.kind? {
         Kind::Transition(transition) => {
             let change = records::change(&transition);
+            // An edit that left the rule where it was.
+            if change.from == change.to && change.notice == Notice::Silent {
+                return None;
+            }
             let subject = transition.subject.unwrap_or_default();
             EventRow {
                 project_id: subject.project_id,
@@ -239,11 +271,16 @@ fn of_record(record: AlertRecord) -> Option<EventRow> {
                 DeliveryStatus::Failed => "failed",
                 DeliveryStatus::Unspecified => return None,
             };
-            // A test's id has no sequence.
-            let (alert_id, sequence) = delivery.event_id.rsplit_once('-')?;
+            let (alert_id, sequence, test_id) = match delivery.event_id.rsplit_once('-') {
+                Some((alert_id, sequence)) => (alert_id.to_owned(), sequence.parse().ok()?, String::new()),
+                // A test of a channel is no part of a rule's history.
+                None if delivery.alert_id.is_empty() => return None,
+                None => (delivery.alert_id, 0, delivery.event_id),
+            };
             EventRow {
-                alert_id: alert_id.to_owned(),
-                sequence: sequence.parse().ok()?,
+                alert_id,
+                sequence,
+                test_id,
                 project_id: delivery.project_id,
                 kind: DELIVERY,
                 at_ms: delivery.at_ms,
@@ -264,19 +301,36 @@ fn of_record(record: AlertRecord) -> Option<EventRow> {
             note: said.note,
             ..EventRow::default()
         },
-        Kind::Term(_) | Kind::Test(_) | Kind::InboxRead(_) => return None,
+        Kind::Test(test) => {
+            let state = word(records::state_of(test.state()));
+            let subject = test.subject.filter(|subject| !subject.alert_id.is_empty())?;
+            EventRow {
+                project_id: subject.project_id,
+                alert_id: subject.alert_id,
+                kind: TEST,
+                at_ms: test.at_ms,
+                state_from: state.clone(),
+                state_to: state,
+                value: test.value,
+                threshold: subject.threshold,
+                test_id: test.test_id,
+                ..EventRow::default()
+            }
+        }
+        Kind::Term(_) | Kind::InboxRead(_) => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::v1::AlertDelivery;
+    use proto::v1::{AlertDelivery, AlertSubject, AlertTest};
 
-    fn delivery(event_id: &str) -> Option<EventRow> {
+    fn delivery(event_id: &str, alert_id: &str) -> Option<EventRow> {
         of_record(AlertRecord {
             kind: Some(Kind::Delivery(AlertDelivery {
                 event_id: event_id.to_owned(),
+                alert_id: alert_id.to_owned(),
                 status: DeliveryStatus::Failed.into(),
                 ..AlertDelivery::default()
             })),
@@ -284,9 +338,49 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_belongs_to_the_change_that_its_event_names() {
-        let row = delivery("alr_x-y-12").expect("a row");
+    fn a_delivery_belongs_to_the_change_or_the_test_that_its_event_names() {
+        let row = delivery("alr_x-y-12", "").expect("a row");
         assert_eq!((row.alert_id.as_str(), row.sequence, row.status.as_str()), ("alr_x-y", 12, "failed"));
-        assert_eq!(delivery("test_0123"), None, "a test is no part of a rule's history");
+        let row = delivery("test_0123", "alr_x").expect("a row");
+        assert_eq!((row.alert_id.as_str(), row.sequence, row.test_id.as_str()), ("alr_x", 0, "test_0123"));
+        assert_eq!(delivery("test_0123", ""), None, "the test of a channel is no part of a rule's history");
+    }
+
+    #[test]
+    fn a_test_is_a_row_in_the_state_of_the_rule_and_that_of_a_channel_is_none() {
+        let test = |alert_id: &str| {
+            let subject = AlertSubject { alert_id: alert_id.to_owned(), ..AlertSubject::default() };
+            let state = records::state_to(State::Firing).into();
+            let test = AlertTest { subject: Some(subject), state, value: Some(7.0), ..AlertTest::default() };
+            of_record(AlertRecord { kind: Some(Kind::Test(test)) })
+        };
+        let row = test("alr").expect("a row");
+        assert_eq!(
+            (row.state_from.as_str(), row.state_to.as_str(), row.value),
+            ("firing", "firing", Some(7.0))
+        );
+        assert_eq!(test(""), None);
+    }
+
+    #[test]
+    fn changes_and_tests_are_listed_in_one_order_with_what_belongs_to_each() {
+        let row = |sequence, test: &str, offset, kind| EventRow {
+            sequence,
+            test_id: test.to_owned(),
+            offset,
+            kind,
+            ..EventRow::default()
+        };
+        let sorted = [
+            row(0, "test_a", 3, TEST),
+            row(0, "test_a", 6, DELIVERY),
+            row(0, "test_b", 9, TEST),
+            row(1, "", 1, TRANSITION),
+            row(1, "", 8, DELIVERY),
+            row(2, "", 7, TRANSITION),
+        ];
+        let listed: Vec<Vec<i64>> =
+            items(&sorted).iter().map(|rows| rows.iter().map(|row| row.offset).collect()).collect();
+        assert_eq!(listed, [vec![9], vec![7], vec![3, 6], vec![1, 8]]);
     }
 }

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod machine;
 pub mod measure;
 pub mod metrics;
+pub mod present;
 pub mod preview;
 pub mod records;
 pub mod rule;

@@ -32,7 +32,8 @@ pub fn event_id(alert_id: &str, sequence: u64) -> String {
     format!("{alert_id}-{sequence}")
 }
 
-fn state_to(state: State) -> AlertState {
+/// A state as it is recorded.
+pub fn state_to(state: State) -> AlertState {
     match state {
         State::Ok => AlertState::Ok,
         State::Firing => AlertState::Firing,
@@ -40,7 +41,8 @@ fn state_to(state: State) -> AlertState {
     }
 }
 
-fn state_of(state: AlertState) -> State {
+/// A state that was recorded.
+pub fn state_of(state: AlertState) -> State {
     match state {
         AlertState::Ok => State::Ok,
         AlertState::Firing => State::Firing,
@@ -64,6 +66,7 @@ pub fn transition(subject: AlertSubject, change: &Change) -> AlertTransition {
         to: state_to(change.to).into(),
         value: change.value,
         notice: notice.into(),
+        ended: change.ended,
     }
 }
 
@@ -82,6 +85,7 @@ pub fn change(transition: &AlertTransition) -> Change {
         to: state_of(transition.to()),
         value: transition.value,
         notice,
+        ended: transition.ended,
     }
 }
 
@@ -103,12 +107,13 @@ pub fn message(transition: &AlertTransition) -> Option<Message> {
     let change = change(transition);
     let subject = transition.subject.clone().unwrap_or_default();
     let id = event_id(&subject.alert_id, transition.sequence);
-    Some(said(id, told(&change)?, subject, change.value, change.at_ms))
+    let said = said(id, told(&change)?, subject, change.value, change.at_ms);
+    Some(Message { ended: change.ended, ..said })
 }
 
 /// The message of a test.
 pub fn test_message(test: &AlertTest) -> Message {
-    said(test.test_id.clone(), Event::Test, test.subject.clone().unwrap_or_default(), None, test.at_ms)
+    said(test.test_id.clone(), Event::Test, test.subject.clone().unwrap_or_default(), test.value, test.at_ms)
 }
 
 fn said(id: String, event: Event, subject: AlertSubject, value: Option<f64>, at_ms: i64) -> Message {
@@ -126,6 +131,7 @@ fn said(id: String, event: Event, subject: AlertSubject, value: Option<f64>, at_
         operator: subject.operator,
         threshold: subject.threshold,
         range: subject.range,
+        ended: false,
         at_ms,
         link: String::new(),
     }

@@ -29,7 +29,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use service::kafka::reader::{self, Reader};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -160,6 +160,7 @@ async fn term(of: &Evaluation, lease: &Lease) -> Result<std::convert::Infallible
             directory: &directory,
             evaluator: of.follower.look(|book| Evaluator::new(book.rules())),
             watched: HashSet::new(),
+            confirm: HashMap::new(),
             slow: Slow::default(),
         };
         tokio::join!(deliverer.run(), of.history.clone().run(), rounds.run(arrivals)).2
@@ -178,6 +179,8 @@ struct Rounds<'a> {
     evaluator: Evaluator,
     /// The series that rules are over.
     watched: HashSet<Series>,
+    /// When suspects are looked at again: each at its own time, or evaluations of others would put it off for ever.
+    confirm: HashMap<String, Instant>,
     slow: Slow,
 }
 
@@ -188,11 +191,12 @@ impl Rounds<'_> {
     async fn run(mut self, mut arrived: mpsc::Receiver<Arrived>) -> End {
         let mut arrivals = Arrivals::default();
         let mut planned = Instant::now();
-        let mut confirm: Option<Instant> = None;
         let mut look: Option<Instant> = None;
         let mut versions = self.directory.versions();
         versions.mark_changed();
         let mut settled: Option<Instant> = None;
+        // The first evaluation is of all rules.
+        let _ = self.directory.look(|entries| self.evaluator.edited(entries));
         loop {
             // Set once and kept, or batches that never cease would put it off for ever.
             look = look.or_else(|| arrivals.wait(Instant::now()).map(|wait| Instant::now() + wait));
@@ -202,7 +206,11 @@ impl Rounds<'_> {
                     planned = next(planned, self.of.interval);
                     Scope::All
                 }
-                () = at(confirm) => Scope::Rules(self.evaluator.suspects()),
+                () = at(self.confirm.values().min().copied()) => {
+                    let now = Instant::now();
+                    let due = self.confirm.extract_if(|_, at| *at <= now);
+                    Scope::Rules(due.map(|(rule, _)| rule).collect())
+                }
                 () = at(look) => {
                     look = None;
                     match self.due(&mut arrivals).await {
@@ -225,8 +233,8 @@ impl Rounds<'_> {
                     settled = None;
                     self.watched = self.directory.look(Entries::watched);
                     arrivals.watch(&self.watched, Instant::now());
-                    // Those that are no more, and did not end well.
-                    Scope::Series(HashSet::new())
+                    // And, in whatever scope, those that are no more and did not end well.
+                    Scope::Rules(self.directory.look(|entries| self.evaluator.edited(entries)))
                 }
                 batch = arrived.recv() => {
                     let Some((batch, place)) = batch else { return End::Part };
@@ -243,7 +251,11 @@ impl Rounds<'_> {
                 }
                 Err(Failed::Journal(error)) => return End::Journal(error),
             }
-            confirm = (!self.evaluator.suspects().is_empty()).then(|| Instant::now() + CONFIRM);
+            let (suspects, at) = (self.evaluator.suspects(), Instant::now() + CONFIRM);
+            self.confirm.retain(|rule, _| suspects.contains(rule));
+            for rule in suspects {
+                self.confirm.entry(rule).or_insert(at);
+            }
         }
     }
 
@@ -280,7 +292,8 @@ impl Rounds<'_> {
             let records = changes.iter().map(super::evaluate::Changed::record).collect();
             let offset = self.journal.write(records).await?;
             self.of.follower.reached(offset).await;
-            self.of.metrics.changes.inc_by(changes.len() as u64);
+            let moved = changes.iter().filter(|changed| changed.change.from != changed.change.to);
+            self.of.metrics.changes.inc_by(moved.count() as u64);
             self.evaluator.apply(changes);
         }
         self.of.metrics.duration.observe(begun.elapsed().as_secs_f64());

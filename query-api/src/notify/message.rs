@@ -64,6 +64,33 @@ pub enum Mood {
     Plain,
 }
 
+/// Why there is no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The window has no points.
+    NoPoints,
+    /// The rule is no longer evaluated: it was switched off or removed, or the project's plan has no alerts.
+    RuleEnded,
+}
+
+impl Missing {
+    /// The word for machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NoPoints => "no_points",
+            Self::RuleEnded => "rule_ended",
+        }
+    }
+
+    /// The words for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoPoints => "no points",
+            Self::RuleEnded => "the rule was switched off or removed",
+        }
+    }
+}
+
 /// What there is to say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
@@ -85,6 +112,8 @@ pub struct Message {
     pub unit: String,
     /// The window's value, if it has points.
     pub value: Option<f64>,
+    /// Whether the rule is no longer evaluated.
+    pub ended: bool,
     /// A word of the contract.
     pub aggregation: String,
     /// A word of the contract.
@@ -110,7 +139,8 @@ impl Message {
         if self.metric_id.is_empty() {
             return vec![("Note", "This is a test: nothing happened.".to_owned())];
         }
-        let value = self.value.map_or_else(|| "no points".to_owned(), |value| self.with_unit(value));
+        let missing = self.missing().map(|missing| missing.text().to_owned());
+        let value = self.value.map(|value| self.with_unit(value)).or(missing).unwrap_or_default();
         let mut facts = vec![
             ("Metric", format!("{} ({})", self.metric_name, self.metric_id)),
             ("Value", value),
@@ -126,6 +156,16 @@ impl Message {
             Event::Firing | Event::Resolved | Event::NoData => {}
         }
         facts
+    }
+
+    /// Why there is no value; none if there is one, or nothing to measure.
+    pub fn missing(&self) -> Option<Missing> {
+        match self.value {
+            Some(_) => None,
+            None if self.metric_id.is_empty() => None,
+            None if self.ended => Some(Missing::RuleEnded),
+            None => Some(Missing::NoPoints),
+        }
     }
 
     /// The time in ISO 8601.
@@ -159,6 +199,7 @@ pub(super) mod tests {
             metric_name: "API Response Time".to_owned(),
             unit: "ms".to_owned(),
             value: Some(512.5),
+            ended: false,
             aggregation: "p99".to_owned(),
             operator: ">".to_owned(),
             threshold: 500.0,
@@ -180,6 +221,16 @@ pub(super) mod tests {
         let silent = Message { value: None, unit: "%".to_owned(), threshold: 0.5, ..firing() };
         assert!(silent.facts().contains(&("Value", "no points".to_owned())));
         assert!(silent.facts().contains(&("Threshold", "> 0.5%".to_owned())));
+    }
+
+    /// A rule ended while it fired.
+    pub fn ended() -> Message {
+        Message { event: Event::Resolved, value: None, ended: true, ..firing() }
+    }
+
+    #[test]
+    fn the_end_of_a_rule_is_not_told_as_a_lack_of_points() {
+        assert!(ended().facts().contains(&("Value", "the rule was switched off or removed".to_owned())));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Receivers of the client's own, signed after Standard Webhooks 1.0 (standardwebhooks.com): the headers `webhook-id`,
 //! `webhook-timestamp` (Unix seconds) and `webhook-signature` (`v1,` and the HMAC-SHA256 of `id.timestamp.body` in
 //! base64). A receiver that has seen the id may ignore the request.
+//!
+//! `type` is `alert.` and `firing`, `resolved`, `no_data`, `flapping` or `test`. Where `data.value` is `null`, `data.reason`
+//! says why: `no_points` in the window, or `rule_ended`, which was switched off or removed, or whose project's plan has no
+//! alerts any more. Else it is `null`, as in the test of a channel, which is over no metric.
 
-use super::message::Message;
+use super::message::{Message, Missing};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -26,6 +30,7 @@ pub fn body(message: &Message) -> Value {
             "metricName": text(&message.metric_name),
             "unit": text(&message.unit),
             "value": message.value,
+            "reason": message.missing().map(Missing::word),
             "aggregation": text(&message.aggregation),
             "operator": text(&message.operator),
             "threshold": (!message.metric_id.is_empty()).then_some(message.threshold),
@@ -61,7 +66,7 @@ pub fn secret(key: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::message::tests::firing;
+    use crate::notify::message::tests::{ended, firing};
 
     /// The example of the specification's reference libraries.
     #[test]
@@ -87,6 +92,7 @@ mod tests {
             ("id", json!("alr_1-7")),
             ("metricId", json!("api_response_time")),
             ("value", json!(512.5)),
+            ("reason", Value::Null),
             ("unit", json!("ms")),
             ("threshold", json!(500.0)),
             ("operator", json!(">")),
@@ -96,5 +102,16 @@ mod tests {
         ] {
             assert_eq!(body["data"][field], value, "{field}");
         }
+    }
+
+    #[test]
+    fn a_body_without_a_value_says_why() {
+        let of = |message: &Message| {
+            let data = body(message)["data"].take();
+            (data["value"].clone(), data["reason"].clone())
+        };
+        assert_eq!(of(&ended()), (Value::Null, json!("rule_ended")));
+        assert_eq!(of(&Message { ended: false, ..ended() }), (Value::Null, json!("no_points")));
+        assert_eq!(of(&Message { metric_id: String::new(), ..ended() }), (Value::Null, Value::Null));
     }
 }

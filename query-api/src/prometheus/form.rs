@@ -19,7 +19,7 @@ const LAST_MS: i64 = 253_402_300_799_999;
 
 /// The parameters of a call. An empty one is as if it were absent.
 #[derive(Debug, Default)]
-pub struct Form(Vec<(String, String)>);
+pub struct Form(pub(super) Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Form {
     type Rejection = Failure;
@@ -48,6 +48,11 @@ impl Form {
     pub fn text(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The texts of a parameter that may be given several times.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str()).collect()
     }
 
     /// The query, parsed.

@@ -9,6 +9,7 @@ use crate::alerts::rule::Condition;
 use crate::app::{App, unreadable};
 use crate::error::Error;
 use crate::prometheus::failure::Failure;
+use crate::prometheus::form::Form;
 use crate::series::aggregation::{Aggregation, QUANTILES};
 use crate::words::text;
 use axum::extract::State;
@@ -24,11 +25,49 @@ const PAGE: usize = 1000;
 /// What Prometheus says of a rule that it has not evaluated; when ours were is known to their evaluator alone.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
+/// The one group, and the file that it would stand in.
+const GROUP: &str = "alerts";
+const FILE: &str = "tidemark";
+
+/// Which rules are asked for.
+struct Asked<'a> {
+    names: Vec<&'a str>,
+    /// Whether ours are of the type, in the group and in the file; what is not named is not asked about.
+    ours: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn of(form: &'a Form) -> Result<Self, Failure> {
+        let alerting = match form.text("type").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("alert") => true,
+            Some("record") => false,
+            Some(other) => return Err(Failure::parameter("type", format!("not supported value {other:?}"))),
+        };
+        let names = |parameter, ours: &str| among(&form.texts(parameter), ours);
+        let ours = alerting && names("rule_group[]", GROUP) && names("file[]", FILE);
+        Ok(Self { names: form.texts("rule_name[]"), ours })
+    }
+
+    fn holds(&self, alert: &v1::Alert) -> bool {
+        self.ours && among(&self.names, &alert.name)
+    }
+}
+
+fn among(names: &[&str], name: &str) -> bool {
+    names.is_empty() || names.contains(&name)
+}
+
 /// The rules.
-pub async fn rules(Caller(key): Caller, State(app): State<Arc<App>>) -> Result<Response, Failure> {
+pub async fn rules(
+    Caller(key): Caller,
+    State(app): State<Arc<App>>,
+    form: Form,
+) -> Result<Response, Failure> {
+    let asked = Asked::of(&form)?;
     let rules: Vec<Value> = all(&app, &key.project_id)
         .await?
         .iter()
+        .filter(|(alert, _)| asked.holds(alert))
         .map(|(alert, state)| {
             let alerts: Vec<Value> = active(alert, state).into_iter().collect();
             json!({
@@ -41,7 +80,7 @@ pub async fn rules(Caller(key): Caller, State(app): State<Arc<App>>) -> Result<R
         })
         .collect();
     let group = json!({
-        "name": "alerts", "file": "tidemark", "interval": app.alert_interval.as_secs(), "limit": 0, "rules": rules,
+        "name": GROUP, "file": FILE, "interval": app.alert_interval.as_secs(), "limit": 0, "rules": rules,
         "evaluationTime": 0, "lastEvaluation": NEVER,
     });
     let groups: &[Value] = if rules.is_empty() { &[] } else { &[group] };
@@ -129,6 +168,24 @@ mod tests {
             no_data: "ignore".to_owned(),
             ..v1::Alert::default()
         }
+    }
+
+    #[test]
+    fn rules_are_found_by_type_name_group_and_file() {
+        let rule = v1::Alert { name: "Too slow".to_owned(), ..alert("max") };
+        let finds = |query: &str| {
+            let form = Form(form_urlencoded::parse(query.as_bytes()).into_owned().collect());
+            Asked::of(&form).map(|asked| asked.holds(&rule)).ok()
+        };
+        for query in
+            ["", "type=alert", "rule_name[]=x&rule_name[]=Too+slow", "rule_group[]=alerts&file[]=tidemark"]
+        {
+            assert_eq!(finds(query), Some(true), "{query}");
+        }
+        for query in ["type=record", "rule_name[]=x", "rule_group[]=x", "file[]=x"] {
+            assert_eq!(finds(query), Some(false), "{query}");
+        }
+        assert_eq!(finds("type=x"), None);
     }
 
     #[test]

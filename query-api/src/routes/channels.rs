@@ -244,14 +244,15 @@ pub async fn test(
         channels: vec![channel.channel_id],
         ..AlertSubject::default()
     };
-    ask_test(&app, subject).await
+    let test = AlertTest { subject: Some(subject), at_ms: accounts::now_ms(), ..AlertTest::default() };
+    ask_test(&app, test).await
 }
 
-/// Asks whoever evaluates to tell the subject's channels a test.
-pub async fn ask_test(app: &App, subject: AlertSubject) -> Result<(StatusCode, Json<TestAsked>), Error> {
-    let test_id = accounts::token::id("test");
-    let asked = TestAsked { test_id: test_id.clone(), channels: subject.channels.clone() };
-    let test = AlertTest { test_id, subject: Some(subject), at_ms: accounts::now_ms() };
+/// Asks whoever evaluates to tell the subject's channels `test`, which gets its id here.
+pub async fn ask_test(app: &App, test: AlertTest) -> Result<(StatusCode, Json<TestAsked>), Error> {
+    let test = AlertTest { test_id: accounts::token::id("test"), ..test };
+    let channels = test.subject.iter().flat_map(|subject| subject.channels.clone()).collect();
+    let asked = TestAsked { test_id: test.test_id.clone(), channels };
     app.note(alert_record::Kind::Test(test)).await?;
     Ok((StatusCode::ACCEPTED, Json(asked)))
 }

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody};
+use crate::notify::message::Missing;
 use crate::params::{Params, cursor_text};
 use axum::Json;
 use axum::extract::State;
@@ -40,9 +41,13 @@ pub struct InboxNotice {
     /// Its unit; `null` if it has none.
     #[schema(required)]
     unit: Option<String>,
-    /// What was measured; `null` where there were no points.
+    /// What was measured; `null` where there were no points, or the rule ended.
     #[schema(required)]
     value: Option<f64>,
+    /// Why there is no value: `no_points`, or `rule_ended` (the rule was switched off or removed, or the plan has no alerts
+    /// any more); else `null`.
+    #[schema(required)]
+    reason: Option<&'static str>,
     /// How it was compared.
     operator: String,
     /// With what.
@@ -135,6 +140,7 @@ fn item(notice: Notice, read_until_ms: i64) -> InboxNotice {
         metric_name: message.metric_name.clone(),
         unit: some(&message.unit),
         value: message.value,
+        reason: message.missing().map(Missing::word),
         operator: message.operator.clone(),
         threshold: message.threshold,
         aggregation: message.aggregation.clone(),

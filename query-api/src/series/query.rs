@@ -156,12 +156,13 @@ pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> Statement {
         let hour = "toInt64(toUnixTimestamp(toStartOfHour(time))) * 1000";
         return Statement { text: select(hour, &kind.columns(), &hours_of(range)), source: Source::Hours };
     }
-    steps(range, resolution.cell(), kind, "")
+    steps(range, resolution.cell(), 0, kind, "")
 }
 
-/// The statement for buckets of `length` milliseconds from raw rows: parameters, `mask` and columns as in [`Plan::statement`].
-pub fn steps(range: Range, length: i64, kind: Kind, mask: &str) -> Statement {
-    let bucket = format!("intDiv(toUnixTimestamp64Milli(time), {length}) * {length}");
+/// The statement for buckets of `length` milliseconds, counted from `origin`, from raw rows: parameters, `mask` and columns
+/// as in [`Plan::statement`]. Nothing in `range` is before `origin`.
+pub fn steps(range: Range, length: i64, origin: i64, kind: Kind, mask: &str) -> Statement {
+    let bucket = format!("intDiv(toUnixTimestamp64Milli(time) - {origin}, {length}) * {length} + {origin}");
     let text = select(&bucket, &kind.columns(), &format!("{}{mask}", within(range)));
     Statement { text, source: Source::Rows }
 }

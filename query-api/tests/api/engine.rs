@@ -12,16 +12,17 @@ use query_api::series::merge::Partial;
 use query_api::series::query::{Kind, Plan, cells};
 use query_api::series::rows::SumsRow;
 use query_api::settings::ClickHouse;
+use query_api::source::{Source, Statement};
 use query_api::store::Store;
 use std::time::{Duration, Instant};
 
 const START: i64 = 1_767_571_200_000;
 const HOUR: i64 = 3_600_000;
 
-fn statement(range: Range, interval: Interval, zone: &str) -> String {
+fn statement(range: Range, interval: Interval, zone: &str) -> Statement {
     let zone = TimeZone::get(zone).expect("a zone");
     let starts = buckets::starts(range, interval, &zone, buckets::MOST).expect("few");
-    Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").sql(&starts, Kind::Sums, "")
+    Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").statement(&starts, Kind::Sums, "")
 }
 
 /// Many points an hour: where there are few, the rollup is no smaller than the rows, and the engine may prefer them.
@@ -56,17 +57,15 @@ async fn whole_hours_are_read_from_the_rollup() {
         (Interval::Week, "America/New_York"),
         (Interval::Month, "UTC"),
     ] {
-        let sql = statement(whole, interval, zone);
-        let query = forced(stack.clickhouse.clone())
-            .query_raw(&sql)
-            .param("project", &project)
-            .param("metrics", &["m"][..]);
+        let Statement { text, source } = statement(whole, interval, zone);
+        let query = forced(stack.clickhouse.clone()).query_raw(&text);
+        let query = source.hint(query).param("project", &project).param("metrics", &["m"][..]);
         let rows: Vec<SumsRow> = query.fetch_all().await.expect("the projection is used");
         let rows = rows.into_iter().map(<(u32, Partial)>::from);
         assert_eq!(rows.map(|(_, part)| part.points).sum::<u64>(), 18_000, "{interval:?} {zone}");
     }
-    let sql = cells(whole, Resolution::Hour, Kind::Sums);
-    let query = forced(stack.clickhouse.clone()).query_raw(&sql).param("project", &project);
+    let Statement { text, source } = cells(whole, Resolution::Hour, Kind::Sums);
+    let query = source.hint(forced(stack.clickhouse.clone()).query_raw(&text)).param("project", &project);
     let rows: Vec<SumsRow> =
         query.param("metrics", &["other", "m"][..]).fetch_all().await.expect("the projection is used");
     let rows: Vec<(u32, Partial)> = rows.into_iter().map(Into::into).collect();
@@ -81,8 +80,9 @@ async fn a_cut_range_is_read_from_the_rollup_and_a_few_raw_rows() {
     fill(&project).await;
     let cut = Range { start: START + 5, end: START + 100 * HOUR + 7 };
     for (interval, zone) in [(Interval::Hour, "UTC"), (Interval::Day, "Asia/Kolkata")] {
-        let sql = format!("EXPLAIN {}", statement(cut, interval, zone));
-        let query = stack.clickhouse.query_raw(&sql).param("project", &project).param("metrics", &["m"][..]);
+        let Statement { text, source } = statement(cut, interval, zone);
+        let query = source.hint(stack.clickhouse.query_raw(&format!("EXPLAIN {text}")));
+        let query = query.param("project", &project).param("metrics", &["m"][..]);
         let plan = query.fetch_all::<String>().await.expect("a plan").join("\n");
         assert!(plan.contains("ReadFromMergeTree (rollup_1h)"), "{plan}");
         assert!(plan.contains(&format!("ReadFromMergeTree ({}.samples)", stack.namespace)), "{plan}");
@@ -116,14 +116,15 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
     let stack = shared();
-    let endless = "SELECT toUInt32(0) AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
+    let text = "SELECT toUInt32(0) AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
                    0. AS least, 0. AS greatest FROM numbers(1000000000000)";
+    let endless = Statement { text: text.to_owned(), source: Source::Rows };
     let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
         let store = Store::new(&server, timeout, Metrics::default()).expect("it speaks HTTP");
         let begun = Instant::now();
         assert_eq!(
-            store.series(&View::of(&stack.namespace), ("p", &["m"]), Kind::Sums, endless).await,
+            store.series(&View::of(&stack.namespace), ("p", &["m"]), Kind::Sums, &endless).await,
             Err(Error::QueryTimeout)
         );
         assert!(begun.elapsed() < timeout + Duration::from_secs(1));

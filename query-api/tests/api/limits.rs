@@ -8,15 +8,17 @@ use query_api::metrics::Metrics;
 use query_api::scheduler::Limits;
 use query_api::series::query::Kind;
 use query_api::settings::ClickHouse;
+use query_api::source::{Source, Statement};
 use query_api::store::Store;
 use std::time::Duration;
 
 /// Ends only when it is ended; `marker` tells it from others.
-fn endless(marker: &str) -> String {
-    format!(
+fn endless(marker: &str) -> Statement {
+    let text = format!(
         "SELECT '{marker}' = '' AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
          0. AS least, 0. AS greatest FROM numbers(1000000000000)"
-    )
+    );
+    Statement { text, source: Source::Rows }
 }
 
 async fn running(clickhouse: &Client, marker: &str) -> u64 {

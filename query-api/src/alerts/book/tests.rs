@@ -31,6 +31,7 @@ fn transition(
         to: to.into(),
         value: Some(1.0),
         notice: notice.into(),
+        ended: false,
     }))
 }
 
@@ -48,6 +49,7 @@ fn delivery(event: &str, channel: &str, kind: &str, status: DeliveryStatus, atte
         attempt,
         error: String::new(),
         channel_kind: kind.to_owned(),
+        alert_id: "alr".to_owned(),
     }))
 }
 

@@ -2,7 +2,9 @@
 //! and at most one [`Change`].
 //!
 //! - A rule's first change needs one evaluation. After a change, another state must be seen by two evaluations in a row
-//!   before the rule goes there.
+//!   before the rule goes there. An evaluation that says nothing (no points, and the rule ignores that) is not counted.
+//! - An edit of what decides makes another rule of it: the next evaluation alone says where it is, and that is recorded
+//!   also if it is where it was. What made the old state is no reason to keep it: where there are no points, it is ok.
 //! - More than four changes in an hour are flapping: the fifth is told as such, those after it are told nobody, and once
 //!   no more than two lie within the last hour one more notice says how it ended.
 //! - A rule that is switched off or removed ends: if it was not ok, it becomes ok at once, so that whoever heard of its
@@ -52,7 +54,7 @@ pub enum Notice {
     Told,
     /// The channels: it flaps.
     Flapping,
-    /// Nobody.
+    /// Nobody. Where `to` is `from`, the rule was edited, and is where it was.
     Silent,
     /// The channels: it flaps no longer, and is in the state `to`, which is `from`.
     Settled,
@@ -73,6 +75,8 @@ pub struct Change {
     pub value: Option<f64>,
     /// Who is told.
     pub notice: Notice,
+    /// Whether it is the rule's end, and nothing was observed.
+    pub ended: bool,
 }
 
 /// What a rule stands at.
@@ -126,14 +130,25 @@ impl Standing {
         self.state == State::Ok && !self.flapping
     }
 
-    /// One evaluation. The change, if there is one, is not applied: it is to be recorded first.
-    pub fn observe(&mut self, condition: &Condition, seen: Observation, now_ms: i64) -> Option<Change> {
+    /// One evaluation of a rule that was `edited`, or not, since its last change. The change, if there is one, is not
+    /// applied: it is to be recorded first.
+    pub fn observe(
+        &mut self,
+        condition: &Condition,
+        edited: bool,
+        seen: Observation,
+        now_ms: i64,
+    ) -> Option<Change> {
+        let ignores = condition.no_data == NoData::Ignore;
+        // Only a rule that was another has a state that this one cannot come to.
+        let edited = self.sequence > 0 && (edited || ignores && self.state == State::NoData);
         let to = match seen {
             Observation::Value(value) if condition.operator.holds(value, condition.threshold) => {
                 State::Firing
             }
             Observation::Value(_) | Observation::Ended => State::Ok,
-            Observation::Nothing if condition.no_data == NoData::Fire => State::NoData,
+            Observation::Nothing if !ignores => State::NoData,
+            Observation::Nothing if edited => State::Ok,
             Observation::Nothing => self.state,
         };
         let ended = seen == Observation::Ended;
@@ -142,16 +157,26 @@ impl Standing {
             Observation::Value(value) => Some(value),
             Observation::Nothing | Observation::Ended => None,
         };
-        let change =
-            |notice| Change { sequence: self.sequence + 1, at_ms, from: self.state, to, value, notice };
+        let change = |notice| Change {
+            sequence: self.sequence + 1,
+            at_ms,
+            from: self.state,
+            to,
+            value,
+            notice,
+            ended,
+        };
         let lately = self.recent.iter().filter(|&&at| at > at_ms - HOUR_MS).count();
         if to == self.state {
-            let settled = self.flapping && (ended || lately <= SETTLED);
-            let change = settled.then(|| change(Notice::Settled));
-            self.seen = None;
-            return change;
+            if seen != Observation::Nothing || !ignores {
+                self.seen = None;
+            }
+            return match self.flapping && (ended || lately <= SETTLED) {
+                true => Some(change(Notice::Settled)),
+                false => (edited && !ended).then(|| change(Notice::Silent)),
+            };
         }
-        let needed = if self.sequence == 0 || ended { 1 } else { HELD };
+        let needed = if self.sequence == 0 || edited || ended { 1 } else { HELD };
         let times = match self.seen {
             Some((state, times)) if state == to => times + 1,
             _ => 1,

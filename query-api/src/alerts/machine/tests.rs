@@ -18,7 +18,18 @@ fn above_ten(no_data: NoData) -> Condition {
 
 /// Evaluates once and applies what comes of it.
 fn evaluate(standing: &mut Standing, condition: &Condition, seen: Observation, now: i64) -> Option<Change> {
-    let change = standing.observe(condition, seen, now);
+    judge(standing, condition, false, seen, now)
+}
+
+/// The same of a rule that may have been edited.
+fn judge(
+    standing: &mut Standing,
+    condition: &Condition,
+    edited: bool,
+    seen: Observation,
+    now: i64,
+) -> Option<Change> {
+    let change = standing.observe(condition, edited, seen, now);
     if let Some(change) = &change {
         standing.apply(change);
     }
@@ -64,11 +75,59 @@ fn a_window_without_points_changes_nothing_unless_the_rule_says_so() {
 }
 
 #[test]
+fn a_window_without_points_takes_back_nothing_of_what_was_seen_before() {
+    let (standing, changes) =
+        run(&above_ten(NoData::Ignore), &[HIGH, LOW, Observation::Nothing, LOW], MINUTE);
+    assert_eq!((standing.state, changes.len()), (State::Ok, 2));
+}
+
+#[test]
+fn after_an_edit_one_evaluation_says_where_the_rule_is() {
+    let (old, raised) =
+        (above_ten(NoData::Ignore), Condition { threshold: 20.0, ..above_ten(NoData::Ignore) });
+    for (seen, to) in
+        [(HIGH, State::Ok), (Observation::Nothing, State::Ok), (Observation::Value(21.0), State::Firing)]
+    {
+        let (mut standing, _) = run(&old, &[HIGH], MINUTE);
+        let change = judge(&mut standing, &raised, true, seen, T0 + MINUTE).expect("it is recorded");
+        let notice = if to == State::Firing { Notice::Silent } else { Notice::Told };
+        assert_eq!((change.from, change.to, change.notice), (State::Firing, to, notice), "{seen:?}");
+        assert_eq!(evaluate(&mut standing, &raised, seen, T0 + 2 * MINUTE), None, "and it stays there");
+    }
+}
+
+#[test]
+fn a_rule_that_is_no_longer_to_say_that_there_are_no_points_says_so_no_longer() {
+    for seen in [Observation::Nothing, LOW] {
+        let (mut standing, _) = run(&above_ten(NoData::Fire), &[Observation::Nothing], MINUTE);
+        let change =
+            evaluate(&mut standing, &above_ten(NoData::Ignore), seen, T0 + MINUTE).expect("a change");
+        assert_eq!((change.from, change.to), (State::NoData, State::Ok));
+    }
+}
+
+#[test]
+fn a_rule_that_is_where_it_was_after_an_edit_changes_as_any_other_from_then_on() {
+    let condition = above_ten(NoData::Ignore);
+    let (mut standing, _) = run(&condition, &[HIGH], MINUTE);
+    judge(&mut standing, &condition, true, HIGH, T0 + MINUTE);
+    assert_eq!(
+        (standing.state, standing.since_ms, standing.entered),
+        (State::Firing, T0, 1),
+        "since when it is"
+    );
+    assert_eq!(evaluate(&mut standing, &condition, LOW, T0 + 2 * MINUTE), None);
+    assert_eq!(evaluate(&mut standing, &condition, Observation::Nothing, T0 + 3 * MINUTE), None);
+    assert!(evaluate(&mut standing, &condition, LOW, T0 + 4 * MINUTE).is_some());
+}
+
+#[test]
 fn a_rule_that_ends_is_resolved_at_once_and_only_once() {
     let (standing, changes) =
         run(&above_ten(NoData::Ignore), &[HIGH, Observation::Ended, Observation::Ended], MINUTE);
     assert_eq!(changes.len(), 2);
     assert_eq!((changes[1].from, changes[1].to), (State::Firing, State::Ok));
+    assert_eq!((changes[0].ended, changes[1].ended), (false, true));
     assert!(standing.at_rest());
 }
 
@@ -103,37 +162,88 @@ fn observation() -> impl Strategy<Value = Observation> {
     prop_oneof![4 => Just(HIGH), 4 => Just(LOW), 2 => Just(Observation::Nothing), 1 => Just(Observation::Ended)]
 }
 
+/// What a rule is at an evaluation, mostly the first of these: one that says when there are no points, one that does not,
+/// and one that fires where the others do not.
+fn definition() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => Just(0usize), 1 => Just(1usize), 1 => Just(2usize)]
+}
+
+fn definitions() -> [Condition; 3] {
+    let below = Condition { operator: Operator::Less, ..above_ten(NoData::Ignore) };
+    [above_ten(NoData::Fire), above_ten(NoData::Ignore), below]
+}
+
+/// The changes of a rule that is edited now and then, evaluated a minute apart. What is edited is seen by what was
+/// recorded, as the evaluator does; what a window without points means is no part of that.
+fn run_edited(seen: &[(Observation, usize)]) -> (Standing, Vec<Change>) {
+    let (mut standing, mut changes, mut recorded) = (Standing::default(), Vec::new(), None);
+    for (i, &(seen, definition)) in (0..).zip(seen) {
+        let condition = definitions()[definition];
+        let edited = recorded.is_some_and(|operator| operator != condition.operator);
+        let change = judge(&mut standing, &condition, edited, seen, T0 + i * MINUTE);
+        if change.is_some() && seen != Observation::Ended {
+            recorded = Some(condition.operator);
+        }
+        changes.extend(change);
+    }
+    (standing, changes)
+}
+
 proptest! {
     #[test]
     fn changes_link_without_gap_or_repeat(
-        seen in prop::collection::vec((observation(), 1i64..20 * MINUTE), 0..200), fire in any::<bool>(),
+        seen in prop::collection::vec((observation(), definition()), 0..200),
     ) {
-        let condition = above_ten(if fire { NoData::Fire } else { NoData::Ignore });
-        let (mut standing, mut changes, mut now) = (Standing::default(), Vec::<Change>::new(), T0);
-        for (seen, wait) in seen {
-            now += wait;
-            changes.extend(evaluate(&mut standing, &condition, seen, now));
-        }
+        let (standing, changes) = run_edited(&seen);
         let mut state = State::Ok;
         for (i, change) in changes.iter().enumerate() {
             prop_assert_eq!(change.sequence, i as u64 + 1, "none is lost, none is there twice");
             prop_assert_eq!(change.from, state, "each begins where the one before it ended");
-            prop_assert!(change.from != change.to || change.notice == Notice::Settled);
+            prop_assert!(change.from != change.to || matches!(change.notice, Notice::Settled | Notice::Silent));
             state = change.to;
         }
         prop_assert_eq!(state, standing.state);
     }
 
+    /// A rule that nobody edits makes no record but of changes, and of how flapping ended.
+    #[test]
+    fn only_an_edit_is_recorded_without_a_change(
+        seen in prop::collection::vec((observation(), 1i64..20 * MINUTE), 0..200), fire in any::<bool>(),
+    ) {
+        let condition = above_ten(if fire { NoData::Fire } else { NoData::Ignore });
+        let (mut standing, mut now) = (Standing::default(), T0);
+        for (seen, wait) in seen {
+            now += wait;
+            let change = evaluate(&mut standing, &condition, seen, now);
+            prop_assert!(change.is_none_or(|c| c.from != c.to || c.notice == Notice::Settled));
+        }
+    }
+
+    /// Whatever it stood at, an edited rule is where a new one would be.
+    #[test]
+    fn an_edited_rule_is_where_a_new_one_would_be(
+        before in prop::collection::vec((observation(), definition()), 1..60),
+        seen in prop_oneof![Just(HIGH), Just(LOW), Just(Observation::Nothing)], definition in 0usize..3,
+    ) {
+        let (mut standing, _) = run_edited(&before);
+        prop_assume!(standing.sequence > 0);
+        let condition = definitions()[definition];
+        let end = T0 + before.len() as i64 * MINUTE;
+        judge(&mut standing, &condition, true, seen, end);
+        let (new, _) = run(&condition, &[seen], MINUTE);
+        prop_assert_eq!(standing.state, new.state);
+        prop_assert_eq!(judge(&mut standing, &condition, false, seen, end), None, "once is enough");
+    }
+
     #[test]
     fn a_resolved_follows_each_firing_once_two_evaluations_are_calm(
-        before in prop::collection::vec(observation(), 0..60), every in MINUTE..10 * MINUTE,
+        before in prop::collection::vec((observation(), definition()), 0..60),
     ) {
         let condition = above_ten(NoData::Fire);
-        let (mut standing, mut changes) = run(&condition, &before, every);
-        let mut now = T0 + before.len() as i64 * every;
-        for _ in 0..2 {
-            changes.extend(evaluate(&mut standing, &condition, LOW, now));
-            now += every;
+        let (mut standing, mut changes) = run_edited(&before);
+        let end = T0 + before.len() as i64 * MINUTE;
+        for i in 0..2 {
+            changes.extend(evaluate(&mut standing, &condition, LOW, end + i * MINUTE));
         }
         prop_assert_eq!(standing.state, State::Ok);
         let firings = changes.iter().filter(|c| c.from != State::Firing && c.to == State::Firing).count();
@@ -143,9 +253,11 @@ proptest! {
 
     /// Whoever reads notices only, knows in the end what state the rule is in.
     #[test]
-    fn who_is_told_least_still_hears_how_it_ended(before in prop::collection::vec(observation(), 0..120)) {
+    fn who_is_told_least_still_hears_how_it_ended(
+        before in prop::collection::vec((observation(), definition()), 0..120),
+    ) {
         let condition = above_ten(NoData::Fire);
-        let (mut standing, mut changes) = run(&condition, &before, MINUTE);
+        let (mut standing, mut changes) = run_edited(&before);
         let end = T0 + before.len() as i64 * MINUTE;
         for i in 0..3 {
             changes.extend(evaluate(&mut standing, &condition, LOW, end + i * 2 * HOUR_MS));
@@ -175,8 +287,10 @@ proptest! {
 
     /// A restart forgets what was seen once, nothing else.
     #[test]
-    fn what_was_recorded_is_all_that_a_restart_needs(seen in prop::collection::vec(observation(), 0..100)) {
-        let (standing, changes) = run(&above_ten(NoData::Fire), &seen, MINUTE);
+    fn what_was_recorded_is_all_that_a_restart_needs(
+        seen in prop::collection::vec((observation(), definition()), 0..100),
+    ) {
+        let (standing, changes) = run_edited(&seen);
         let mut again = Standing::default();
         changes.iter().for_each(|change| again.apply(change));
         prop_assert_eq!(again, Standing { seen: None, ..standing });

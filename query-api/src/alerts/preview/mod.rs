@@ -1,8 +1,11 @@
 //! What a rule would have done: its machine on evaluations of the past.
 //!
-//! It is evaluated every five minutes of the last thirty days, as a rule is whose metric receives its points in order.
-//! The windows are exact: they end at full five minutes, and all windows are multiples of that, so a window is a number
-//! of buckets. Quantiles, which buckets cannot give, are taken from the points themselves.
+//! It is evaluated every five minutes of the last thirty days, the last time now, as a rule is whose metric receives its
+//! points in order. Where points came since the evaluation before, it is evaluated twice, as points are when they come
+//! and all rules are every few minutes; and so it is where it is to say bad news, which is looked at a second time at once.
+//!
+//! The windows are exact: all are multiples of five minutes, so a window is a number of buckets, counted back from now.
+//! Quantiles, which buckets cannot give, are taken from the points themselves.
 
 use crate::alerts::machine::{Change, Observation, Standing};
 use crate::alerts::rule::Condition;
@@ -20,8 +23,7 @@ const SPAN_MS: i64 = 30 * 24 * 3_600_000;
 
 /// The evaluations up to `now_ms`: first and last.
 fn evaluations(now_ms: i64) -> (i64, i64) {
-    let last = now_ms - now_ms.rem_euclid(STEP_MS);
-    (last - SPAN_MS, last)
+    (now_ms - SPAN_MS, now_ms)
 }
 
 /// The range whose points matter.
@@ -33,7 +35,7 @@ pub fn range(condition: &Condition, now_ms: i64) -> Range {
 /// The statement that puts the points of `range` into buckets; it has the parameters `project` and `metrics`, its rows the
 /// [columns](Kind::columns) of `kind`. `mask` leaves out what is hidden.
 pub fn statement(range: Range, kind: Kind, mask: &str) -> Statement {
-    query::steps(range, STEP_MS, kind, mask)
+    query::steps(range, STEP_MS, range.start, kind, mask)
 }
 
 /// What would have happened, by what stood in the buckets.
@@ -49,11 +51,13 @@ pub fn of_buckets(
         window.push(buckets.remove(&start));
     }
     run(condition, now_ms, |at| {
-        window.push(buckets.remove(&(at - STEP_MS)));
+        let newest = buckets.remove(&(at - STEP_MS));
+        let arrived = newest.is_some();
+        window.push(newest);
         let value =
             window.all().map(|part| part.value(condition.aggregation)).filter(|value| value.is_finite());
         window.pop();
-        value
+        Look { value, arrived }
     })
 }
 
@@ -62,6 +66,7 @@ pub fn of_points(condition: &Condition, level: f64, points: &[(i64, f64)], now_m
     let mut window = Ranks::new(points.iter().map(|(_, value)| *value).collect());
     let (mut begin, mut end) = (0, 0);
     run(condition, now_ms, |at| {
+        let before = end;
         while let Some((_, value)) = points.get(end).filter(|(time, _)| *time < at) {
             window.add(*value, 1);
             end += 1;
@@ -74,22 +79,38 @@ pub fn of_points(condition: &Condition, level: f64, points: &[(i64, f64)], now_m
             }
             begin += 1;
         }
-        window.quantile(level)
+        let arrived = points[before..end].last().is_some_and(|(time, _)| *time >= at - STEP_MS);
+        Look { value: window.quantile(level), arrived }
     })
 }
 
-fn run(condition: &Condition, now_ms: i64, mut value: impl FnMut(i64) -> Option<f64>) -> Vec<Change> {
+/// What an evaluation finds.
+struct Look {
+    /// The window's value; none if it has no points.
+    value: Option<f64>,
+    /// Whether points came since the evaluation before.
+    arrived: bool,
+}
+
+fn run(condition: &Condition, now_ms: i64, mut look: impl FnMut(i64) -> Look) -> Vec<Change> {
     let (first, last) = evaluations(now_ms);
     let (mut standing, mut changes) = (Standing::default(), Vec::new());
     for at in (first..=last).step_by(STEP_MS as usize) {
-        let seen = match value(at) {
+        let Look { value, arrived } = look(at);
+        let seen = match value {
             Some(value) => Observation::Value(value),
             None if condition.aggregation == Aggregation::Count => Observation::Value(0.0),
             None => Observation::Nothing,
         };
-        if let Some(change) = standing.observe(condition, seen, at) {
-            standing.apply(&change);
-            changes.push(change);
+        let mut evaluate = || {
+            if let Some(change) = standing.observe(condition, false, seen, at) {
+                standing.apply(&change);
+                changes.push(change);
+            }
+            standing.suspects()
+        };
+        if evaluate() || arrived {
+            evaluate();
         }
     }
     // What is said when it no longer flaps is no change.

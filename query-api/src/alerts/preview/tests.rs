@@ -14,7 +14,7 @@ fn condition(aggregation: Aggregation, window: Length) -> Condition {
 fn buckets(points: &[(i64, f64)], aggregation: Aggregation) -> Vec<Partial> {
     let mut buckets: HashMap<i64, Partial> = HashMap::new();
     for (index, &(time, value)) in points.iter().enumerate() {
-        let bucket = time - time.rem_euclid(STEP_MS);
+        let bucket = NOW - (NOW - time + STEP_MS - 1).div_euclid(STEP_MS) * STEP_MS;
         let known = match Kind::of(aggregation) {
             Kind::Last => Known::Last { value, place: Box::new((time, 0, 0, index as i64, 0)) },
             _ => Known::Sums { total: value, least: value, greatest: value },
@@ -30,7 +30,7 @@ fn buckets(points: &[(i64, f64)], aggregation: Aggregation) -> Vec<Partial> {
 
 /// Each window computed for itself.
 fn plainly(condition: &Condition, points: &[(i64, f64)]) -> Vec<Change> {
-    run(condition, NOW, |at| {
+    let value = |at: i64| {
         let start = at - condition.window.length_ms();
         let mut inside: Vec<(i64, f64)> =
             points.iter().copied().filter(|(time, _)| (start..at).contains(time)).collect();
@@ -56,22 +56,69 @@ fn plainly(condition: &Condition, points: &[(i64, f64)]) -> Vec<Change> {
             Aggregation::P90 => quantile(0.9),
             Aggregation::P99 => quantile(0.99),
         })
+    };
+    run(condition, NOW, |at| {
+        let arrived = points.iter().any(|(time, _)| (at - STEP_MS..at).contains(time));
+        Look { value: value(at), arrived }
     })
+}
+
+/// When there would have been which changes of a rule over greatest values, by event times before [`NOW`] and values.
+fn maximum(window: Length, no_data: NoData, points: &[(i64, f64)]) -> Vec<(i64, State)> {
+    let condition = Condition { no_data, ..condition(Aggregation::Max, window) };
+    let points: Vec<(i64, f64)> = points.iter().map(|&(ago, value)| (NOW - ago, value)).collect();
+    let changes = of_buckets(&condition, buckets(&points, condition.aggregation), NOW);
+    changes.iter().map(|change| (NOW - change.at_ms, change.to)).collect()
 }
 
 #[test]
 fn a_spike_fires_and_is_resolved_once_it_has_left_the_window() {
-    let (_, last) = evaluations(NOW);
-    let at = last - 10 * STEP_MS;
-    let quiet: Vec<(i64, f64)> = (0..20).map(|i| (last - i * STEP_MS - 1, 1.0)).collect();
+    let at = NOW - 10 * STEP_MS;
+    let quiet: Vec<(i64, f64)> = (0..20).map(|i| (NOW - i * STEP_MS - 1, 1.0)).collect();
     let mut points = quiet;
     points.push((at, 100.0));
     points.sort_by_key(|point| point.0);
     let condition = Condition { no_data: NoData::Ignore, ..condition(Aggregation::Max, Length::QuarterHour) };
     let changes = of_buckets(&condition, buckets(&points, condition.aggregation), NOW);
     let seen: Vec<_> = changes.iter().map(|change| (change.at_ms, change.to, change.value)).collect();
-    // In three windows, then two evaluations without it.
-    assert_eq!(seen, [(at + STEP_MS, State::Firing, Some(100.0)), (at + 5 * STEP_MS, State::Ok, Some(1.0))]);
+    // In three windows; in the fourth a point comes, and two evaluations see that it has left.
+    assert_eq!(seen, [(at + STEP_MS, State::Firing, Some(100.0)), (at + 4 * STEP_MS, State::Ok, Some(1.0))]);
+}
+
+#[test]
+fn each_spike_of_a_few_minutes_fires() {
+    const HOUR: i64 = 12 * STEP_MS;
+    let points = [(3 * HOUR, 99.0), (2 * HOUR, 1.0), (HOUR, 99.0)];
+    let seen = maximum(Length::FiveMinutes, NoData::Ignore, &points);
+    let expected = [
+        (3 * HOUR - STEP_MS, State::Firing),
+        (2 * HOUR - STEP_MS, State::Ok),
+        (HOUR - STEP_MS, State::Firing),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn good_news_is_seen_twice_where_no_points_come() {
+    // The spike leaves the window twelve steps after it came, and nothing else comes then.
+    let points = [(20 * STEP_MS, 99.0), (17 * STEP_MS, 1.0)];
+    let seen = maximum(Length::Hour, NoData::Ignore, &points);
+    assert_eq!(seen, [(19 * STEP_MS, State::Firing), (6 * STEP_MS, State::Ok)]);
+}
+
+#[test]
+fn a_window_that_runs_empty_is_told_at_the_first_evaluation() {
+    let seen = maximum(Length::FiveMinutes, NoData::Fire, &[(2 * STEP_MS, 1.0)]);
+    let begun = (SPAN_MS, State::NoData);
+    assert_eq!(seen, [begun, (STEP_MS, State::Ok), (0, State::NoData)]);
+}
+
+#[test]
+fn points_of_this_moment_count() {
+    assert_eq!(maximum(Length::FiveMinutes, NoData::Ignore, &[(1, 99.0)]), [(0, State::Firing)]);
+    let condition = condition(Aggregation::P50, Length::FiveMinutes);
+    let fired = of_points(&condition, 0.5, &[(NOW - 1, 99.0)], NOW).pop().expect("a change");
+    assert_eq!((fired.at_ms, fired.to), (NOW, State::Firing));
 }
 
 proptest! {

@@ -1,8 +1,9 @@
 //! What people do with a rule: acknowledge, try its channels.
 
 use super::{Alert, find, versioned};
-use crate::alerts::evaluate::subject;
 use crate::alerts::machine::State as RuleState;
+use crate::alerts::present::present;
+use crate::alerts::records::state_to;
 use crate::app::{App, unreadable};
 use crate::auth::AlertManager;
 use crate::body::OptionalFields;
@@ -13,7 +14,7 @@ use crate::versions::Versioned;
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
-use proto::v1::{AlertAcknowledgement, alert_record};
+use proto::v1::{AlertAcknowledgement, AlertTest, alert_record};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -70,7 +71,8 @@ pub async fn acknowledge(
     Ok(versioned(&app, alert))
 }
 
-/// Tells the rule's channels a test. Each is tried once.
+/// Tells the rule's channels a test, with what the rule measures at the moment. Each is tried once; the tries are in
+/// the rule's history.
 #[utoipa::path(
     post,
     path = "/alerts/{alertId}/test",
@@ -93,7 +95,8 @@ pub async fn test(
     if alert.channels.is_empty() {
         return Err(Error::Conflict(Conflict::NoChannels));
     }
-    let mut subject = subject(&alert);
-    subject.metric_name = crate::title::title_case(&subject.metric_id);
-    ask_test(&app, subject).await
+    let (view, at_ms) = (app.view(&key.project_id).await?, accounts::now_ms());
+    let (subject, value) = present(&app.store, view, &alert, at_ms).await?;
+    let state = state_to(app.alerts.look(|book| book.rule(&id)).standing.state).into();
+    ask_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await
 }

@@ -1,7 +1,7 @@
 //! What became of a rule.
 
 use super::find;
-use crate::alerts::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TRANSITION};
+use crate::alerts::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TEST};
 use crate::app::App;
 use crate::auth::AlertReader;
 use crate::error::{Error, ErrorBody, Unavailable};
@@ -30,17 +30,19 @@ pub struct AlertDelivery {
     error: Option<String>,
 }
 
-/// A change of a rule.
+/// A change of a rule, or a test of it that somebody asked for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertTransition {
     /// When, Unix milliseconds.
     at: i64,
-    /// The state before. Where it is the one after, the rule changes to and fro no longer.
+    /// The state before. Where it is the one after, it is a test, or the rule changes to and fro no longer.
     from: String,
     /// The state after.
     to: String,
-    /// What was measured; `null` where there were no points.
+    /// Whether it is a test: the rule stayed in its state, and its channels were told what it measured.
+    test: bool,
+    /// What was measured; `null` where there were no points, or the rule ended.
     #[schema(required)]
     value: Option<f64>,
     /// What it was compared with.
@@ -58,18 +60,19 @@ pub struct AlertTransition {
     note: Option<String>,
 }
 
-/// A page of changes, newest first.
+/// A page of changes and tests, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertHistory {
-    /// The changes.
+    /// The changes and tests.
     items: Vec<AlertTransition>,
     /// Goes on where this page ends; `null` on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// The changes of a rule, newest first, with whom was told and who acknowledged.
+/// The changes of a rule and the tests of it, newest first, with every try to tell its channels and who acknowledged. A
+/// test is an item whose `from` and `to` are the state that the rule was in, and whose `test` is true.
 #[utoipa::path(
     get,
     path = "/alerts/{alertId}/history",
@@ -82,7 +85,7 @@ pub struct AlertHistory {
     ),
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "A page of changes", body = AlertHistory),
+        (status = 200, description = "A page of changes and tests", body = AlertHistory),
         (status = "4XX", description = "The request was refused", body = ErrorBody),
         (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
     )
@@ -95,24 +98,24 @@ pub async fn get(
 ) -> Result<Json<AlertHistory>, Error> {
     let limit = params.limit();
     let list = format!("history of {id}");
-    let before: Option<u64> = params.cursor(&list);
+    let before: Option<i64> = params.cursor(&list);
     params.check()?;
     find(&app, &key.project_id, &id).await?;
-    let page = app.history.page((&key.project_id, &id), before.unwrap_or(u64::MAX), limit + 1).await;
+    let page = app.history.page((&key.project_id, &id), before.unwrap_or(i64::MAX), limit + 1).await;
     let mut page = page.map_err(|error| {
         tracing::warn!(%error, "the history of an alert cannot be read");
         Error::Unavailable(Unavailable::Query)
     })?;
     let more = page.len() > limit;
     page.truncate(limit);
-    let last = page.last().and_then(|rows| rows.first()).map(|row| row.sequence);
+    let last = page.last().and_then(|rows| rows.first()).map(|head| head.offset);
     let next_cursor = last.filter(|_| more).map(|last| cursor_text(&list, &last));
     Ok(Json(AlertHistory { items: page.into_iter().filter_map(item).collect(), next_cursor }))
 }
 
-/// A change with what belongs to it.
+/// A change or a test with what belongs to it.
 fn item(rows: Vec<EventRow>) -> Option<AlertTransition> {
-    let change = rows.iter().find(|row| row.kind == TRANSITION)?.clone();
+    let change = rows.iter().find(|row| row.is_head())?.clone();
     // Of several the first counts, as it does for the rule's state.
     let acknowledgement = rows.iter().find(|row| row.kind == ACKNOWLEDGEMENT).cloned();
     let deliveries = rows.into_iter().filter(|row| row.kind == DELIVERY).map(|row| AlertDelivery {
@@ -126,6 +129,7 @@ fn item(rows: Vec<EventRow>) -> Option<AlertTransition> {
         at: change.at_ms,
         from: change.state_from,
         to: change.state_to,
+        test: change.kind == TEST,
         value: change.value,
         threshold: change.threshold,
         deliveries: deliveries.collect(),
