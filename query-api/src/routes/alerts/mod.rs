@@ -238,7 +238,8 @@ pub async fn get(
     Ok(versioned(&app, alert))
 }
 
-/// Replaces a rule as a whole. It keeps its state until it is evaluated; one that is switched off becomes ok.
+/// Replaces a rule as a whole. It is evaluated at once, and keeps no state that it would not come to; one that is switched
+/// off becomes ok.
 #[utoipa::path(
     put,
     path = "/alerts/{alertId}",
