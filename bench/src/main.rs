@@ -8,6 +8,7 @@ mod freshness;
 mod gateway;
 mod reads;
 mod rebuild;
+mod scale;
 mod statistics;
 mod timeseries;
 
@@ -74,6 +75,12 @@ enum What {
         #[arg(long, default_value_t = 10_000_000)]
         metrics: u64,
     },
+    /// The pipeline with one, two and four gateways and workers.
+    Scale {
+        /// Batches of 100 metrics that are sent through each.
+        #[arg(long, default_value_t = 20_000)]
+        batches: u64,
+    },
     /// Time series over a month, beside VictoriaMetrics with the same points.
     Timeseries {
         /// Series in each store.
@@ -104,6 +111,7 @@ async fn main() -> ExitCode {
         What::Reads { seconds, points } => reads::run(seconds, points).await,
         What::Alerts { rules, series, posts } => alerts::run(rules, series, posts).await,
         What::Rebuild { metrics } => rebuild::run(metrics).await,
+        What::Scale { batches } => scale::run(batches).await,
         What::Timeseries { series, days, warm } => {
             timeseries::run(series as usize, i64::from(days), warm).await
         }

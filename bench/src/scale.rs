@@ -1,0 +1,111 @@
+//! The whole pipeline with one, two and four gateways and workers on one machine: what it costs that there are more of
+//! them, and whether each accepted metric is stored once all the same. How much faster more machines are it cannot say.
+
+use e2e::{Client, Installation, Project, Result, wait};
+use reqwest::StatusCode;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Metrics in a batch.
+const SIZE: u64 = 100;
+const CLIENTS: usize = 64;
+const COUNTS: [usize; 3] = [1, 2, 4];
+
+/// Prints a line for each number of gateways and workers; fails if a metric is lost or stored twice.
+pub async fn run(batches: u64) -> Result<()> {
+    println!("scale: {batches} batches of {SIZE} metrics from {CLIENTS} clients, 4 partitions");
+    println!(
+        "| gateways and workers | requests/s | gateway CPU µs/request | worker CPU µs/row | last 200 to all stored s |"
+    );
+    println!("|---|---|---|---|---|");
+    for count in COUNTS {
+        measure(count, batches).await?;
+    }
+    Ok(())
+}
+
+async fn measure(count: usize, batches: u64) -> Result<()> {
+    let installation = Installation::start("bench", count, count).await?;
+    let client = installation.client();
+    let project = client.project("unlimited").await?;
+    spread(&installation).await?;
+    let cpu = || -> Result<(Duration, Duration)> {
+        let of = |processes: &[e2e::Process]| processes.iter().map(e2e::Process::cpu).sum::<Result<_>>();
+        Ok((of(&installation.gateways)?, of(&installation.workers)?))
+    };
+    let (before, begun) = (cpu()?, Instant::now());
+    send(&client, &project, batches).await?;
+    let (sent, last) = (begun.elapsed(), Instant::now());
+    let accepted = batches * SIZE;
+    let clickhouse = installation.clickhouse()?;
+    let stored = wait::until("all accepted metrics are stored", async || {
+        let counts: (u64, u64, u64) = clickhouse
+            .query("SELECT count(), uniqExact(partition, offset, index), uniqExact(value) FROM points")
+            .fetch_one()
+            .await?;
+        Ok((counts.0 >= accepted).then_some(counts))
+    })
+    .await?;
+    if stored != (accepted, accepted, accepted) {
+        return Err(format!("{accepted} metrics were accepted, {stored:?} are stored").into());
+    }
+    let (drained, after) = (last.elapsed(), cpu()?);
+    let micros = |cpu: Duration, of: u64| cpu.as_secs_f64() * 1e6 / of as f64;
+    println!(
+        "| {count} | {:.0} | {:.1} | {:.2} | {:.1} |",
+        batches as f64 / sent.as_secs_f64(),
+        micros(after.0 - before.0, batches),
+        micros(after.1 - before.1, accepted),
+        drained.as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Waits until each worker has its share of the partitions.
+async fn spread(installation: &Installation) -> Result<()> {
+    wait::until("every worker has partitions", async || {
+        for worker in &installation.workers {
+            let page = reqwest::get(format!("{}/metrics", worker.ops_url())).await?.text().await?;
+            let owned = page.lines().find_map(|line| {
+                line.strip_prefix("tidemark_ingest_partitions{")?.rsplit_once(' ')?.1.parse::<u64>().ok()
+            });
+            if owned.is_none_or(|owned| owned == 0) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Sends `batches` batches over all gateways, each metric with a value of its own. Each must be accepted.
+async fn send(client: &Client, project: &Project, batches: u64) -> Result<()> {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut senders = JoinSet::new();
+    for sender in 0..CLIENTS {
+        let (client, project, next) = (client.clone(), project.clone(), next.clone());
+        senders.spawn(async move {
+            loop {
+                let batch = next.fetch_add(1, Ordering::Relaxed);
+                if batch >= batches {
+                    return Ok::<(), e2e::Error>(());
+                }
+                let metrics: Vec<_> = (0..SIZE)
+                    .map(|index| json!({"metricId": format!("m_{index}"), "value": batch * SIZE + index}))
+                    .collect();
+                let body = json!({"projectId": project.project_id, "metrics": metrics}).to_string();
+                let answer = client.send(sender, &project.api_key, body).await?;
+                if answer.status() != StatusCode::OK {
+                    return Err(format!("{} came: {}", answer.status(), answer.text().await?).into());
+                }
+            }
+        });
+    }
+    while let Some(done) = senders.join_next().await {
+        done??;
+    }
+    Ok(())
+}
