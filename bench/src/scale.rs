@@ -68,11 +68,7 @@ async fn measure(count: usize, batches: u64) -> Result<()> {
 async fn spread(installation: &Installation) -> Result<()> {
     wait::until("every worker has partitions", async || {
         for worker in &installation.workers {
-            let page = reqwest::get(format!("{}/metrics", worker.ops_url())).await?.text().await?;
-            let owned = page.lines().find_map(|line| {
-                line.strip_prefix("tidemark_ingest_partitions{")?.rsplit_once(' ')?.1.parse::<u64>().ok()
-            });
-            if owned.is_none_or(|owned| owned == 0) {
+            if worker.metric("tidemark_ingest_partitions").await? < 1.0 {
                 return Ok(None);
             }
         }

@@ -63,6 +63,16 @@ impl Process {
         memory_of(self.pid(), "VmRSS:")
     }
 
+    /// The sum of a metric's samples, whatever their labels; 0 if there are none.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let page = reqwest::get(format!("{}/metrics", self.ops_url)).await?.text().await?;
+        let samples = page.lines().filter_map(|line| {
+            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            (labels.is_empty() || labels.starts_with('{')).then(|| value.parse::<f64>().ok())?
+        });
+        Ok(samples.sum())
+    }
+
     /// Waits until it says that it is ready.
     pub async fn ready(&mut self) -> Result<()> {
         let url = format!("{}/readyz", self.ops_url);

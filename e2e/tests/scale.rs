@@ -12,7 +12,7 @@ const SENDERS: u64 = 8;
 const SIZE: u64 = 10;
 /// How many batches are accepted between two changes.
 const BETWEEN: usize = 300;
-const PARTITIONS: u64 = 4;
+const PARTITIONS: usize = 4;
 
 #[derive(Clone)]
 struct Load {
@@ -62,21 +62,12 @@ impl Load {
     }
 }
 
-/// How many partitions a worker looks after.
-async fn owned(worker: &Process) -> Result<u64> {
-    let page = reqwest::get(format!("{}/metrics", worker.ops_url())).await?.text().await?;
-    let owned = page.lines().filter_map(|line| {
-        line.strip_prefix("tidemark_ingest_partitions{")?.rsplit_once(' ')?.1.parse::<u64>().ok()
-    });
-    Ok(owned.sum())
-}
-
 /// Waits until the workers share the partitions evenly.
 async fn shared_among(workers: &[Process]) -> Result<()> {
-    let share = PARTITIONS / workers.len() as u64;
+    let share = (PARTITIONS / workers.len()) as f64;
     wait::until(&format!("{} workers share the partitions", workers.len()), async || {
         for worker in workers {
-            if owned(worker).await? != share {
+            if worker.metric("tidemark_ingest_partitions").await? != share {
                 return Ok(None);
             }
         }
