@@ -73,7 +73,7 @@ impl Partial {
     pub fn scaled_average(&self) -> Option<f64> {
         let Known::Sums { total, least, greatest } = self.known else { return None };
         // Rounding must not carry it beyond what a double holds.
-        Some((total / self.points as f64 * SCALE).max(least).min(greatest))
+        total.is_finite().then(|| (total / self.points as f64 * SCALE).max(least).min(greatest))
     }
 
     /// The number that its points make; not finite if no double holds it, or it was not asked for.

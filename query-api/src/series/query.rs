@@ -171,7 +171,9 @@ pub fn steps(range: Range, length: i64, origin: i64, kind: Kind, mask: &str) -> 
 /// as in [`Plan::statement`] of [`Kind::Sums`]. From raw rows: the rollup knows the sums alone.
 pub fn scaled(range: Range, starts: &[i64], mask: &str) -> Statement {
     let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
-    let columns = format!("sum(value / {SCALE:e}) AS total, min(value) AS least, max(value) AS greatest");
+    // The engine moves a bare division out of the sum; it does not move one out of a function.
+    let total = format!("sum(toFloat64(value / {SCALE:e})) AS total");
+    let columns = format!("{total}, min(value) AS least, max(value) AS greatest");
     let text = select(&bucket(SECOND, &possible(starts)), &columns, &format!("{}{mask}", within(range)));
     Statement { text, source: Source::Rows }
 }

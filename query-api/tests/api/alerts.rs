@@ -353,7 +353,7 @@ async fn a_rule_goes_on_without_a_channel_that_was_removed() {
     let (gone, _) = channel(&manager, "in_app", None).await;
     let (kept, _) = channel(&manager, "in_app", None).await;
     let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone(), kept.clone()])).await);
-    let only = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone()])).await);
+    let only = format!("/api/v1/alerts/{}", make(&manager, &rule(std::slice::from_ref(&gone))).await);
     assert_eq!(manager.delete(&format!("/api/v1/channels/{gone}")).await.0, 204);
     let alert = manager.ok(&path).await;
     assert_eq!((&alert["channels"], &alert["version"]), (&json!([kept]), &json!(1)));
