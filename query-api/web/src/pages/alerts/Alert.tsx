@@ -144,7 +144,7 @@ function History({ history, unit }: { history: ReturnType<typeof useQuery<{ item
         <ol className="history">
           {history.data.items.map((item) => (
             <li key={item.at} className="change">
-              <div className="row"><StateWord state={item.from} /><span aria-label="became">→</span><StateWord state={item.to} /><span className="numeric">{item.value === null ? "no points" : formatValue(item.value, unit)}</span><span className="quiet small">threshold {formatValue(item.threshold, unit)}</span></div>
+              <div className="row">{item.test ? <Badge>Test</Badge> : <><StateWord state={item.from} /><span aria-label="became">→</span></>}<StateWord state={item.to} /><span className="numeric">{item.value === null ? "no points" : formatValue(item.value, unit)}</span><span className="quiet small">threshold {formatValue(item.threshold, unit)}</span></div>
               <span className="quiet small" title={formatExact(item.at)}><Ago at={item.at} /></span>
               {item.deliveries.length > 0 && (
                 <ul className="deliveries">
