@@ -1,9 +1,11 @@
-//! The README beside this folder names a test for each promise; each must be there, as a test.
+//! The README beside this folder names a test for each promise; each must be there, as a test. The mutants beside it, which
+//! these tests are to notice, must fit the code as it is.
 
 use e2e::Result;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// Of each line of a table, the files in its last column with the names that follow them.
 fn named(readme: &str) -> Vec<(String, String)> {
@@ -57,6 +59,28 @@ fn every_test_that_the_readme_names_is_there() -> Result<()> {
     }
     assert!(missing.is_empty(), "not there: {missing:#?}");
     assert!(named.len() > 50, "the tables were not read");
+    Ok(())
+}
+
+#[test]
+fn every_mutant_can_be_applied() -> Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut applied = 0;
+    for entry in fs::read_dir(here.join("mutants"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "patch") {
+            let git = Command::new("git")
+                .arg("apply")
+                .arg("--check")
+                .arg(&path)
+                .current_dir(here.join(".."))
+                .output()?;
+            let told = String::from_utf8_lossy(&git.stderr);
+            assert!(git.status.success(), "make {} anew: {told}", path.display());
+            applied += 1;
+        }
+    }
+    assert!(applied >= 9, "the mutants were not found");
     Ok(())
 }
 
