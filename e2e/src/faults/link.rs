@@ -2,7 +2,6 @@
 
 use super::schedule::Mode;
 use crate::Result;
-use crate::process::free_port;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,8 +28,9 @@ enum Way {
 impl Link {
     /// Takes connections and passes them on to `target`, which need not be there yet.
     pub async fn to(target: SocketAddr) -> Result<Self> {
-        let port = free_port()?;
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        // Held as long as the link is there, so it may be any.
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
         let (mode, watched) = watch::channel(Mode::Pass);
         let accepting = tokio::spawn(async move {
             loop {
