@@ -15,9 +15,6 @@ use tokio::sync::oneshot;
 
 /// How long Redis may take to answer; then the policy for outages decides.
 const ANSWER: Duration = Duration::from_millis(500);
-/// From one call of a project to its next, so that those who come in between share it: a call costs as much as a dozen
-/// requests. Who comes alone does not wait, and all wait longer for Kafka.
-const APART: Duration = Duration::from_millis(2);
 /// How many projects are remembered before those whose hour has passed are looked for.
 const SWEEP: usize = 1024;
 
@@ -46,8 +43,6 @@ struct State {
     counter: Counter<oneshot::Sender<Verdict>>,
     /// Whether a task takes its calls to Redis.
     driven: bool,
-    /// When the last call began.
-    called_at: Option<Instant>,
 }
 
 impl Quotas {
@@ -123,17 +118,10 @@ impl Inner {
         loop {
             // Everything that is ready to run on this thread may join the call first.
             tokio::task::yield_now().await;
-            let last = lock(&project.state).called_at;
-            if let Some(last) = last.filter(|last| last.elapsed() < APART) {
-                tokio::time::sleep_until((last + APART).into()).await;
-            }
             let call = {
                 let mut state = lock(&project.state);
                 let call = state.counter.next_call();
                 state.driven = call.is_some();
-                if call.is_some() {
-                    state.called_at = Some(Instant::now());
-                }
                 call
             };
             let Some(call) = call else { return };

@@ -11,7 +11,7 @@
 //! How: Redis counts (`count.lua`, [`store`]), by its own clock. [`counter`] is what one gateway knows of one project: who
 //! waits, what is to be given back, that the hour is used up, and the highest number seen, which every call carries, so
 //! that a Redis that lost its last writes is told. It has no clock and no I/O. [`Quotas`] is the thin shell that drives
-//! it: one call of a project is under way at a time, calls keep a distance, and all who come meanwhile share the next.
+//! it: one call of a project is under way at a time, and all who come meanwhile share the next.
 //!
 //! While Redis cannot be reached, [`Outage`] decides.
 
