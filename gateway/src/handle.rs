@@ -33,8 +33,6 @@ use std::io::Write;
 use std::sync::Arc;
 use uuid::Uuid;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// The header of an answer that was given before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -363,9 +361,7 @@ fn answer(
     let mut response = Response::new(Full::new(Bytes::from(body)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(id) = HeaderValue::from_bytes(&request_id.digits()) {
-        headers.insert(REQUEST_ID, id);
-    }
+    request_id.write(headers);
     if let Some(standing) = standing {
         quota::write(standing, headers);
     }

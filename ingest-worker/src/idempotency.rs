@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 mod tests;
 
 /// Received less than this apart, equal records are one.
-const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+const WINDOW_MS: u64 = accounts::claims::LASTS_MS.unsigned_abs();
 
 /// What an idempotent request is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

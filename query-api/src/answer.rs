@@ -9,15 +9,12 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use service::client::Client;
 use service::request_id::RequestId;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Names the request in answers and logs.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Goes with an answer to an unknown key that was written in another shape than ours.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +42,7 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -
         app.slowdown.wrong_key(client.address).await;
     }
     let mut response = written(response, request_id);
-    response.headers_mut().insert(REQUEST_ID, value(&request_id.to_string()));
+    request_id.write(response.headers_mut());
     let status = response.status();
     count.end(status);
     let route = route.unwrap_or_default();
@@ -99,8 +96,4 @@ fn written(mut response: Response, request_id: RequestId) -> Response {
         headers.insert(ALLOW, allow);
     }
     response
-}
-
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -232,17 +232,13 @@ fn past(consumer: &BaseConsumer, topic: &str, now_ms: i64) -> Result<Vec<Snapsho
 
 /// The last offset of each partition that holds records.
 fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, i64)>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-    // A topic that is not known, or has no partitions, must not pass for one that is covered.
-    let partitions = found.map(|found| found.partitions()).filter(|partitions| !partitions.is_empty());
-    let partitions =
-        partitions.ok_or(KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopic))?;
+    // A topic that is not known, or has no partitions, is an error: it must not pass for one that is covered.
+    let partitions = service::kafka::reader::partitions(consumer, topic, ANSWER)?;
     let mut last = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let (begin, end) = consumer.fetch_watermarks(topic, partition.id(), ANSWER)?;
+        let (begin, end) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
         if begin < end {
-            last.push((partition.id(), end - 1));
+            last.push((partition, end - 1));
         }
     }
     Ok(last)

@@ -6,7 +6,7 @@ use crate::request_id::RequestId;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
@@ -17,8 +17,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// Serves health and metrics until `stop`. Cancel it last, so that the stop itself can be watched.
 pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Registry>, stop: CancellationToken) {
     let service = move |_| {
@@ -26,9 +24,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Registry>
         service_fn(move |request: Request<Incoming>| {
             let id = RequestId::next();
             let mut response = respond(&request, &health, &metrics, id);
-            if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
-                response.headers_mut().insert(REQUEST_ID, id);
-            }
+            id.write(response.headers_mut());
             async move { Ok::<_, Infallible>(response) }
         })
     };

@@ -1,8 +1,13 @@
 //! Request ids: unique, cheap, without meaning.
 
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Names the request in answers.
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Names one request in answers and logs. Prints as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,8 +28,15 @@ impl RequestId {
         Self { process: *process, number: mixed(counter.fetch_add(1, Ordering::Relaxed)) }
     }
 
+    /// Puts it among the headers of an answer.
+    pub fn write(self, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_bytes(&self.digits()) {
+            headers.insert(HEADER, id);
+        }
+    }
+
     /// Its digits.
-    pub fn digits(self) -> [u8; 32] {
+    fn digits(self) -> [u8; 32] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let value = u128::from(self.process) << 64 | u128::from(self.number);
         std::array::from_fn(|i| HEX[(value >> (124 - 4 * i) & 0xf) as usize])
