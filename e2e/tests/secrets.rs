@@ -41,9 +41,12 @@ fn holds(text: &[u8], form: &[u8]) -> bool {
     text.windows(form.len()).any(|window| window == form)
 }
 
-/// The whole token and the part of it that is secret.
+/// The whole token and the part of it that is secret: what follows the last `_` of a key, the last `.` of a cookie,
+/// whose seal is base64url and may hold a `_` anywhere.
 fn parts(token: &str) -> Vec<String> {
-    let secret = token.rsplit(['_', '.']).next().unwrap_or(token);
+    let separator = if token.starts_with("tm_") { '_' } else { '.' };
+    let secret = token.rsplit(separator).next().unwrap_or(token);
+    assert!(secret.len() >= 43, "{} characters are no secret of 256 bits", secret.len());
     vec![token.to_owned(), secret.to_owned()]
 }
 
