@@ -72,11 +72,13 @@ impl Quotas {
         let project = inner.project(project_id);
         let verdict = {
             let mut state = lock(&project.state);
-            let now_ms = inner.clock.now_ms();
+            // Every request comes by here: the clock is read once.
+            let elapsed_ms = inner.clock.elapsed_ms();
+            let now_ms = inner.clock.at(elapsed_ms);
             if let Some(verdict) = state.counter.remembered(now_ms, limit) {
                 return verdict;
             }
-            if !inner.reach.may_ask(inner.clock.elapsed_ms()) {
+            if !inner.reach.may_ask(elapsed_ms) {
                 inner.observer.notice(Notice::Alone);
                 return state.counter.alone(now_ms, limit, inner.outage);
             }
@@ -217,7 +219,11 @@ impl Clock {
     }
 
     fn now_ms(&self) -> u64 {
-        self.origin_ms.load(Ordering::Relaxed) + self.elapsed_ms()
+        self.at(self.elapsed_ms())
+    }
+
+    fn at(&self, elapsed_ms: u64) -> u64 {
+        self.origin_ms.load(Ordering::Relaxed) + elapsed_ms
     }
 
     fn set(&self, now_ms: u64) {
