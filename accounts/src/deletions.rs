@@ -5,9 +5,9 @@
 
 use crate::index::{Index, Place, id_at};
 use crate::projection::{Position, Projection, ReadError};
+use crate::servers::Redis;
 use proto::control::{EntityKind, applied_id, deletion_id};
 use proto::v1::{Deletion, entity::Kind};
-use redis::aio::ConnectionManager;
 use std::collections::BTreeMap;
 
 /// More places than any project has.
@@ -54,12 +54,12 @@ impl Extent {
 #[derive(Clone)]
 pub struct Deletions {
     projection: Projection,
-    redis: ConnectionManager,
+    redis: Redis,
 }
 
 impl Deletions {
     /// Those of the installation `namespace`.
-    pub fn new(namespace: &str, redis: ConnectionManager) -> Self {
+    pub fn new(namespace: &str, redis: Redis) -> Self {
         Self { projection: Projection::new(namespace), redis }
     }
 

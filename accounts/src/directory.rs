@@ -9,17 +9,17 @@ use crate::ends::Ends;
 use crate::index::{Index, id_at};
 use crate::projection::{Projection, ReadError};
 use crate::quota::store::Keys;
+use crate::servers::Redis;
 use crate::{now_ms, plans};
 use proto::control::EntityKind;
 use proto::v1::{ApiKey, Connection, Plan, Project, entity::Kind};
-use redis::aio::ConnectionManager;
 use std::collections::{BTreeMap, HashMap};
 
 /// Reads what there is. Clones share the connection.
 #[derive(Clone)]
 pub struct Directory {
     projection: Projection,
-    redis: ConnectionManager,
+    redis: Redis,
 }
 
 /// A part of a list.
@@ -73,7 +73,7 @@ trait Listed: Sized + Send {
 
 impl Directory {
     /// What there is in the installation `namespace`.
-    pub fn new(namespace: &str, redis: ConnectionManager) -> Self {
+    pub fn new(namespace: &str, redis: Redis) -> Self {
         Self { projection: Projection::new(namespace), redis }
     }
 

@@ -13,13 +13,12 @@
 
 use crate::ends::Ends;
 use crate::projection::{Position, Projection, ReadError};
+use crate::servers::Servers;
 use crate::{Scope, Scopes, plans, token};
 use proto::control::EntityKind;
 use proto::v1::{ApiKey, Plan, entity::Kind};
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisError, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -123,16 +122,14 @@ impl KeyCache {
         settings: KeyCacheSettings,
         stop: CancellationToken,
     ) -> Result<Self, RedisError> {
-        let info = redis_url.into_connection_info()?;
-        let server = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = crate::projection::client(info.set_redis_settings(server))?;
+        let servers = Servers::new(redis_url)?;
         let state = State { outage_since: Some(Instant::now()), ..State::default() };
         let cache =
             Self { state: Arc::new(RwLock::new(state)), projection: Projection::new(namespace), settings };
         let keeper = cache.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = keeper.keep_connected(client) => {}
+                () = keeper.keep_connected(servers) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -258,9 +255,9 @@ impl KeyCache {
         Ok((plan, position))
     }
 
-    async fn keep_connected(&self, client: Client) {
+    async fn keep_connected(&self, servers: Servers) {
         loop {
-            if let Err(error) = self.connected_until_failure(&client).await {
+            if let Err(error) = self.connected_until_failure(&servers).await {
                 tracing::warn!(%error, "no connection to Redis: known keys go on for a while, others are refused with 503");
             }
             self.write().outage();
@@ -268,7 +265,7 @@ impl KeyCache {
         }
     }
 
-    async fn connected_until_failure(&self, client: &Client) -> Result<(), ReadError> {
+    async fn connected_until_failure(&self, servers: &Servers) -> Result<(), ReadError> {
         let listener = self.clone();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(2)))
@@ -277,6 +274,8 @@ impl KeyCache {
                 listener.hear(push);
                 Ok(())
             });
+        // Only the server that holds a key tells of its changes. In a cluster it may be another one after a failure.
+        let client = servers.holder(&self.projection.position_key()).await?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async::<()>(&mut connection).await?;
         let mut fresh = true;

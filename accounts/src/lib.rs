@@ -23,6 +23,7 @@ pub mod projector;
 pub mod quota;
 mod reach;
 pub mod rebuild;
+pub mod servers;
 pub mod token;
 
 pub use proto::v1::Scope;

@@ -1,15 +1,15 @@
 //! The projection of `control.v1` in Redis: where things are, how an event is applied, how they are read.
 //!
-//! An entity is a hash `<prefix>:<kind>:{<id>}` with its state and the place of the event that made it. What stands
-//! there from another log than the one that the position names does not count. The braces keep a key and its
-//! revocation in one slot of a Redis Cluster. What is listed has a place in an [`Index`] too.
+//! An entity is a hash `<prefix>:{<prefix>}:<kind>:<id>` with its state and the place of the event that made it. What stands
+//! there from another log than the one that the position names does not count. The braces keep all of it in one slot of a
+//! Redis Cluster: a node that loses its memory loses the position too. What is listed has a place in an [`Index`] as well.
 
 use crate::control_log::Event;
 use crate::index::{self, Index};
 use proto::control::{EntityKey, EntityKind};
 use proto::v1::{Entity, entity::Kind};
 use proto::{DecodeError, Message as _};
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::aio::ConnectionLike;
 use redis::{Pipeline, RedisError, Script};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -54,27 +54,6 @@ pub enum Hold {
     Release,
 }
 
-/// A client of the Redis at an address; over TLS, where the address says so, it believes whom the settings name.
-pub fn client(address: impl redis::IntoConnectionInfo) -> Result<redis::Client, RedisError> {
-    match service::connections::current().ca_pem() {
-        Some(pem) => {
-            let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) };
-            redis::Client::build_with_tls(address, certificates)
-        }
-        None => redis::Client::open(address),
-    }
-}
-
-/// A connection to Redis that comes back by itself. Fails only if the address cannot be read.
-pub fn connect(url: &str) -> Result<ConnectionManager, RedisError> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(Some(Duration::from_secs(2)))
-        .set_number_of_retries(1)
-        .set_max_delay(Duration::from_millis(500));
-    ConnectionManager::new_lazy_with_config(client(url)?, config)
-}
-
 /// The names of an installation's keys in Redis.
 #[derive(Debug, Clone)]
 pub struct Projection {
@@ -91,30 +70,35 @@ impl Projection {
 
     /// Where an entity is.
     pub fn entity_key(&self, kind: EntityKind, id: &str) -> String {
-        self.key(kind.word(), id)
+        format!("{}:{}:{id}", self.slot(), kind.word())
     }
 
-    /// Where something of `id` is that is no entity. All that has the same id is in one slot.
+    /// How the names of all that is in the projection begin, and of nothing else.
+    pub(crate) fn slot(&self) -> String {
+        format!("{0}:{{{0}}}", self.prefix)
+    }
+
+    /// Where something of `id` is that is not in the projection. All that has the same id is in one slot.
     pub fn key(&self, word: &str, id: &str) -> String {
         format!("{}:{word}:{{{id}}}", self.prefix)
     }
 
     /// The entity in a name that [`Self::entity_key`] made.
     pub fn entity_in(name: &[u8]) -> Option<(EntityKind, &str)> {
-        let (_, name) = std::str::from_utf8(name).ok()?.split_once(':')?;
-        let (word, id) = name.strip_suffix('}')?.split_once(":{")?;
+        let (_, name) = std::str::from_utf8(name).ok()?.split_once("}:")?;
+        let (word, id) = name.split_once(':')?;
         let kind = EntityKind::ALL.iter().copied().find(|kind| kind.word() == word)?;
         Some((kind, id))
     }
 
     /// The number in the name grows when events are applied in another way than before: then everything is filled anew.
-    fn position_key(&self) -> String {
-        format!("{}:position-3", self.prefix)
+    pub(crate) fn position_key(&self) -> String {
+        format!("{}:position-4", self.slot())
     }
 
     fn index_key(&self, index: &Index) -> String {
         let (word, of) = index.name();
-        self.key(&format!("index-{word}"), of)
+        format!("{}:index-{word}:{of}", self.slot())
     }
 
     /// Applies one event; tells whether it was newer than what stood there. The entity's place in its index comes first:
@@ -191,11 +175,6 @@ impl Projection {
             .invoke_async(connection)
             .await?;
         Ok(done == 1)
-    }
-
-    /// A pattern of all keys of the installation.
-    pub(crate) fn every_key(&self) -> String {
-        format!("{}:*", self.prefix)
     }
 
     /// Moves the position from `expected` to `next`. False if Redis knows less than `expected`: it lost its memory, or
@@ -326,9 +305,9 @@ mod tests {
     fn an_entity_is_found_again_in_the_name_of_its_entity() {
         let projection = Projection::new("test");
         let name = projection.entity_key(EntityKind::Revocation, "abc");
-        assert_eq!(name, "tidemark-test:revocation:{abc}");
+        assert_eq!(name, "tidemark-test:{tidemark-test}:revocation:abc");
         assert_eq!(Projection::entity_in(name.as_bytes()), Some((EntityKind::Revocation, "abc")));
-        assert_eq!(Projection::entity_in(b"tidemark:position"), None);
+        assert_eq!(Projection::entity_in(projection.position_key().as_bytes()), None);
         assert_eq!(Projection::entity_in(b"tidemark:quota:{abc}"), None);
     }
 

@@ -6,9 +6,9 @@
 
 use crate::control_log::{self, ControlReader, ControlWriter, LogError};
 use crate::projection::Projection;
+use crate::servers::Redis;
 use proto::topics::Topics;
 use redis::RedisError;
-use redis::aio::ConnectionManager;
 use service::settings::Common;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ pub struct Projector {
     /// Writes the log's certificate of birth if it has none.
     writer: ControlWriter,
     projection: Projection,
-    redis: ConnectionManager,
+    redis: Redis,
 }
 
 impl Projector {
@@ -46,7 +46,7 @@ impl Projector {
             topics: Topics::new(&common.namespace),
             writer,
             projection: Projection::new(&common.namespace),
-            redis: crate::projection::connect(&common.redis_url)?,
+            redis: crate::servers::connect(&common.redis_url)?,
         })
     }
 

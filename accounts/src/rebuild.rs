@@ -8,6 +8,7 @@
 
 use crate::control_log::{self, ControlWriter, LogError};
 use crate::projection::{Hold, Projection};
+use crate::servers::{self, Servers};
 use proto::topics::Topics;
 use redis::RedisError;
 use redis::aio::ConnectionManager;
@@ -54,7 +55,9 @@ pub async fn rebuild(
     let topics = Topics::new(&common.namespace);
     let log = control_log::log_id(&common.kafka_brokers, &topics, writer).await?;
     let projection = Projection::new(&common.namespace);
-    let redis = crate::projection::connect(&common.redis_url)?;
+    // All of it is on one server, and only that one can list what it has.
+    let holder = Servers::new(&common.redis_url)?.holder(&projection.position_key()).await?;
+    let redis = servers::managed(holder)?;
     let holder = uuid::Uuid::new_v4().to_string();
     let mut rebuild = Rebuild { projection, redis, log, holder };
     if !rebuild.hold(Hold::Begin).await? {
@@ -102,7 +105,7 @@ impl Rebuild {
             let (next, names): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
                 .arg(cursor)
                 .arg("MATCH")
-                .arg(self.projection.every_key())
+                .arg(format!("{}:*", self.projection.slot()))
                 .arg("COUNT")
                 .arg(BATCH)
                 .query_async(&mut self.redis)

@@ -3,6 +3,7 @@
 //! Everybody else's go on meanwhile. The programs are those that `deploy/local/test` names: `REDIS_SERVER`,
 //! `KAFKA_CLASSPATH`, the jars, and `LIBCHDB`, the engine behind the workspace's own `clickhouse-embedded`.
 
+pub mod cluster;
 pub mod secure;
 
 use crate::faults::failing_disk::FailingDisk;
@@ -48,23 +49,18 @@ impl Listener {
 impl OwnStore {
     /// Starts a Redis that keeps what it is told in a file.
     pub async fn redis() -> Result<Self> {
+        Self::redis_with(&[]).await
+    }
+
+    /// The same, with more settings.
+    async fn redis_with(settings: &[&str]) -> Result<Self> {
         let port = free_port()?.to_string();
         let data = fresh_directory("redis")?;
-        let command = [
-            part("REDIS_SERVER")?.as_str(),
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &port,
-            "--dir",
-            &data.to_string_lossy(),
-            "--appendonly",
-            "yes",
-            "--save",
-            "",
-        ]
-        .map(str::to_owned);
-        Self::start(format!("127.0.0.1:{port}"), command.into(), Vec::new(), data).await
+        let (program, directory) = (part("REDIS_SERVER")?, data.to_string_lossy());
+        let own = ["--bind", "127.0.0.1", "--port", &port, "--dir", &directory, "--appendonly", "yes"];
+        let command = [&[&*program], &own[..], &["--save", ""], settings].concat();
+        let command = command.into_iter().map(str::to_owned).collect();
+        Self::start(format!("127.0.0.1:{port}"), command, Vec::new(), data).await
     }
 
     /// Starts a Kafka: one broker that is its own controller.

@@ -54,14 +54,14 @@ async fn what_is_wrong_in_redis_is_right_after_a_rebuild() -> Result<()> {
         .await?;
     let prefix = format!("tidemark-{}", installation.namespace);
     let key_ids = [&project.api_key, &other.manage_key].map(|key| key.split('_').nth(1).unwrap_or_default());
-    let [name, of_other] = key_ids.map(|id| format!("{prefix}:key:{{{id}}}"));
+    let [name, of_other] = key_ids.map(|id| format!("{prefix}:{{{prefix}}}:key:{id}"));
     let good: std::collections::HashMap<String, Vec<u8>> =
         redis::cmd("HGETALL").arg(&name).query_async(&mut redis).await?;
     // A state that says nothing, under an offset that the next event would not exceed; a key that is no hash; a
     // revocation that nobody made; and what is no entity and must stay.
     redis::cmd("HSET").arg(&name).arg(&["v", "", "o", "9000000000"]).query_async::<()>(&mut redis).await?;
     redis::cmd("SET").arg(&of_other).arg("rubbish").query_async::<()>(&mut redis).await?;
-    let invented = format!("{prefix}:revocation:{{{}}}", key_ids[0]);
+    let invented = format!("{prefix}:{{{prefix}}}:revocation:{}", key_ids[0]);
     redis::cmd("HSET")
         .arg(&invented)
         .arg(&["v", "x", "l", "y", "o", "1"])

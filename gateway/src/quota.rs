@@ -52,8 +52,7 @@ impl<'a, Q: Quota> Held<'a, Q> {
 
 /// Says in an answer where its project stands.
 pub fn write(standing: Standing, headers: &mut HeaderMap) {
-    for (name, number) in
-        [(LIMIT, standing.limit), (REMAINING, standing.remaining), (RESET, standing.reset)]
+    for (name, number) in [(LIMIT, standing.limit), (REMAINING, standing.remaining), (RESET, standing.reset)]
     {
         // `HeaderValue::from` a number allocates twice.
         if let Ok(value) = HeaderValue::from_str(itoa::Buffer::new().format(number)) {

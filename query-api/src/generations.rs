@@ -6,9 +6,9 @@
 
 use crate::error::{Error, Unavailable};
 use accounts::projection::Projection;
+use accounts::servers::Redis;
 use proto::control::{EntityKind, GENERATIONS_ID};
 use proto::v1::entity::Kind;
-use redis::aio::ConnectionManager;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_millis(300);
 /// Knows which store is read.
 pub struct Generations {
     projection: Projection,
-    redis: ConnectionManager,
+    redis: Redis,
     /// The last answer. The lock is held while Redis is asked: one question for all who wait.
     known: Mutex<Option<Known>>,
 }
@@ -45,7 +45,7 @@ struct Known {
 
 impl Generations {
     /// Asks `redis` about the installation `namespace`.
-    pub fn new(namespace: &str, redis: ConnectionManager) -> Self {
+    pub fn new(namespace: &str, redis: Redis) -> Self {
         Self { projection: Projection::new(namespace), redis, known: Mutex::default() }
     }
 

@@ -10,9 +10,9 @@
 use crate::error::{Error, Unavailable};
 use accounts::deletions::{Deletions, Extent, Standing, covers};
 use accounts::projection::{Position, ReadError};
+use accounts::servers::Redis;
 use clickhouse::query::Query;
 use proto::v1::Deletion;
-use redis::aio::ConnectionManager;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,7 +153,7 @@ pub struct DeletedSamples {
 
 impl DeletedSamples {
     /// Asks `redis` about the installation `namespace`.
-    pub fn new(namespace: &str, redis: ConnectionManager) -> Self {
+    pub fn new(namespace: &str, redis: Redis) -> Self {
         Self { deletions: Deletions::new(namespace, redis), memory: Mutex::default() }
     }
 

@@ -16,7 +16,8 @@ pub struct Common {
     /// Kafka brokers, `host:port[,host:port…]`.
     #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOSTS")]
     pub kafka_brokers: String,
-    /// Redis, `redis://[user:password@]host:port[/db]`, or `rediss://…` over TLS.
+    /// Redis, `redis://[user:password@]host:port[/db]`, or `rediss://…` over TLS. A Redis Cluster:
+    /// `redis-cluster://[user:password@]host:port[,host:port…]`, or `rediss-cluster://…`.
     #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
     pub redis_url: String,
     /// TLS and authentication towards the stores.
@@ -48,8 +49,12 @@ impl Common {
                 faults.add("--kafka-brokers", format!("`{broker}` is not `host:port`"));
             }
         }
-        if !["redis://", "rediss://"].iter().any(|scheme| self.redis_url.starts_with(scheme)) {
-            faults.add("--redis-url", "must begin with `redis://` or `rediss://`");
+        let schemes = ["redis://", "rediss://", "redis-cluster://", "rediss-cluster://"];
+        if !schemes.iter().any(|scheme| self.redis_url.starts_with(scheme)) {
+            faults.add(
+                "--redis-url",
+                "must begin with `redis://`, `rediss://`, `redis-cluster://` or `rediss-cluster://`",
+            );
         }
         self.security.check(faults);
         self.traces.check(faults);

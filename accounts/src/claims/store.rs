@@ -1,9 +1,10 @@
 //! Claims in Redis: `exchange.lua`, where its keys are, and how long it is waited for.
 
 use super::{Away, Batch, Change, Claim, Exchanged, Ids, Seen, State, Version};
-use crate::projection::{self, Projection};
+use crate::projection::Projection;
 use crate::reach::Reach;
-use redis::aio::{ConnectionLike, ConnectionManager};
+use crate::servers::Redis;
+use redis::aio::ConnectionLike;
 use redis::{ErrorKind, RedisError, Script};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -22,7 +23,7 @@ const ANSWER: Duration = Duration::from_millis(500);
 pub struct Claims(Arc<Inner>);
 
 struct Inner {
-    redis: ConnectionManager,
+    redis: Redis,
     projection: Projection,
     /// How long a claim is held at most.
     lease: Duration,
@@ -35,7 +36,7 @@ impl Claims {
     /// address cannot be read. Connects with the first call.
     pub fn new(redis_url: &str, namespace: &str, lease: Duration) -> Result<Self, RedisError> {
         Ok(Self(Arc::new(Inner {
-            redis: projection::connect(redis_url)?,
+            redis: crate::servers::connect(redis_url)?,
             projection: Projection::new(namespace),
             lease,
             reach: Reach::default(),

@@ -9,8 +9,8 @@
 //! itself, when the event has arrived or never will.
 
 use super::{CommandError, PUBLISH_TIMEOUT};
+use crate::servers::Redis;
 use redis::Script;
-use redis::aio::ConnectionManager;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Default for Times {
 
 /// A lock that is held.
 pub struct Lock {
-    redis: ConnectionManager,
+    redis: Redis,
     name: String,
     token: String,
     taken: Duration,
@@ -50,11 +50,7 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock `name`, once whoever holds it gives it back.
-    pub(super) async fn take(
-        mut redis: ConnectionManager,
-        name: String,
-        times: Times,
-    ) -> Result<Self, CommandError> {
+    pub(super) async fn take(mut redis: Redis, name: String, times: Times) -> Result<Self, CommandError> {
         let token = format!("{:032x}", rand::random::<u128>());
         let begun = now();
         loop {

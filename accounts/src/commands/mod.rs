@@ -19,12 +19,12 @@ pub use projects::ProjectChange;
 use crate::control_log::{self, ControlWriter, LogError};
 use crate::directory::Directory;
 use crate::projection::{Projection, ReadError};
+use crate::servers::Redis;
 use crate::token::Token;
 use crate::{now_ms, projection};
 use lock::{Lock, Times};
 use proto::topics::Topics;
 use proto::v1::{ApiKey, Entity, Removal, Revocation, Scope, entity::Kind};
-use redis::aio::ConnectionManager;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -94,14 +94,14 @@ pub struct Commands {
     writer: ControlWriter,
     projection: Projection,
     directory: Directory,
-    redis: ConnectionManager,
+    redis: Redis,
     log_id: Arc<OnceCell<String>>,
     times: Times,
 }
 
 impl Commands {
     /// Commands of one installation.
-    pub fn new(brokers: &str, namespace: &str, redis: ConnectionManager) -> Result<Self, LogError> {
+    pub fn new(brokers: &str, namespace: &str, redis: Redis) -> Result<Self, LogError> {
         let topics = Topics::new(namespace);
         Ok(Self {
             writer: ControlWriter::new(brokers, &topics, PUBLISH_TIMEOUT)?,

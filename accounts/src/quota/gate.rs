@@ -3,10 +3,10 @@
 use super::counter::{Counter, Reply};
 use super::store::Keys;
 use super::{Charge, Notice, Observer, Outage, Verdict};
-use crate::projection::{self, Projection};
+use crate::projection::Projection;
 use crate::reach::Reach;
+use crate::servers::Redis;
 use redis::RedisError;
-use redis::aio::ConnectionManager;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -23,7 +23,7 @@ const SWEEP: usize = 1024;
 pub struct Quotas(Arc<Inner>);
 
 struct Inner {
-    redis: ConnectionManager,
+    redis: Redis,
     projection: Projection,
     outage: Outage,
     observer: Box<dyn Observer>,
@@ -54,7 +54,7 @@ impl Quotas {
         observer: impl Observer,
     ) -> Result<Self, RedisError> {
         Ok(Self(Arc::new(Inner {
-            redis: projection::connect(redis_url)?,
+            redis: crate::servers::connect(redis_url)?,
             projection: Projection::new(namespace),
             outage,
             observer: Box::new(observer),

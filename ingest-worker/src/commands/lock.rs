@@ -3,8 +3,9 @@
 
 use super::Failure;
 use crate::generation::Generator;
-use accounts::projection::{Projection, connect};
-use proto::control::{EntityKind, GENERATIONS_ID};
+use accounts::projection::Projection;
+use accounts::servers::connect;
+use proto::control::GENERATIONS_ID;
 use proto::v1::Generations;
 use redis::Script;
 use std::time::{Duration, Instant};
@@ -26,8 +27,8 @@ pub async fn change<T>(
     edit: impl FnOnce(&mut Generations) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut redis = connect(redis_url)?;
-    let entity = Projection::new(&generator.namespace).entity_key(EntityKind::Generations, GENERATIONS_ID);
-    let (lock, holder) = (format!("{entity}:lock"), uuid::Uuid::new_v4().to_string());
+    let lock = Projection::new(&generator.namespace).key("generations-lock", GENERATIONS_ID);
+    let holder = uuid::Uuid::new_v4().to_string();
     let begun = Instant::now();
     let held = loop {
         let asked = Instant::now();

@@ -4,7 +4,7 @@
 //! While Redis is away the holder goes on, for nobody else can take the lease then. A holder that stood still for
 //! longer than the lease sends nothing before it has looked again.
 
-use redis::aio::ConnectionManager;
+use accounts::servers::Redis;
 use redis::{RedisError, Script};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,13 +36,13 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| {
 pub struct Lease {
     key: String,
     holder: String,
-    redis: ConnectionManager,
+    redis: Redis,
     looked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Lease {
     /// A claim to the installation's lease.
-    pub fn new(namespace: &str, redis: ConnectionManager) -> Self {
+    pub fn new(namespace: &str, redis: Redis) -> Self {
         let prefix = if namespace.is_empty() { String::new() } else { format!("-{namespace}") };
         let (key, holder) = (format!("tidemark{prefix}:alert-lease"), uuid::Uuid::new_v4().to_string());
         Self { key, holder, redis, looked: Arc::default() }

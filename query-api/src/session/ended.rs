@@ -11,8 +11,8 @@
 use super::AGE;
 use crate::error::{Error, Unavailable};
 use accounts::projection::Projection;
+use accounts::servers::Redis;
 use redis::RedisError;
-use redis::aio::ConnectionManager;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ const MOST: usize = 10_000;
 /// Knows which sessions were ended.
 pub struct EndedSessions {
     projection: Projection,
-    redis: ConnectionManager,
+    redis: Redis,
     good: Mutex<Good>,
 }
 
@@ -41,7 +41,7 @@ type Hash = [u8; 32];
 
 impl EndedSessions {
     /// Of the installation `namespace`.
-    pub fn new(namespace: &str, redis: ConnectionManager) -> Self {
+    pub fn new(namespace: &str, redis: Redis) -> Self {
         Self { projection: Projection::new(namespace), redis, good: Mutex::default() }
     }
 

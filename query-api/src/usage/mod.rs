@@ -10,11 +10,11 @@ use crate::error::{Error, Unavailable};
 use crate::store::Store;
 use accounts::projection::{Projection, ReadError};
 use accounts::quota::store::{Keys, Used};
+use accounts::servers::Redis;
 use futures::future::try_join_all;
 use notices::Thresholds;
 use proto::control::EntityKind;
 use proto::v1::entity::Kind;
-use redis::aio::ConnectionManager;
 use std::collections::HashMap;
 use std::fmt::Display;
 use table::UsageTable;
@@ -26,12 +26,12 @@ pub struct Usage {
     /// What is worth a notice.
     pub thresholds: Thresholds,
     projection: Projection,
-    redis: ConnectionManager,
+    redis: Redis,
 }
 
 impl Usage {
     /// Of the installation `namespace`.
-    pub fn new(namespace: &str, store: Store, redis: ConnectionManager, thresholds: Thresholds) -> Self {
+    pub fn new(namespace: &str, store: Store, redis: Redis, thresholds: Thresholds) -> Self {
         Self {
             table: UsageTable::new(store, service::clickhouse::usage_database(namespace)),
             thresholds,

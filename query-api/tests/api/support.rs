@@ -40,7 +40,7 @@ pub struct Stack {
     pub clickhouse: Client,
     pub writer: ControlWriter,
     pub projection: Projection,
-    pub redis: redis::aio::ConnectionManager,
+    pub redis: accounts::servers::Redis,
     pub log: String,
 }
 
@@ -140,7 +140,7 @@ impl Stack {
         };
         let topics = Topics::new(&namespace);
         let writer = ControlWriter::new(&brokers, &topics, Duration::from_secs(10)).expect("a writer");
-        let mut redis = accounts::projection::connect(&redis_url).expect("an address");
+        let mut redis = accounts::servers::connect(&redis_url).expect("an address");
         // It connects here, in the runtime that outlives the tests.
         redis::cmd("PING").query_async::<()>(&mut redis).await.expect("Redis runs");
         let projection = Projection::new(&namespace);

@@ -1,0 +1,201 @@
+//! Where Redis is: one server, or a cluster of them.
+//!
+//! `redis://user:password@host:port/db` names a server, `redis-cluster://user:password@host:port,host:port` nodes of a
+//! cluster, of which any that answers names the others; with `rediss` in front both speak TLS.
+//!
+//! In a cluster the projection of the control log has one slot, and so one node at a time: what is read together is lost
+//! or kept together. Quotas and claims are spread by project.
+
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::{ClusterClient, ClusterConfig};
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
+    RedisError, RedisFuture, TlsCertificates, Value,
+};
+use std::time::Duration;
+
+/// How long connecting may take, and an answer where nobody asks for less.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The servers that an address names.
+#[derive(Debug, Clone)]
+pub(crate) struct Servers(Place);
+
+#[derive(Debug, Clone)]
+enum Place {
+    Server(ConnectionInfo),
+    /// Some of its nodes.
+    Cluster(Vec<ConnectionInfo>),
+}
+
+/// A connection to Redis that comes back by itself. Clones share it.
+#[derive(Clone)]
+pub enum Redis {
+    /// To a server.
+    Server(ConnectionManager),
+    /// To every node of a cluster that is needed.
+    Cluster(ClusterConnection),
+}
+
+/// A connection to the Redis that `url` names, there with the first call. Fails only if the address cannot be read.
+pub fn connect(url: &str) -> Result<Redis, RedisError> {
+    match Servers::new(url)?.0 {
+        Place::Server(server) => managed(client(server)?).map(Redis::Server),
+        Place::Cluster(nodes) => {
+            let mut builder = ClusterClient::builder(nodes).retries(1);
+            if let Some(certificates) = certificates() {
+                builder = builder.certs(certificates);
+            }
+            let config = ClusterConfig::new().set_connection_timeout(PATIENCE).set_response_timeout(PATIENCE);
+            Ok(Redis::Cluster(builder.build()?.get_pending_async_connection_with_config(config)))
+        }
+    }
+}
+
+impl Servers {
+    /// What `url` names. The error says what cannot be read in it.
+    pub(crate) fn new(url: &str) -> Result<Self, RedisError> {
+        let Some((scheme, rest)) = url.split_once("-cluster://") else {
+            return Ok(Self(Place::Server(url.into_connection_info()?)));
+        };
+        let (user, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
+        let nodes = hosts.trim_end_matches('/').split(',');
+        let nodes = nodes.map(|node| format!("{scheme}://{user}{node}").into_connection_info());
+        Ok(Self(Place::Cluster(nodes.collect::<Result<_, _>>()?)))
+    }
+
+    /// A client of the one server that holds `key` now, with Redis's third protocol: for what a connection to a whole
+    /// cluster cannot do. Where the key has moved meanwhile, the server refuses it: ask again.
+    pub(crate) async fn holder(&self, key: &str) -> Result<Client, RedisError> {
+        match &self.0 {
+            Place::Server(server) => client(third_protocol(server.clone())),
+            Place::Cluster(nodes) => {
+                let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no node is named"));
+                for node in nodes {
+                    match holder(node, key).await {
+                        Ok(server) => return client(third_protocol(server)),
+                        Err(error) => failure = error,
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl ConnectionLike for Redis {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Server(server) => server.req_packed_command(command),
+            Self::Cluster(cluster) => cluster.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Server(server) => server.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(cluster) => cluster.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Server(server) => server.get_db(),
+            Self::Cluster(cluster) => cluster.get_db(),
+        }
+    }
+}
+
+/// A connection to the server of `client` that comes back by itself, there with the first call.
+pub(crate) fn managed(client: Client) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE))
+        .set_number_of_retries(1)
+        .set_max_delay(Duration::from_millis(500));
+    ConnectionManager::new_lazy_with_config(client, config)
+}
+
+/// A client of one server; over TLS it believes whom the settings name.
+fn client(server: ConnectionInfo) -> Result<Client, RedisError> {
+    match certificates() {
+        Some(certificates) => Client::build_with_tls(server, certificates),
+        None => Client::open(server),
+    }
+}
+
+fn third_protocol(server: ConnectionInfo) -> ConnectionInfo {
+    let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    server.set_redis_settings(settings)
+}
+
+fn certificates() -> Option<TlsCertificates> {
+    let root_cert = service::connections::current().ca_pem()?.to_vec();
+    Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
+}
+
+/// The master that holds `key`, as `node` knows it.
+async fn holder(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
+    let mut connection = managed(client(node.clone())?)?;
+    let slot: i64 = redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut connection).await?;
+    let ranges: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+    let master = ranges.iter().find_map(|range| match range.as_slice() {
+        [Value::Int(first), Value::Int(last), Value::Array(master), ..]
+            if (*first..=*last).contains(&slot) =>
+        {
+            Some(master)
+        }
+        _ => None,
+    });
+    let Some([host, Value::Int(port), ..]) = master.map(Vec::as_slice) else {
+        return Err((ErrorKind::InvalidClientConfig, "no node of the cluster holds the control data").into());
+    };
+    let port = u16::try_from(*port).unwrap_or_default();
+    // A node that does not know its own name leaves it out: it is where it was asked.
+    let host: Option<String> = redis::from_redis_value(host.clone()).map_err(RedisError::from)?;
+    let host = host.filter(|host| !host.is_empty() && host != "?");
+    let address = match (node.addr().clone(), host) {
+        (ConnectionAddr::Tcp(asked, _), host) => ConnectionAddr::Tcp(host.unwrap_or(asked), port),
+        (ConnectionAddr::TcpTls { host: asked, insecure, tls_params, .. }, host) => {
+            ConnectionAddr::TcpTls { host: host.unwrap_or(asked), port, insecure, tls_params }
+        }
+        (other, _) => other,
+    };
+    Ok(node.clone().set_addr(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_of_a_cluster_share_the_user_and_the_scheme() {
+        let url = "rediss-cluster://tide:p%40ss@one:7000,two:7001,three:7002/";
+        let Place::Cluster(nodes) = Servers::new(url).expect("it can be read").0 else {
+            panic!("it is a cluster");
+        };
+        let addresses: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
+        assert_eq!(addresses, ["one:7000", "two:7001", "three:7002"]);
+        for node in &nodes {
+            assert!(matches!(node.addr(), ConnectionAddr::TcpTls { insecure: false, .. }));
+            assert_eq!(node.redis_settings().username(), Some("tide"));
+            assert_eq!(node.redis_settings().password(), Some("p@ss"));
+        }
+    }
+
+    #[test]
+    fn one_server_is_no_cluster_and_nonsense_is_neither() {
+        assert!(matches!(Servers::new("redis://localhost").expect("it can be read").0, Place::Server(_)));
+        for wrong in
+            ["localhost:6379", "redis-cluster://", "redis-cluster://one:port", "http-cluster://one:1"]
+        {
+            assert!(Servers::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}
