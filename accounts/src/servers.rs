@@ -10,19 +10,31 @@ use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisError, RedisFuture, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    Pipeline, ProtocolVersion, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
 };
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// How long connecting may take, and an answer where nobody asks for less.
+/// How long a server may take to be connected to, and to answer where nobody asks for less.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a node of a cluster may take to be connected to: all calls wait while one is.
+const NODE_CONNECTS: Duration = Duration::from_millis(300);
+/// How long a call to a cluster may take. Whoever calls waits for half a second and longer.
+const CLUSTER_ANSWERS: Duration = Duration::from_millis(400);
+/// Between two new connections to a cluster.
+const ANEW: Duration = Duration::from_secs(5);
 
 /// The servers that an address names.
-#[derive(Debug, Clone)]
-pub(crate) struct Servers(Place);
+#[derive(Debug)]
+pub(crate) struct Servers {
+    place: Place,
+    /// How often the holder of a key was asked for.
+    asked: AtomicUsize,
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Place {
     Server(ConnectionInfo),
     /// Some of its nodes.
@@ -35,44 +47,101 @@ pub enum Redis {
     /// To a server.
     Server(ConnectionManager),
     /// To every node of a cluster that is needed.
-    Cluster(ClusterConnection),
+    Cluster(Arc<Cluster>),
+}
+
+/// A connection to a cluster that is made anew when it has lost its way: by itself it stays with a node that has fallen
+/// silent, also when another one has taken that one's place.
+pub struct Cluster {
+    client: ClusterClient,
+    current: Mutex<(ClusterConnection, Instant)>,
 }
 
 /// A connection to the Redis that `url` names, there with the first call. Fails only if the address cannot be read.
 pub fn connect(url: &str) -> Result<Redis, RedisError> {
-    match Servers::new(url)?.0 {
+    match Servers::new(url)?.place {
         Place::Server(server) => managed(client(server)?).map(Redis::Server),
         Place::Cluster(nodes) => {
-            let mut builder = ClusterClient::builder(nodes).retries(1);
-            if let Some(certificates) = certificates() {
+            let certificates = nodes.first().and_then(certificates);
+            let mut builder = ClusterClient::builder(nodes)
+                .retries(2)
+                .min_retry_wait(20)
+                .max_retry_wait(100)
+                .connection_timeout(NODE_CONNECTS)
+                .response_timeout(CLUSTER_ANSWERS);
+            if let Some(certificates) = certificates {
                 builder = builder.certs(certificates);
             }
-            let config = ClusterConfig::new().set_connection_timeout(PATIENCE).set_response_timeout(PATIENCE);
-            Ok(Redis::Cluster(builder.build()?.get_pending_async_connection_with_config(config)))
+            Ok(Redis::Cluster(Arc::new(Cluster::new(builder.build()?))))
         }
     }
+}
+
+impl Cluster {
+    fn new(client: ClusterClient) -> Self {
+        let current = Mutex::new((pending(&client), Instant::now()));
+        Self { client, current }
+    }
+
+    fn connection(&self) -> ClusterConnection {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// One call, in bounded time.
+    async fn call<T>(&self, call: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+        let result = match tokio::time::timeout(CLUSTER_ANSWERS, call).await {
+            Ok(result) => result,
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        };
+        result.inspect_err(|error| {
+            let lost = matches!(
+                error.kind(),
+                ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown)
+            );
+            if lost || error.is_timeout() {
+                self.anew();
+            }
+        })
+    }
+
+    fn anew(&self) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.1.elapsed() >= ANEW {
+            *current = (pending(&self.client), Instant::now());
+        }
+    }
+}
+
+fn pending(client: &ClusterClient) -> ClusterConnection {
+    client.get_pending_async_connection_with_config(ClusterConfig::new())
 }
 
 impl Servers {
     /// What `url` names. The error says what cannot be read in it.
     pub(crate) fn new(url: &str) -> Result<Self, RedisError> {
         let Some((scheme, rest)) = url.split_once("-cluster://") else {
-            return Ok(Self(Place::Server(url.into_connection_info()?)));
+            return Ok(Self::at(Place::Server(url.into_connection_info()?)));
         };
         let (user, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
         let nodes = hosts.trim_end_matches('/').split(',');
         let nodes = nodes.map(|node| format!("{scheme}://{user}{node}").into_connection_info());
-        Ok(Self(Place::Cluster(nodes.collect::<Result<_, _>>()?)))
+        Ok(Self::at(Place::Cluster(nodes.collect::<Result<_, _>>()?)))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, asked: AtomicUsize::new(0) }
     }
 
     /// A client of the one server that holds `key` now, with Redis's third protocol: for what a connection to a whole
     /// cluster cannot do. Where the key has moved meanwhile, the server refuses it: ask again.
     pub(crate) async fn holder(&self, key: &str) -> Result<Client, RedisError> {
-        match &self.0 {
+        match &self.place {
             Place::Server(server) => client(third_protocol(server.clone())),
             Place::Cluster(nodes) => {
                 let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no node is named"));
-                for node in nodes {
+                // Another one first each time: one that is cut off from the others may not know it yet.
+                let first = self.asked.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
+                for node in nodes.iter().cycle().skip(first).take(nodes.len()) {
                     match holder(node, key).await {
                         Ok(server) => return client(third_protocol(server)),
                         Err(error) => failure = error,
@@ -88,7 +157,10 @@ impl ConnectionLike for Redis {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Server(server) => server.req_packed_command(command),
-            Self::Cluster(cluster) => cluster.req_packed_command(command),
+            Self::Cluster(cluster) => Box::pin(async move {
+                let mut connection = cluster.connection();
+                cluster.call(connection.req_packed_command(command)).await
+            }),
         }
     }
 
@@ -100,14 +172,18 @@ impl ConnectionLike for Redis {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Server(server) => server.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(cluster) => cluster.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(cluster) => Box::pin(async move {
+                let mut connection = cluster.connection();
+                cluster.call(connection.req_packed_commands(pipeline, offset, count)).await
+            }),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
             Self::Server(server) => server.get_db(),
-            Self::Cluster(cluster) => cluster.get_db(),
+            // A cluster has no other.
+            Self::Cluster(_) => 0,
         }
     }
 }
@@ -124,7 +200,7 @@ pub(crate) fn managed(client: Client) -> Result<ConnectionManager, RedisError> {
 
 /// A client of one server; over TLS it believes whom the settings name.
 fn client(server: ConnectionInfo) -> Result<Client, RedisError> {
-    match certificates() {
+    match certificates(&server) {
         Some(certificates) => Client::build_with_tls(server, certificates),
         None => Client::open(server),
     }
@@ -135,14 +211,27 @@ fn third_protocol(server: ConnectionInfo) -> ConnectionInfo {
     server.set_redis_settings(settings)
 }
 
-fn certificates() -> Option<TlsCertificates> {
+/// Whom to believe at `server`, where it speaks TLS.
+fn certificates(server: &ConnectionInfo) -> Option<TlsCertificates> {
+    if !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
+        return None;
+    }
     let root_cert = service::connections::current().ca_pem()?.to_vec();
     Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
 }
 
 /// The master that holds `key`, as `node` knows it.
 async fn holder(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
-    let mut connection = managed(client(node.clone())?)?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(NODE_CONNECTS))
+        .set_response_timeout(Some(CLUSTER_ANSWERS));
+    let mut connection = client(node.clone())?.get_multiplexed_async_connection_with_config(&config).await?;
+    let state: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await?;
+    if !state.contains("cluster_state:ok") {
+        return Err(
+            (ErrorKind::Server(ServerErrorKind::ClusterDown), "a node does not reach most others").into()
+        );
+    }
     let slot: i64 = redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut connection).await?;
     let ranges: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
     let master = ranges.iter().find_map(|range| match range.as_slice() {
@@ -157,9 +246,14 @@ async fn holder(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, Redi
         return Err((ErrorKind::InvalidClientConfig, "no node of the cluster holds the control data").into());
     };
     let port = u16::try_from(*port).unwrap_or_default();
-    // A node that does not know its own name leaves it out: it is where it was asked.
+    // A node that does not know its own name leaves it out: it is where it was asked. `?` is another one without a name.
     let host: Option<String> = redis::from_redis_value(host.clone()).map_err(RedisError::from)?;
-    let host = host.filter(|host| !host.is_empty() && host != "?");
+    if host.as_deref() == Some("?") {
+        return Err(
+            (ErrorKind::InvalidClientConfig, "the node with the control data announces no name").into()
+        );
+    }
+    let host = host.filter(|host| !host.is_empty());
     let address = match (node.addr().clone(), host) {
         (ConnectionAddr::Tcp(asked, _), host) => ConnectionAddr::Tcp(host.unwrap_or(asked), port),
         (ConnectionAddr::TcpTls { host: asked, insecure, tls_params, .. }, host) => {
@@ -177,7 +271,7 @@ mod tests {
     #[test]
     fn nodes_of_a_cluster_share_the_user_and_the_scheme() {
         let url = "rediss-cluster://tide:p%40ss@one:7000,two:7001,three:7002/";
-        let Place::Cluster(nodes) = Servers::new(url).expect("it can be read").0 else {
+        let Place::Cluster(nodes) = Servers::new(url).expect("it can be read").place else {
             panic!("it is a cluster");
         };
         let addresses: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
@@ -191,7 +285,7 @@ mod tests {
 
     #[test]
     fn one_server_is_no_cluster_and_nonsense_is_neither() {
-        assert!(matches!(Servers::new("redis://localhost").expect("it can be read").0, Place::Server(_)));
+        assert!(matches!(Servers::new("redis://localhost").expect("it can be read").place, Place::Server(_)));
         for wrong in
             ["localhost:6379", "redis-cluster://", "redis-cluster://one:port", "http-cluster://one:1"]
         {

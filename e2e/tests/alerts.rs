@@ -388,3 +388,44 @@ async fn what_was_decided_survives_kill_9_and_is_told_once_somebody_listens() ->
     assert_eq!(end["type"], "alert.resolved");
     Ok(())
 }
+
+/// A rule on the number of the last hour's points.
+fn counts(metric: &str, operator: &str, threshold: u32, channel: &str) -> Value {
+    json!({"name": format!("{metric} {operator} {threshold}"), "metricId": metric, "aggregation": "count",
+        "operator": operator, "threshold": threshold, "range": "1h", "channels": [channel]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_counts_for_no_rule_and_an_edited_rule_waits_for_no_point() -> Result<()> {
+    let (_installation, client, project) = start("anew").await?;
+    let (channel, _) = channel(&client, &project, "in_app", None).await?;
+    let mut ids = Vec::new();
+    for (operator, threshold) in [(">", 1), ("==", 1)] {
+        let body = counts("anew", operator, threshold, &channel);
+        let made = client.post("/api/v1/alerts", &project.manage_key, &body).await?;
+        ids.push(client::text(&client::expect(made, StatusCode::CREATED).await?, "alertId")?);
+    }
+    let [several, one] = &ids[..] else { return Err("two rules were made".into()) };
+    for value in [1.0, 2.0, 3.0] {
+        send(&client, &project, "anew", value).await?;
+    }
+    stands(&client, &project, several, "firing").await?;
+
+    // The same metric begins anew: the rule that sees exactly one point says that the others are gone for both.
+    let gone = client.delete("/api/v1/metrics/anew", &project.manage_key).await?;
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    send(&client, &project, "anew", 4.0).await?;
+    stands(&client, &project, one, "firing").await?;
+    stands(&client, &project, several, "ok").await?;
+
+    let path = format!("/api/v1/alerts/{one}");
+    let version = client.read(&path, &project.manage_key).await?["version"].clone();
+    let edited = reqwest::Client::new()
+        .put(format!("{}{path}", client.query_url()))
+        .bearer_auth(&project.manage_key)
+        .header("if-match", format!("\"{version}\""))
+        .json(&counts("anew", "==", 7, &channel));
+    client::expect(edited.send().await?, StatusCode::OK).await?;
+    stands(&client, &project, one, "ok").await?;
+    Ok(())
+}

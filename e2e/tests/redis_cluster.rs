@@ -4,6 +4,7 @@
 use e2e::own::cluster::RedisCluster;
 use e2e::{Client, Installation, Project, Result, client, wait};
 use reqwest::StatusCode;
+use rustix::process::Signal;
 use serde_json::json;
 
 const FREE_LIMIT: usize = 100;
@@ -28,6 +29,24 @@ async fn use_up(client: &Client, project: &Project) -> Result<usize> {
     Ok(FREE_LIMIT + 1)
 }
 
+/// The plan's requests pass, of a project that has not sent yet; once more, should the clock hour turn meanwhile.
+async fn is_counted_exactly(client: &Client) -> Result<()> {
+    let mut accepted = use_up(client, &client.project("free").await?).await?;
+    if accepted > FREE_LIMIT {
+        accepted = use_up(client, &client.project("free").await?).await?;
+    }
+    assert_eq!(accepted, FREE_LIMIT);
+    Ok(())
+}
+
+/// Both gateways keep the key in memory: one of many answers of Redis's, during which nothing changed, is kept.
+async fn is_known(client: &Client, project: &Project) -> Result<()> {
+    for gateway in (0..2).cycle().take(40) {
+        assert_eq!(status(client, gateway, project).await?, StatusCode::OK);
+    }
+    Ok(())
+}
+
 async fn revoke(client: &Client, project: &Project) -> Result<()> {
     let connections = client.read("/api/v1/connections", &project.manage_key).await?;
     let id = client::text(&connections["items"][0], "connectionId")?;
@@ -46,9 +65,10 @@ async fn revoke(client: &Client, project: &Project) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_quotas_and_claims_live_in_a_cluster_and_outlive_the_node_that_held_the_keys() -> Result<()> {
-    let mut cluster = RedisCluster::start().await?;
+    let cluster = RedisCluster::start().await?;
     let url = cluster.url();
-    let installation = Installation::start_with("cluster", 2, 1, &[("REDIS_URL", &url)]).await?;
+    let installation =
+        Installation::start_with("cluster", 2, 1, &[("REDIS_URL", &url), ("KEY_OUTAGE_GRACE", "1h")]).await?;
     let client = installation.client();
     let unlimited = client.project("unlimited").await?;
     let revoked = client.project("unlimited").await?;
@@ -59,12 +79,8 @@ async fn keys_quotas_and_claims_live_in_a_cluster_and_outlive_the_node_that_held
     revoke(&client, &revoked).await?;
 
     // Counted exactly, wherever a project's hour is; so many projects are on more than one node.
-    for _ in 0..4 {
-        let free = client.project("free").await?;
-        let accepted = use_up(&client, &free).await?;
-        // The clock hour may turn meanwhile, once.
-        let accepted = if accepted > FREE_LIMIT { use_up(&client, &free).await? } else { accepted };
-        assert_eq!(accepted, FREE_LIMIT);
+    for _ in 0..8 {
+        is_counted_exactly(&client).await?;
     }
     let again = json!({"projectId": unlimited.project_id, "metricId": "once", "value": 1}).to_string();
     for (gateway, replayed) in [(0, false), (1, true)] {
@@ -72,8 +88,8 @@ async fn keys_quotas_and_claims_live_in_a_cluster_and_outlive_the_node_that_held
         assert_eq!(answer.headers().contains_key("idempotent-replayed"), replayed);
         client::expect(answer, StatusCode::OK).await?;
     }
-    let spread = cluster.sizes().await;
-    assert!(spread.iter().flatten().filter(|&&keys| keys > 0).count() > 2, "{spread:?}");
+    let spread = cluster.sizes().await?;
+    assert!(spread.iter().filter(|&&keys| keys > 0).count() > 1, "{spread:?}");
     let said = installation.commanded(&["rebuild", "redis"]).await?;
     assert!(said.contains("Redis is filled"), "{said}");
     wait::until("keys are looked up again", async || {
@@ -82,11 +98,13 @@ async fn keys_quotas_and_claims_live_in_a_cluster_and_outlive_the_node_that_held
     })
     .await?;
 
-    // The node with all that the control log says dies; its replica takes over. Keys that are known go on meanwhile.
+    // The node with all that the control log says falls silent, and hangs up on nobody; its replica takes over. Keys that
+    // are known go on meanwhile.
+    is_known(&client, &unlimited).await?;
     let control = format!("{{tidemark-{}}}", installation.namespace);
     let first = cluster.holder(0, &control).await?;
     let witness = (first + 1) % 3;
-    cluster.kill(first)?;
+    cluster.signal(first, Signal::STOP)?;
     wait::until("the replica has taken over", async || {
         for gateway in 0..2 {
             assert_eq!(
@@ -110,5 +128,17 @@ async fn keys_quotas_and_claims_live_in_a_cluster_and_outlive_the_node_that_held
         assert_eq!(status(&client, gateway, &revoked).await?, StatusCode::UNAUTHORIZED);
     }
     revoke(&client, &fresh).await?;
+    wait::until("hours are counted exactly again", async || {
+        let free = client.project("free").await?;
+        Ok((use_up(&client, &free).await? == FREE_LIMIT).then_some(()))
+    })
+    .await?;
+
+    // It wakes up as a replica that nobody is led astray by.
+    cluster.signal(first, Signal::CONT)?;
+    let late =
+        wait::until("a project can be made", async || Ok(client.project("unlimited").await.ok())).await?;
+    is_known(&client, &late).await?;
+    revoke(&client, &late).await?;
     Ok(())
 }

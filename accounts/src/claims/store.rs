@@ -2,7 +2,7 @@
 
 use super::{Away, Batch, Change, Claim, Exchanged, Ids, Seen, State, Version};
 use crate::projection::Projection;
-use crate::reach::Reach;
+use crate::reach::Reaches;
 use crate::servers::Redis;
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, RedisError, Script};
@@ -27,7 +27,7 @@ struct Inner {
     projection: Projection,
     /// How long a claim is held at most.
     lease: Duration,
-    reach: Reach,
+    reach: Reaches,
     started: Instant,
 }
 
@@ -35,11 +35,12 @@ impl Claims {
     /// The claims of the installation `namespace`; who holds one has surely ended after `lease`. Fails only if the
     /// address cannot be read. Connects with the first call.
     pub fn new(redis_url: &str, namespace: &str, lease: Duration) -> Result<Self, RedisError> {
+        let redis = crate::servers::connect(redis_url)?;
         Ok(Self(Arc::new(Inner {
-            redis: crate::servers::connect(redis_url)?,
+            reach: Reaches::of(&redis),
+            redis,
             projection: Projection::new(namespace),
             lease,
-            reach: Reach::default(),
             started: Instant::now(),
         })))
     }
@@ -47,7 +48,8 @@ impl Claims {
     /// Makes `change` to the claim on a project's key, if it is as the change expects.
     pub async fn exchange(&self, project_id: &str, key: &str, change: Change) -> Result<Exchanged, Away> {
         let inner = &self.0;
-        if !inner.reach.may_ask(inner.elapsed_ms()) {
+        let part = inner.reach.part(project_id);
+        if !inner.reach.may_ask(part, inner.elapsed_ms()) {
             return Err(Away);
         }
         let name = name(&inner.projection, project_id, key);
@@ -55,7 +57,7 @@ impl Claims {
         let asked = exchange(&mut redis, &name, change, inner.lease);
         let failure = match tokio::time::timeout(ANSWER, asked).await {
             Ok(Ok(exchanged)) => {
-                if inner.reach.answered() {
+                if inner.reach.answered(part, inner.elapsed_ms()) {
                     tracing::info!("claims on idempotency keys are kept in Redis again");
                 }
                 return Ok(exchanged);
@@ -63,7 +65,7 @@ impl Claims {
             Ok(Err(error)) => error.to_string(),
             Err(late) => late.to_string(),
         };
-        if inner.reach.failed(inner.elapsed_ms()) {
+        if inner.reach.failed(part, inner.elapsed_ms()) {
             tracing::warn!(
                 error = failure,
                 "claims on idempotency keys cannot be kept in Redis: going on without"

@@ -4,7 +4,7 @@ use super::counter::{Counter, Reply};
 use super::store::Keys;
 use super::{Charge, Notice, Observer, Outage, Verdict};
 use crate::projection::Projection;
-use crate::reach::Reach;
+use crate::reach::Reaches;
 use crate::servers::Redis;
 use redis::RedisError;
 use std::collections::HashMap;
@@ -28,13 +28,15 @@ struct Inner {
     outage: Outage,
     observer: Box<dyn Observer>,
     clock: Clock,
-    reach: Reach,
+    reach: Reaches,
     projects: RwLock<HashMap<String, Arc<Project>>>,
     sweep_at: Mutex<usize>,
 }
 
 struct Project {
     keys: Keys,
+    /// Which part of Redis it is in.
+    part: usize,
     state: Mutex<State>,
 }
 
@@ -53,13 +55,14 @@ impl Quotas {
         outage: Outage,
         observer: impl Observer,
     ) -> Result<Self, RedisError> {
+        let redis = crate::servers::connect(redis_url)?;
         Ok(Self(Arc::new(Inner {
-            redis: crate::servers::connect(redis_url)?,
+            reach: Reaches::of(&redis),
+            redis,
             projection: Projection::new(namespace),
             outage,
             observer: Box::new(observer),
             clock: Clock::new(),
-            reach: Reach::default(),
             projects: RwLock::default(),
             sweep_at: Mutex::new(SWEEP),
         })))
@@ -78,7 +81,7 @@ impl Quotas {
             if let Some(verdict) = state.counter.remembered(now_ms, limit) {
                 return verdict;
             }
-            if !inner.reach.may_ask(elapsed_ms) {
+            if !inner.reach.may_ask(project.part, elapsed_ms) {
                 inner.observer.notice(Notice::Alone);
                 return state.counter.alone(now_ms, limit, inner.outage);
             }
@@ -99,7 +102,7 @@ impl Quotas {
         let mut state = lock(&project.state);
         state.counter.refund(charge);
         // While Redis cannot be reached it stays for the next call.
-        if self.0.reach.may_ask(self.0.clock.elapsed_ms()) {
+        if self.0.reach.may_ask(project.part, self.0.clock.elapsed_ms()) {
             self.drive(&project, &mut state);
         }
     }
@@ -143,7 +146,7 @@ impl Inner {
 
     fn answered(&self, project: &Project, reply: Reply) -> Verdicts {
         self.clock.set(reply.now_ms);
-        if self.reach.answered() {
+        if self.reach.answered(project.part, self.clock.elapsed_ms()) {
             tracing::info!("quotas are counted in Redis again");
             self.observer.notice(Notice::Reachable(true));
         }
@@ -157,7 +160,7 @@ impl Inner {
 
     fn unanswered(&self, project: &Project, error: &dyn std::fmt::Display) -> Verdicts {
         self.observer.notice(Notice::Unanswered);
-        if self.reach.failed(self.clock.elapsed_ms()) {
+        if self.reach.failed(project.part, self.clock.elapsed_ms()) {
             tracing::warn!(%error, policy = self.outage.word(), "quotas cannot be counted in Redis");
             self.observer.notice(Notice::Reachable(false));
         }
@@ -174,8 +177,10 @@ impl Inner {
         drop(projects);
         let mut projects = self.projects.write().unwrap_or_else(PoisonError::into_inner);
         self.sweep(&mut projects);
-        let fresh =
-            || Arc::new(Project { keys: Keys::new(&self.projection, project_id), state: Mutex::default() });
+        let fresh = || {
+            let (keys, part) = (Keys::new(&self.projection, project_id), self.reach.part(project_id));
+            Arc::new(Project { keys, part, state: Mutex::default() })
+        };
         projects.entry(project_id.to_owned()).or_insert_with(fresh).clone()
     }
 
@@ -201,7 +206,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A guess at Redis's clock: what it said last, and the time since by ours. Never ahead, and behind by a round trip at
-/// most. Before Redis was heard it is this machine's.
+/// most; in a cluster also by what the clocks of its nodes differ. Before Redis was heard it is this machine's.
 struct Clock {
     started: Instant,
     /// Redis's clock at `started`, Unix milliseconds.
