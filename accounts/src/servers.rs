@@ -36,7 +36,7 @@ pub(crate) struct Servers {
 
 #[derive(Debug)]
 enum Place {
-    Server(ConnectionInfo),
+    Server(Box<ConnectionInfo>),
     /// Some of its nodes.
     Cluster(Vec<ConnectionInfo>),
 }
@@ -60,7 +60,7 @@ pub struct Cluster {
 /// A connection to the Redis that `url` names, there with the first call. Fails only if the address cannot be read.
 pub fn connect(url: &str) -> Result<Redis, RedisError> {
     match Servers::new(url)?.place {
-        Place::Server(server) => managed(client(server)?).map(Redis::Server),
+        Place::Server(server) => managed(client(*server)?).map(Redis::Server),
         Place::Cluster(nodes) => {
             let certificates = nodes.first().and_then(certificates);
             let mut builder = ClusterClient::builder(nodes)
@@ -120,7 +120,7 @@ impl Servers {
     /// What `url` names. The error says what cannot be read in it.
     pub(crate) fn new(url: &str) -> Result<Self, RedisError> {
         let Some((scheme, rest)) = url.split_once("-cluster://") else {
-            return Ok(Self::at(Place::Server(url.into_connection_info()?)));
+            return Ok(Self::at(Place::Server(Box::new(url.into_connection_info()?))));
         };
         let (user, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
         let nodes = hosts.trim_end_matches('/').split(',');
@@ -136,7 +136,7 @@ impl Servers {
     /// cluster cannot do. Where the key has moved meanwhile, the server refuses it: ask again.
     pub(crate) async fn holder(&self, key: &str) -> Result<Client, RedisError> {
         match &self.place {
-            Place::Server(server) => client(third_protocol(server.clone())),
+            Place::Server(server) => client(third_protocol((**server).clone())),
             Place::Cluster(nodes) => {
                 let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no node is named"));
                 // Another one first each time: one that is cut off from the others may not know it yet.

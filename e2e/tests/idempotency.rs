@@ -207,7 +207,8 @@ async fn a_repeat_after_redis_lost_the_claim_is_a_copy_that_the_worker_can_tell(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_are_added_move_no_key() -> Result<()> {
-    const KEYS: usize = 24;
+    // So many that no partition is left out by chance.
+    const KEYS: usize = 96;
     let mut installation = Installation::start("spread", 1, 1).await?;
     let client = installation.client();
     let project = client.project("unlimited").await?;

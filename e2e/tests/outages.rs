@@ -80,7 +80,7 @@ async fn without_redis_known_keys_go_on_for_the_stated_time_and_all_heals_by_its
     let shared = [("REDIS_URL", &*url), ("KEY_OUTAGE_GRACE", "1h")];
     let mut installation = Installation::start_with("no_redis", 1, 1, &shared).await?;
     installation.add_gateway(&[("QUOTA_OUTAGE", "closed")])?.ready().await?;
-    installation.add_gateway(&[("KEY_OUTAGE_GRACE", "1s")])?.ready().await?;
+    installation.add_gateway(&[("KEY_OUTAGE_GRACE", "5s")])?.ready().await?;
     let client = installation.client();
     let unlimited = client.project("unlimited").await?;
     let free = client.project("free").await?;

@@ -9,9 +9,12 @@ use reqwest::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 const SENDERS: u64 = 8;
 const SIZE: u64 = 10;
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(10);
 /// How many batches are accepted between two restarts.
 const BETWEEN: usize = 200;
 /// How many 503 there may be in all: keys that are looked up while a new gateway's first connection to Redis comes up.
@@ -60,7 +63,7 @@ async fn send(sender: u64, client: Client, project: Project, seen: Arc<Seen>) ->
                 seen.accepted.fetch_add(1, Ordering::Relaxed);
                 break;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(AGAIN).await;
         }
     }
     0
@@ -74,7 +77,7 @@ async fn read(client: Client, project: Project, seen: Arc<Seen>) {
         {
             seen.reads.fetch_add(1, Ordering::Relaxed);
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

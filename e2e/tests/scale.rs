@@ -7,9 +7,12 @@ use e2e::{Client, Installation, Process, Project, Result, wait};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 const SENDERS: u64 = 8;
 const SIZE: u64 = 10;
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(10);
 /// How many batches are accepted between two changes.
 const BETWEEN: usize = 300;
 const PARTITIONS: usize = 4;
@@ -46,7 +49,7 @@ impl Load {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
                     break;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(AGAIN).await;
             }
         }
         0

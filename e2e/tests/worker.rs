@@ -57,7 +57,11 @@ async fn a_record_that_cannot_be_decoded_is_kept_as_a_dead_letter_and_the_rest_i
         let source = String::from_utf8(header("source").unwrap_or_default().to_vec())?;
         assert!(source.starts_with(&topics.metrics), "{source}");
     }
-    assert_eq!(metric(&installation, "tidemark_ingest_dead_letters_total").await?, 4.0);
+    wait::until("all four are counted", async || {
+        let counted = metric(&installation, "tidemark_ingest_dead_letters_total").await?;
+        Ok((counted == 4.0).then_some(()))
+    })
+    .await?;
     Ok(())
 }
 

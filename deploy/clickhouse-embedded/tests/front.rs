@@ -31,7 +31,7 @@ async fn more_queries_than_connections_wait_and_are_told_when_it_takes_too_long(
 
 #[tokio::test]
 async fn a_client_that_falls_silent_within_its_body_stores_nothing() {
-    let front = Front::start(&["--receive-timeout", "200ms"]);
+    let front = Front::start(&["--receive-timeout", "3s"]);
     let client = front.database().await;
     client.query("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a").execute().await.expect("made");
     let mut insert =

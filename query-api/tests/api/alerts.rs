@@ -255,7 +255,7 @@ async fn an_edited_rule_is_evaluated_at_once_and_keeps_no_state_of_the_old_one()
     await_state(&manager, &path, "ok").await;
     let passed = begun.elapsed();
     // All rules are evaluated every ten seconds.
-    assert!(passed < Duration::from_secs(30), "six changes did not wait for six rounds: {passed:?}");
+    assert!(passed < Duration::from_secs(50), "six changes did not wait for six rounds: {passed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

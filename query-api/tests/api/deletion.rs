@@ -109,13 +109,13 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
     // The worker takes the old ones out and says so: nothing changes for readers.
     let erase =
         format!("DELETE FROM samples WHERE project_id = '{project}' AND metric_id = 'doomed' AND offset < 3");
-    stack.clickhouse.query_raw(&erase).execute().await.expect("it is carried out");
+    stack.clickhouse().query_raw(&erase).execute().await.expect("it is carried out");
     assert_eq!(open, everything(&manager).await);
     stack.publish(Kind::DeletionApplied(applied(&stack, &project).await)).await;
     assert_eq!(open, everything(&manager).await);
     assert_eq!(open, everything(&replica).await);
     let strangers =
-        stack.clickhouse.query("SELECT count() FROM points WHERE project_id = ?").bind(other_project);
+        stack.clickhouse().query("SELECT count() FROM points WHERE project_id = ?").bind(other_project);
     assert_eq!(strangers.fetch_one::<u64>().await.expect("a count"), 1);
 }
 

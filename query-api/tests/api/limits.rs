@@ -39,9 +39,9 @@ async fn a_query_whose_client_left_ends_in_the_store() {
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).expect("it speaks HTTP");
     let (view, sql) = (View::of(&stack.namespace), endless(&marker));
     let query = tokio::spawn(async move { store.series(&view, ("p", &[]), Kind::Sums, &sql).await });
-    until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
+    until("the query runs", async || running(&stack.clickhouse(), &marker).await == 1).await;
     query.abort();
-    until("the query has ended", async || running(&stack.clickhouse, &marker).await == 0).await;
+    until("the query has ended", async || running(&stack.clickhouse(), &marker).await == 0).await;
     assert!(!manager.ok("/api/v1/metrics").await["items"].as_array().expect("items").is_empty());
 }
 
@@ -59,7 +59,7 @@ async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does(
         tokio::spawn(async move { store.series(&view, ("heavy", &[]), Kind::Sums, &sql).await })
     };
     let first = ask();
-    until("the query runs", async || running(&stack.clickhouse, &marker).await == 1).await;
+    until("the query runs", async || running(&stack.clickhouse(), &marker).await == 1).await;
     let view = View::of(&stack.namespace);
     let mut second = Box::pin(store.metric(&view, "heavy", "m"));
     assert!(futures::poll!(&mut second).is_pending());

@@ -144,7 +144,7 @@ async fn many_elsewhere(stack: &Stack, project: &str) {
          SELECT 'sample', '{project}', 'm', toDateTime64('2010-01-01', 3, 'UTC') + number, 1, \
          toDateTime64('2010-01-01', 3, 'UTC'), number FROM numbers(50000)"
     );
-    stack.clickhouse.query_raw(&sql).execute().await.expect("they are stored");
+    stack.clickhouse().query_raw(&sql).execute().await.expect("they are stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]

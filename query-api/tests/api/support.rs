@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub const OPERATOR: &str = "the-operators-token-of-the-tests";
 /// How long to wait for what must come to pass.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What outlives the tests' own runtimes.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
@@ -37,7 +37,10 @@ pub struct Stack {
     pub ops_url: String,
     pub namespace: String,
     pub brokers: String,
-    pub clickhouse: Client,
+    /// For the runtime that outlives the tests alone: its connections are shared, and end with the runtime that made
+    /// them.
+    clickhouse: Client,
+    clickhouse_url: String,
     pub writer: ControlWriter,
     pub projection: Projection,
     pub redis: accounts::servers::Redis,
@@ -160,6 +163,7 @@ impl Stack {
             url,
             ops_url,
             clickhouse: clickhouse.with_database(&namespace),
+            clickhouse_url,
             namespace,
             brokers,
             writer,
@@ -216,7 +220,12 @@ impl Stack {
         self.insert(&sql).await;
     }
 
-    /// On the runtime that outlives the tests: its connections are shared, and end with the runtime that made them.
+    /// ClickHouse, over connections of the caller's own.
+    pub fn clickhouse(&self) -> Client {
+        Client::default().with_url(&self.clickhouse_url).with_database(&self.namespace)
+    }
+
+    /// On the runtime that outlives the tests.
     async fn insert(&self, sql: &str) {
         let query = self.clickhouse.query_raw(sql);
         RUNTIME.spawn(query.execute()).await.expect("it is carried out").expect("it is stored");

@@ -1,6 +1,6 @@
 //! The usage report, on rows as ingest workers store them.
 
-use crate::support::{Caller, Stack, details, own, refused, shared, text};
+use crate::support::{Caller, Stack, details, own, refused, shared, text, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ async fn make_table(stack: &Stack) {
     let lines: Vec<&str> = migration.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let sql = lines.join("\n").replace("{database}", &database(stack));
     for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
-        stack.clickhouse.query_raw(statement).execute().await.expect("the schema is made");
+        stack.clickhouse().query_raw(statement).execute().await.expect("the schema is made");
     }
 }
 
@@ -44,7 +44,7 @@ async fn store(stack: &Stack, project: &str, states: &[State<'_>]) {
         })
         .collect();
     let sql = format!("INSERT INTO {}.usage_1m VALUES {}", database(stack), rows.join(", "));
-    stack.clickhouse.query_raw(&sql).execute().await.expect("the rows are stored");
+    stack.clickhouse().query_raw(&sql).execute().await.expect("the rows are stored");
 }
 
 async fn connection(project: &Caller, name: &str) -> String {
@@ -219,9 +219,8 @@ async fn answers_to_wrong_keys_wait_and_those_to_good_ones_do_not() {
             tokio::spawn(async move { caller.get("/api/v1/metrics").await })
         })
         .collect();
-    while delayed().await < u64::from(many) {
-        tokio::task::yield_now().await;
-    }
+    // A machine that stood still has forgiven some meanwhile.
+    until("most wait", async || delayed().await >= u64::from(many / 2)).await;
     client.ok("/api/v1/metrics").await;
     assert!(
         waiting.iter().any(|answer| !answer.is_finished()),

@@ -93,10 +93,10 @@ test("the keyboard reaches everything: the way past the navigation, menus, and o
   await page.keyboard.press("Enter");
   const dialog = page.getByRole("dialog");
   await dialog.waitFor();
-  assert.ok(await dialog.evaluate((element) => element.contains(document.activeElement)), "the focus is in the dialog");
+  await until("the focus is in the dialog", () => dialog.evaluate((element) => element.contains(document.activeElement)));
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
-  assert.ok(await button.evaluate((element) => element === document.activeElement), "and comes back");
+  await until("the focus comes back", () => button.evaluate((element) => element === document.activeElement));
 });
 
 /** What has the focus, in words. */

@@ -160,10 +160,10 @@ test("a widget is added by the keyboard alone: its metric is searched, chosen, a
   await until("only what is like it is offered", async () => /^Queue Depth[^,]*$/.test((await offered.allInnerTexts()).join()));
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
-  assert.equal(await dialog.getByRole("combobox", { name: "Metric", exact: true }).inputValue(), "queue_depth");
+  await until("the metric is chosen", async () => (await dialog.getByRole("combobox", { name: "Metric", exact: true }).inputValue()) === "queue_depth");
   await page.keyboard.press("Enter");
   await page.getByRole("article", { name: "Queue Depth" }).waitFor();
-  assert.ok(await add.evaluate((button) => button === document.activeElement));
+  await until("the focus comes back", () => add.evaluate((button) => button === document.activeElement));
 });
 
 test("the address holds the range; zooming into one chart zooms all, and going back undoes it", async () => {
@@ -171,7 +171,7 @@ test("the address holds the range; zooming into one chart zooms all, and going b
   const { page } = await window(shop.manageKey);
   await page.goto(`/dashboards/${dashboardId}`);
   await page.getByRole("button", { name: "Last 7 days" }).click();
-  assert.equal(new URL(page.url()).searchParams.get("range"), "7d");
+  await page.waitForURL(/range=7d/);
   await page.reload();
   await page.getByRole("button", { name: "Last 7 days", pressed: true }).waitFor();
 

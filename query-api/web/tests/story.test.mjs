@@ -43,7 +43,10 @@ test("from a key to a metric on an own dashboard, and to an alert that fires and
   assert.equal(connection.projectId, project.projectId);
   await page.getByText("appears here within a second").waitFor();
   await page.getByRole("button", { name: "Copy curl: Shell" }).click();
-  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  const copied = await until("the line is copied", async () => {
+    const text = await page.evaluate(() => navigator.clipboard.readText());
+    return text.includes("curl") && text;
+  });
   const { stdout } = await run("sh", ["-c", copied]);
   const answered = Date.now();
   assert.equal(JSON.parse(stdout).accepted, 1);

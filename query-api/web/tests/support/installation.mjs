@@ -34,9 +34,9 @@ export async function send(apiKey, projectId, metrics) {
   });
 }
 
-/** Waits until `look` gives something true; it is asked again and again for half a minute. */
+/** Waits until `look` gives something true; it is asked again and again for two minutes. */
 export async function until(what, look) {
-  const end = Date.now() + 30_000;
+  const end = Date.now() + 120_000;
   for (;;) {
     const found = await look();
     if (found) return found;

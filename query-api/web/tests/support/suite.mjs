@@ -22,7 +22,7 @@ export function suite() {
     async window(key, options) {
       const made = await open(browser, options);
       windows.push(made);
-      made.page.setDefaultTimeout(30_000);
+      made.page.setDefaultTimeout(120_000);
       if (key) await signIn(made.page, key);
       return made;
     },
