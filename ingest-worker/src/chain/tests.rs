@@ -329,10 +329,12 @@ fn no_ghost_is_believed_while_an_insert_runs_that_began_after_the_look() {
     let mut world = World::new(&[0], 2);
     // The first worker's insert was answered "ok" twice, the second time alone, and the chain stands still.
     world.engine.tokens.insert((0, 0));
-    while !matches!(world.workers[0].machine.state, State::Inserting { doubt: Doubt::SentAlone, .. }) {
+    let alone = (0..100).any(|_| {
         world.step(0, 1);
         world.finish_insert(0, Answer::Ok);
-    }
+        matches!(world.workers[0].machine.state, State::Inserting { doubt: Doubt::SentAlone, .. })
+    });
+    assert!(alone, "it never inserted alone");
     // No ghost after all: the second worker's insert has the token, and its data is not yet to be seen.
     let block = Block { first: 0, last: 0, identity: identity(0) };
     world.step(0, 1);
