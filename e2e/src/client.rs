@@ -96,6 +96,18 @@ impl Client {
         Ok(self.http.delete(format!("{}{path}", self.query)).bearer_auth(key).send().await?)
     }
 
+    /// Revokes the keys of the project's first connection.
+    pub async fn revoke(&self, project: &Project) -> Result<()> {
+        let connections = self.read("/api/v1/connections", &project.manage_key).await?;
+        let id = text(&connections["items"][0], "connectionId")?;
+        let path = format!("/api/v1/connections/{id}/revoke");
+        let answer = self.post(&path, &project.manage_key, &json!({})).await?;
+        match answer.status() {
+            StatusCode::NO_CONTENT => Ok(()),
+            other => Err(format!("{other} came to a revocation: {}", answer.text().await?).into()),
+        }
+    }
+
     /// A GET that must succeed, as JSON.
     pub async fn read(&self, path: &str, key: &str) -> Result<Value> {
         expect(self.get(path, key).await?, StatusCode::OK).await

@@ -154,11 +154,7 @@ async fn after_redis_was_wiped_good_keys_work_and_revoked_ones_do_not() -> Resul
     let (good, revoked) = (client.project("unlimited").await?, client.project("unlimited").await?);
     works(&client, 0, &good).await?;
     works(&client, 0, &revoked).await?;
-    let connections = client.read("/api/v1/connections", &revoked.manage_key).await?;
-    let id = client::text(&connections["items"][0], "connectionId")?;
-    let path = format!("/api/v1/connections/{id}/revoke");
-    let answer = client.post(&path, &revoked.manage_key, &json!({})).await?;
-    assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{}", answer.text().await?);
+    client.revoke(&revoked).await?;
     let refused = async || -> Result<Option<Value>> {
         let answer = client.send(0, &revoked.api_key, batch(&revoked, 1)).await?;
         Ok(match answer.status() {

@@ -48,15 +48,10 @@ async fn is_known(client: &Client, project: &Project) -> Result<()> {
 }
 
 async fn revoke(client: &Client, project: &Project) -> Result<()> {
-    let connections = client.read("/api/v1/connections", &project.manage_key).await?;
-    let id = client::text(&connections["items"][0], "connectionId")?;
-    let path = format!("/api/v1/connections/{id}/revoke");
-    let answer = client.post(&path, &project.manage_key, &json!({})).await?;
-    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    client.revoke(project).await?;
     for gateway in 0..2 {
         wait::until("the revoked key is refused", async || {
-            let answer = client.send(gateway, &project.api_key, batch(project)).await?;
-            Ok((answer.status() == StatusCode::UNAUTHORIZED).then_some(()))
+            Ok((status(client, gateway, project).await? == StatusCode::UNAUTHORIZED).then_some(()))
         })
         .await?;
     }

@@ -119,10 +119,7 @@ async fn metrics_go_their_way_through_stores_that_speak_tls_and_ask_for_a_user()
     assert!(secure.named_user.load(Ordering::Relaxed) > 0, "ClickHouse was not told who asks");
 
     // A revocation is pushed by Redis over a connection of its own, which is encrypted as well.
-    let connections = client.read("/api/v1/connections", &project.manage_key).await?;
-    let path =
-        format!("/api/v1/connections/{}/revoke", client::text(&connections["items"][0], "connectionId")?);
-    assert_eq!(client.post(&path, &project.manage_key, &json!({})).await?.status(), StatusCode::NO_CONTENT);
+    client.revoke(&project).await?;
     wait::until("the key is refused", async || {
         let answer = client.send(0, &project.api_key, String::new()).await?;
         Ok((answer.status() == StatusCode::UNAUTHORIZED).then_some(()))
