@@ -135,21 +135,27 @@ impl Servers {
     /// A client of the one server that holds `key` now, with Redis's third protocol: for what a connection to a whole
     /// cluster cannot do. Where the key has moved meanwhile, the server refuses it: ask again.
     pub(crate) async fn holder(&self, key: &str) -> Result<Client, RedisError> {
-        match &self.place {
-            Place::Server(server) => client(third_protocol((**server).clone())),
-            Place::Cluster(nodes) => {
-                let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no node is named"));
-                // Another one first each time: one that is cut off from the others may not know it yet.
-                let first = self.asked.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
-                for node in nodes.iter().cycle().skip(first).take(nodes.len()) {
-                    match holder(node, key).await {
-                        Ok(server) => return client(third_protocol(server)),
-                        Err(error) => failure = error,
-                    }
-                }
-                Err(failure)
+        let server = match &self.place {
+            Place::Server(server) => (**server).clone(),
+            Place::Cluster(nodes) => self.master(nodes, key).await?,
+        };
+        let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        client(server.set_redis_settings(settings))
+    }
+
+    /// The master that holds `key`, as the first of `nodes` knows it that answers.
+    async fn master(&self, nodes: &[ConnectionInfo], key: &str) -> Result<ConnectionInfo, RedisError> {
+        // Another one is asked first each time: one that is cut off from the others may not know it yet.
+        let first = self.asked.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
+        let (later, sooner) = nodes.split_at(first);
+        let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no node is named"));
+        for node in sooner.iter().chain(later) {
+            match master(node, key).await {
+                Ok(server) => return Ok(server),
+                Err(error) => failure = error,
             }
         }
+        Err(failure)
     }
 }
 
@@ -206,11 +212,6 @@ fn client(server: ConnectionInfo) -> Result<Client, RedisError> {
     }
 }
 
-fn third_protocol(server: ConnectionInfo) -> ConnectionInfo {
-    let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    server.set_redis_settings(settings)
-}
-
 /// Whom to believe at `server`, where it speaks TLS.
 fn certificates(server: &ConnectionInfo) -> Option<TlsCertificates> {
     if !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
@@ -221,7 +222,7 @@ fn certificates(server: &ConnectionInfo) -> Option<TlsCertificates> {
 }
 
 /// The master that holds `key`, as `node` knows it.
-async fn holder(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
+async fn master(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(NODE_CONNECTS))
         .set_response_timeout(Some(CLUSTER_ANSWERS));
