@@ -2,15 +2,17 @@
 --
 -- Promise: of the numbers 1, 2, … up to the limit each is held by one request at most, and no more than the limit are
 -- held, over all callers. A number that was given back is given out again before a fresh one, the highest first: then
--- what a client is told to remain is closest to the truth. What is refused takes no number.
+-- what a client is told to remain is closest to the truth. What is refused takes no number. Numbers for requests that
+-- are still to come are given out only while they are few beside what is left.
 -- The hour is this server's (TIME), and an hour that was begun does not end because a clock was set back by less.
 --
 -- KEYS[1]  the hour: a hash of hour (Unix hours), epoch (names this memory of the hour; microseconds), version (how
 --          often it was changed in this epoch), high (the highest number ever given out)
 -- KEYS[2]  the numbers given back, a sorted set. Both keys have the project as hash tag.
--- ARGV[1]  limit   ARGV[2]  how many requests are to be counted, 0 to 1000
--- ARGV[3]  hour   ARGV[4]  epoch   ARGV[5]  version   ARGV[6]  high: the last that this caller has seen, 0 for nothing
--- ARGV[7…] numbers to take back, given out in the caller's hour and epoch; they are ignored if either has passed
+-- ARGV[1]  limit   ARGV[2]  how many requests are to be counted   ARGV[3]  how many numbers are wanted for requests to
+--          come; 0 to 1000 with those   ARGV[4]  one of so many parts of what is left is the most that is given ahead
+-- ARGV[5]  hour   ARGV[6]  epoch   ARGV[7]  version   ARGV[8]  high: the last that this caller has seen, 0 for nothing
+-- ARGV[9…] numbers to take back, given out in the caller's hour and epoch; they are ignored if either has passed
 -- returns  { now in Unix milliseconds, hour, epoch, version, high, how many numbers are held, how many of those given
 --          out now are fresh (they end at high), the others, … }
 --
@@ -19,8 +21,9 @@
 -- for it may have been given out again.
 local time = redis.call('TIME')
 local limit, asked = tonumber(ARGV[1]), tonumber(ARGV[2])
-local seen_hour, seen_epoch = tonumber(ARGV[3]), tonumber(ARGV[4])
-local seen_version, seen_high = tonumber(ARGV[5]), tonumber(ARGV[6])
+local ahead, share = tonumber(ARGV[3]), tonumber(ARGV[4])
+local seen_hour, seen_epoch = tonumber(ARGV[5]), tonumber(ARGV[6])
+local seen_version, seen_high = tonumber(ARGV[7]), tonumber(ARGV[8])
 local stored = redis.call('HMGET', KEYS[1], 'hour', 'epoch', 'version', 'high')
 local stored_hour = tonumber(stored[1])
 
@@ -44,11 +47,11 @@ end
 local given_back = 0
 if begun and not lost then
   if seen_hour == hour and seen_epoch == epoch then
-    for i = 7, #ARGV do
+    for i = 9, #ARGV do
       redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i])
       changed = true
     end
-    if #ARGV > 6 then
+    if #ARGV > 8 then
       redis.call('EXPIRE', KEYS[2], 10800)
     end
   end
@@ -57,6 +60,7 @@ end
 
 local held = high - given_back
 local granted = math.max(0, math.min(asked, limit - held))
+granted = granted + math.max(0, math.min(ahead, math.floor((limit - held - granted) / share)))
 local again = {}
 if granted > 0 and given_back > 0 then
   again = redis.call('ZREVRANGEBYSCORE', KEYS[2], ARGV[1], '-inf', 'LIMIT', 0, granted)

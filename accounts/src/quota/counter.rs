@@ -1,18 +1,20 @@
 //! What one gateway knows of one project's hour: a state machine without clock and I/O.
 //!
-//! Requests wait in it, a [`Call`] takes them to Redis together, the [`Reply`] gives each its own number. One call is
-//! under way at a time. Who drives it: [`Counter::remembered`], else [`Counter::wait`]; then calls from
-//! [`Counter::next_call`], each ended by [`Counter::answered`] or [`Counter::unanswered`].
+//! Requests wait in it, a [`Call`] takes them to Redis together, the [`Reply`] gives each its own number, and to a busy
+//! project some more ([`Reserve`]). One call is under way at a time. Who drives it: [`Counter::decide`], else
+//! [`Counter::wait`]; then calls from [`Counter::next_call`], each ended by [`Counter::answered`] or
+//! [`Counter::unanswered`]; and [`Counter::tidy`] now and then while there is something in reserve.
 //!
 //! `now_ms` is always the best guess at Redis's clock, in Unix milliseconds.
 
+use super::reserve::Reserve;
 use super::{Charge, HOUR_MS, Outage, Source, Standing, Verdict, reset};
 
 /// How many requests, and how many numbers to give back, one call takes at most: bounds the script's time.
 pub const BATCH: usize = 1000;
 /// How long a project is refused from memory before Redis is asked again: another gateway may have given back.
 pub const REMEMBER_MS: u64 = 1000;
-/// So long before the hour's end nobody is refused from memory: the guess at Redis's clock is a round trip behind.
+/// So long before the hour's end nothing is decided from memory: the guess at Redis's clock is a round trip behind.
 const TURN_MS: u64 = 1000;
 
 /// What was last heard of the hour; all zero at first.
@@ -35,6 +37,8 @@ pub struct Call {
     pub limit: u64,
     /// How many requests are to be counted.
     pub asked: u64,
+    /// How many numbers are wanted for requests that have not come yet.
+    pub ahead: u64,
     /// What this gateway has seen.
     pub seen: Seen,
     /// Numbers to give back, of the hour and epoch in `seen`.
@@ -66,6 +70,8 @@ pub struct Counter<W> {
     asking: Option<Asking<W>>,
     /// Numbers to give back, of the hour and epoch in `seen`.
     refunds: Vec<u64>,
+    /// Numbers of the hour and epoch in `seen`, under `limit`.
+    reserve: Reserve,
     /// Numbers that this gateway gave out alone and got back. Redis may have given the same to others, so they stay here.
     own: Vec<u64>,
 }
@@ -93,25 +99,73 @@ impl<W> Default for Counter<W> {
             waiting: Vec::new(),
             asking: None,
             refunds: Vec::new(),
+            reserve: Reserve::default(),
             own: Vec::new(),
         }
     }
 }
 
+/// What came of a call.
+#[derive(Debug)]
+pub struct Answered<W> {
+    /// Each who waited for it has its verdict.
+    pub verdicts: Vec<(W, Verdict)>,
+    /// Whether Redis has lost its memory of the hour.
+    pub forgotten: bool,
+    /// How many numbers were taken ahead.
+    pub reserved: u64,
+}
+
 impl<W> Counter<W> {
-    /// The verdict, if it is known without asking: the hour is used up.
-    pub fn remembered(&self, now_ms: u64, limit: u64) -> Option<Verdict> {
+    /// The verdict on one more request, if it is known without asking: a number is in reserve, or the hour is used up.
+    pub fn decide(&mut self, now_ms: u64, limit: u64) -> Option<Verdict> {
+        self.reserve.came(now_ms);
+        // A process that was stopped for a while must not go on where it was.
+        self.tidy(now_ms);
+        if limit == self.limit
+            && let Some(number) = self.reserve.take()
+        {
+            let Seen { hour, epoch, .. } = self.seen;
+            return Some(Verdict::Counted(Charge { limit, number, hour, source: Source::Redis(epoch) }));
+        }
+        self.remembered(now_ms, limit)
+    }
+
+    /// Whether [`Self::next_call`] should be asked, though nobody waits.
+    pub fn is_due(&self) -> bool {
+        self.asking.is_none() && self.reserve.is_due()
+    }
+
+    fn remembered(&self, now_ms: u64, limit: u64) -> Option<Verdict> {
         let over = self.over?;
         // Both ways: Redis's clock may have been set back, and nobody is refused until it has caught up.
         let recent = now_ms.abs_diff(over.at_ms) < REMEMBER_MS;
-        let fresh = recent && now_ms + TURN_MS < (over.hour + 1) * HOUR_MS;
+        let fresh = recent && !turns(over.hour, now_ms);
         (fresh && limit <= over.limit).then(|| refused(limit, over.hour, now_ms))
     }
 
     /// One more waits for its verdict.
     pub fn wait(&mut self, limit: u64, waiter: W) {
+        if limit != self.limit {
+            self.give_back_reserve();
+        }
         self.limit = limit;
         self.waiting.push(waiter);
+    }
+
+    /// Gives back what lies in reserve too long; false if nothing is left there that would have to be looked after.
+    pub fn tidy(&mut self, now_ms: u64) -> bool {
+        if self.reserve.is_old(now_ms) || turns(self.seen.hour, now_ms) {
+            self.give_back_reserve();
+        }
+        !self.reserve.is_empty()
+    }
+
+    fn give_back_reserve(&mut self) {
+        if !self.reserve.is_empty() {
+            self.refunds.extend(self.reserve.drain());
+            self.over = None;
+        }
     }
 
     /// Gives the number back that a request held. What was charged in another hour, or in another memory of this one, is
@@ -132,13 +186,15 @@ impl<W> Counter<W> {
 
     /// The next call to be made; none while one is under way or there is nothing to do.
     pub fn next_call(&mut self) -> Option<Call> {
-        if self.asking.is_some() || (self.waiting.is_empty() && self.refunds.is_empty()) {
+        let nothing = self.waiting.is_empty() && self.refunds.is_empty() && !self.reserve.is_due();
+        if self.asking.is_some() || nothing {
             return None;
         }
         let waiters = first(&mut self.waiting);
         let call = Call {
             limit: self.limit,
             asked: waiters.len() as u64,
+            ahead: self.reserve.wanted(waiters.len()),
             seen: self.seen,
             refunds: first(&mut self.refunds),
         };
@@ -146,11 +202,14 @@ impl<W> Counter<W> {
         Some(call)
     }
 
-    /// The call was answered: each who waited for it has its verdict. True if Redis has lost its memory of the hour.
-    pub fn answered(&mut self, reply: Reply) -> (Vec<(W, Verdict)>, bool) {
+    /// The call was answered.
+    pub fn answered(&mut self, reply: Reply) -> Answered<W> {
         let forgotten = self.see(reply.seen);
-        let Some(Asking { limit, waiters }) = self.asking.take() else { return (Vec::new(), forgotten) };
+        let Some(Asking { limit, waiters }) = self.asking.take() else {
+            return Answered { verdicts: Vec::new(), forgotten, reserved: 0 };
+        };
         let Seen { hour, epoch, high, .. } = reply.seen;
+        let reserved = (reply.fresh + reply.again.len() as u64).saturating_sub(waiters.len() as u64);
         let fresh = high.saturating_sub(reply.fresh) + 1..=high;
         let mut numbers = reply.again.into_iter().chain(fresh);
         let verdict = |number| match number {
@@ -158,10 +217,15 @@ impl<W> Counter<W> {
             None => refused(limit, hour, reply.now_ms),
         };
         let verdicts = waiters.into_iter().map(|waiter| (waiter, verdict(numbers.next()))).collect();
+        if limit == self.limit {
+            self.reserve.fill(numbers, reply.now_ms);
+        } else {
+            self.refunds.extend(numbers);
+        }
         // What came back meanwhile makes it untrue.
         let over = reply.held >= limit && self.refunds.is_empty();
         self.over = over.then_some(Over { limit, hour, at_ms: reply.now_ms });
-        (verdicts, forgotten)
+        Answered { verdicts, forgotten, reserved }
     }
 
     /// The call was not answered. Nobody waits any longer, and what was to be given back with it is not tried again, for
@@ -208,6 +272,7 @@ impl<W> Counter<W> {
         let (same_hour, same_epoch) = (new.hour == old.hour, new.epoch == old.epoch);
         if !same_hour || !same_epoch {
             self.refunds.clear();
+            self.reserve.drain();
         }
         if !same_hour {
             self.own.clear();
@@ -217,6 +282,11 @@ impl<W> Counter<W> {
         self.seen = Seen { high, ..new };
         same_hour && !same_epoch && old.epoch != 0
     }
+}
+
+/// Whether the hour ends so soon that nothing is decided from memory.
+fn turns(hour: u64, now_ms: u64) -> bool {
+    now_ms + TURN_MS >= (hour + 1) * HOUR_MS
 }
 
 fn first<T>(queue: &mut Vec<T>) -> Vec<T> {

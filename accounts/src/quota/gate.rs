@@ -1,6 +1,7 @@
 //! Drives the counters: takes their calls to Redis and hands the verdicts to those who wait.
 
-use super::counter::{Counter, Reply};
+use super::counter::{Answered, Counter, Reply};
+use super::reserve::KEEP_MS;
 use super::store::Keys;
 use super::{Charge, Notice, Observer, Outage, Verdict};
 use crate::projection::Projection;
@@ -45,6 +46,8 @@ struct State {
     counter: Counter<oneshot::Sender<Verdict>>,
     /// Whether a task takes its calls to Redis.
     driven: bool,
+    /// Whether a task looks after what lies in reserve.
+    tended: bool,
 }
 
 impl Quotas {
@@ -78,7 +81,10 @@ impl Quotas {
             // Every request comes by here: the clock is read once.
             let elapsed_ms = inner.clock.elapsed_ms();
             let now_ms = inner.clock.at(elapsed_ms);
-            if let Some(verdict) = state.counter.remembered(now_ms, limit) {
+            if let Some(verdict) = state.counter.decide(now_ms, limit) {
+                if state.counter.is_due() && inner.reach.may_ask(project.part, elapsed_ms) {
+                    inner.start(&project, &mut state);
+                }
                 return verdict;
             }
             if !inner.reach.may_ask(project.part, elapsed_ms) {
@@ -87,7 +93,7 @@ impl Quotas {
             }
             let (waiter, verdict) = oneshot::channel();
             state.counter.wait(limit, waiter);
-            self.drive(&project, &mut state);
+            inner.start(&project, &mut state);
             verdict
         };
         verdict.await.unwrap_or_else(|_| {
@@ -101,25 +107,28 @@ impl Quotas {
         let project = self.0.project(project_id);
         let mut state = lock(&project.state);
         state.counter.refund(charge);
-        // While Redis cannot be reached it stays for the next call.
-        if self.0.reach.may_ask(project.part, self.0.clock.elapsed_ms()) {
-            self.drive(&project, &mut state);
-        }
-    }
-
-    /// Sees to it that somebody takes the project's calls to Redis. A task of its own: a request's may be dropped at any
-    /// moment, and others wait for the same answer.
-    fn drive(&self, project: &Arc<Project>, state: &mut State) {
-        if !state.driven {
-            state.driven = true;
-            let (inner, project) = (self.0.clone(), project.clone());
-            tokio::spawn(async move { inner.drive(&project).await });
-        }
+        self.0.start_if_reached(&project, &mut state);
     }
 }
 
 impl Inner {
-    async fn drive(&self, project: &Project) {
+    /// Sees to it that somebody takes the project's calls to Redis. A task of its own: a request's may be dropped at any
+    /// moment, and others wait for the same answer.
+    fn start(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+        if !state.driven {
+            state.driven = true;
+            tokio::spawn(self.clone().drive(project.clone()));
+        }
+    }
+
+    /// For what nobody waits for: while Redis cannot be reached it stays for the next call.
+    fn start_if_reached(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+        if self.reach.may_ask(project.part, self.clock.elapsed_ms()) {
+            self.start(project, state);
+        }
+    }
+
+    async fn drive(self: Arc<Self>, project: Arc<Project>) {
         loop {
             // Everything that is ready to run on this thread may join the call first.
             tokio::task::yield_now().await;
@@ -133,9 +142,9 @@ impl Inner {
             self.observer.notice(Notice::Called(call.asked));
             let mut redis = self.redis.clone();
             let verdicts = match tokio::time::timeout(ANSWER, project.keys.call(&mut redis, &call)).await {
-                Ok(Ok(reply)) => self.answered(project, reply),
-                Ok(Err(error)) => self.unanswered(project, &error),
-                Err(late) => self.unanswered(project, &late),
+                Ok(Ok(reply)) => self.answered(&project, reply),
+                Ok(Err(error)) => self.unanswered(&project, &error),
+                Err(late) => self.unanswered(&project, &late),
             };
             for (waiter, verdict) in verdicts {
                 // Who has gone away meanwhile is counted all the same.
@@ -144,13 +153,37 @@ impl Inner {
         }
     }
 
-    fn answered(&self, project: &Project, reply: Reply) -> Verdicts {
+    /// Gives back what lies in reserve too long, until nothing is there any more.
+    async fn tend(self: Arc<Self>, project: Arc<Project>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(KEEP_MS)).await;
+            let mut state = lock(&project.state);
+            state.tended = state.counter.tidy(self.clock.now_ms());
+            if !state.tended {
+                self.start_if_reached(&project, &mut state);
+                return;
+            }
+        }
+    }
+
+    fn answered(self: &Arc<Self>, project: &Arc<Project>, reply: Reply) -> Verdicts {
         self.clock.set(reply.now_ms);
         if self.reach.answered(project.part, self.clock.elapsed_ms()) {
             tracing::info!("quotas are counted in Redis again");
             self.observer.notice(Notice::Reachable(true));
         }
-        let (verdicts, forgotten) = lock(&project.state).counter.answered(reply);
+        let Answered { verdicts, forgotten, reserved } = {
+            let mut state = lock(&project.state);
+            let answered = state.counter.answered(reply);
+            if answered.reserved > 0 && !state.tended {
+                state.tended = true;
+                tokio::spawn(self.clone().tend(project.clone()));
+            }
+            answered
+        };
+        if reserved > 0 {
+            self.observer.notice(Notice::Reserved(reserved));
+        }
         if forgotten {
             tracing::warn!("Redis has lost a project's count of the running hour");
             self.observer.notice(Notice::Forgotten);

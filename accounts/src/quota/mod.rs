@@ -5,18 +5,22 @@
 //!   counted are told the same number of remaining ones (under one limit).
 //! - A request costs one number of its hour. A request that is told to come again gives its number back, to that hour
 //!   and no other, once; where the outcome of giving it back is unknown it is not tried again.
-//! - An answer that is lost on the way may cost its project numbers that nobody used; it never grants one twice.
+//! - An answer that is lost on the way, or a gateway that is killed, may cost its project numbers that nobody used; no
+//!   number is granted twice.
 //! - A change of the limit acts with the next request that knows it.
 //!
 //! How: Redis counts (`count.lua`, [`store`]), by its own clock. [`counter`] is what one gateway knows of one project: who
 //! waits, what is to be given back, that the hour is used up, and the highest number seen, which every call carries, so
 //! that a Redis that lost its last writes is told. It has no clock and no I/O. [`Quotas`] is the thin shell that drives
-//! it: one call of a project is under way at a time, and all who come meanwhile share the next.
+//! it: one call of a project is under way at a time, and all who come meanwhile share the next. A busy project with much
+//! left takes numbers ahead with its calls ([`reserve`]), so that most of its requests wait for nobody; what is not used
+//! is given back within moments.
 //!
 //! While Redis cannot be reached, [`Outage`] decides.
 
 pub mod counter;
 mod gate;
+pub mod reserve;
 pub mod store;
 
 pub use gate::Quotas;
@@ -89,6 +93,8 @@ pub enum Outage {
 pub enum Notice {
     /// A call to Redis counts so many requests.
     Called(u64),
+    /// A call brought so many numbers for requests to come.
+    Reserved(u64),
     /// A call was not answered: what it counted or gave back is unknown.
     Unanswered,
     /// Redis can be reached again, or not any more.

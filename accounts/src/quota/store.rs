@@ -1,6 +1,7 @@
 //! The hour in Redis: `count.lua` and where its keys are.
 
 use super::counter::{Call, Reply, Seen};
+use super::reserve::SHARE;
 use super::reset;
 use crate::projection::Projection;
 use redis::aio::ConnectionLike;
@@ -39,7 +40,7 @@ impl Keys {
         let Seen { hour, epoch, version, high } = call.seen;
         let mut invocation = COUNT.key(&self.hour);
         invocation.key(&self.given_back);
-        for number in [call.limit, call.asked, hour, epoch, version, high] {
+        for number in [call.limit, call.asked, call.ahead, SHARE, hour, epoch, version, high] {
             invocation.arg(number);
         }
         for &number in &call.refunds {
@@ -51,7 +52,7 @@ impl Keys {
 
     /// How much of the running hour is used; changes nothing.
     pub async fn used(&self, redis: &mut impl ConnectionLike) -> Result<Used, RedisError> {
-        let call = Call { limit: 0, asked: 0, seen: Seen::default(), refunds: Vec::new() };
+        let call = Call { limit: 0, asked: 0, ahead: 0, seen: Seen::default(), refunds: Vec::new() };
         let reply = self.call(redis, &call).await?;
         Ok(Used { requests: reply.held, reset: reset(reply.seen.hour) })
     }

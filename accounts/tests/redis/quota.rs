@@ -2,10 +2,12 @@
 
 use crate::{connection, namespace, until, url};
 use accounts::projection::Projection;
+use accounts::quota::counter::REMEMBER_MS;
 use accounts::quota::store::Keys;
 use accounts::quota::{Charge, Notice, Observer, Outage, Quotas, Source, Verdict};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const PROJECT: &str = "prj_a";
 
@@ -85,6 +87,38 @@ async fn gateways_that_race_grant_exactly_the_limit_each_number_once() {
             let shared =
                 notices.filter(|notice| matches!(notice, Notice::Called(asked) if *asked > 1)).count();
             assert!(shared > 0, "requests that arrive together share a call");
+        }
+        hours
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
+    const LIMIT: u64 = 200_000;
+    within_one_hour(async |namespace| {
+        let gateways: Vec<_> = (0..3).map(|_| gateway(&namespace)).collect();
+        let mut clients = tokio::task::JoinSet::new();
+        for client in 0..48 {
+            let quotas = gateways[client % gateways.len()].0.clone();
+            clients.spawn(async move {
+                let mut charges = all_of(&quotas, LIMIT).await;
+                // What another gateway has in reserve at the end comes back.
+                for _ in 0..4 {
+                    tokio::time::sleep(Duration::from_millis(REMEMBER_MS)).await;
+                    charges.extend(all_of(&quotas, LIMIT).await);
+                }
+                charges
+            });
+        }
+        let charges = clients.join_all().await.concat();
+        let hours: BTreeSet<u64> = charges.iter().map(|charge| charge.hour).collect();
+        if hours.len() == 1 {
+            let left: BTreeSet<u64> = charges.iter().map(|charge| charge.standing().remaining).collect();
+            assert_eq!(charges.len() as u64, LIMIT);
+            assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is told once");
+            let took = |notice: &Notice| matches!(notice, Notice::Reserved(_));
+            assert!(gateways.iter().all(|(_, heard)| heard.all().iter().any(took)), "each takes ahead");
         }
         hours
     })

@@ -18,6 +18,7 @@ struct PolicyLabel {
 pub struct QuotaMetrics {
     calls: Counter,
     counted: Counter,
+    reserved: Counter,
     unanswered: Counter,
     alone: Counter,
     forgotten: Counter,
@@ -31,6 +32,11 @@ impl QuotaMetrics {
         let registry = registry.sub_registry_with_prefix("quota");
         registry.register("calls", "Calls to Redis that count or give back", self.calls.clone());
         registry.register("asked", "Requests that those calls were to count", self.counted.clone());
+        registry.register(
+            "reserved",
+            "Numbers that those calls took ahead, for requests to come",
+            self.reserved.clone(),
+        );
         registry.register(
             "unanswered_calls",
             "Calls without an answer: what they counted or gave back is unknown",
@@ -66,6 +72,9 @@ impl Observer for QuotaMetrics {
             Notice::Called(requests) => {
                 self.calls.inc();
                 self.counted.inc_by(requests);
+            }
+            Notice::Reserved(numbers) => {
+                self.reserved.inc_by(numbers);
             }
             Notice::Unanswered => {
                 self.unanswered.inc();

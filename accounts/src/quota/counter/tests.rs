@@ -1,6 +1,7 @@
 //! What may never happen: more requests of an hour hold a number than the limit allows; two hold the same one; somebody
 //! waits for ever, or hears twice.
 
+use super::super::reserve::{KEEP_MS, SHARE};
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ pub struct Redis {
 
 impl Redis {
     pub fn count(&mut self, call: &Call, epochs: &mut u64) -> Reply {
-        let Call { limit, asked, seen, .. } = *call;
+        let Call { limit, asked, ahead, seen, .. } = *call;
         let mut hour = self.now_ms / HOUR_MS;
         hour += u64::from(self.stored.hour == hour + 1 || seen.hour == hour + 1);
         let begun = self.stored.hour == hour;
@@ -36,7 +37,9 @@ impl Redis {
             given_back.extend(&call.refunds);
         }
         let held = now.high - given_back.len() as u64;
-        let granted = asked.min(limit.saturating_sub(held));
+        let left = limit.saturating_sub(held);
+        let granted = asked.min(left);
+        let granted = granted + ahead.min((left - granted) / SHARE);
         let again: Vec<u64> =
             given_back.iter().rev().copied().filter(|&n| n <= limit).take(granted as usize).collect();
         again.iter().for_each(|number| assert!(given_back.remove(number)));
@@ -57,6 +60,10 @@ impl Redis {
 #[derive(Debug, Clone)]
 enum Event {
     Arrive(usize),
+    /// So many arrive at once.
+    Burst(usize, usize),
+    /// A gateway looks after its reserve.
+    Tidy(usize),
     /// The gateway's call goes one step: made, carried out, answered.
     Step(usize),
     /// The answer is lost, or the call on its way to Redis.
@@ -83,6 +90,8 @@ struct World {
     asked: usize,
     verdicts: BTreeMap<usize, Verdict>,
     held: Vec<(usize, Charge)>,
+    /// The numbers held, by hour and by the gateway that gave them out alone.
+    holders: BTreeMap<(u64, Option<usize>), BTreeSet<u64>>,
 }
 
 impl World {
@@ -100,16 +109,22 @@ impl World {
             asked: 0,
             verdicts: BTreeMap::new(),
             held: Vec::new(),
+            holders: BTreeMap::new(),
         }
     }
 
     fn apply(&mut self, event: &Event) {
         let now_ms = self.redis.now_ms;
         match *event {
+            Event::Burst(g, requests) => (0..requests).for_each(|_| self.apply(&Event::Arrive(g))),
+            Event::Tidy(g) => {
+                let g = g % self.gateways.len();
+                self.gateways[g].tidy(now_ms);
+            }
             Event::Arrive(g) => {
                 let g = g % self.gateways.len();
                 self.asked += 1;
-                match self.gateways[g].remembered(now_ms, self.limit) {
+                match self.gateways[g].decide(now_ms, self.limit) {
                     Some(verdict) => self.hear(g, self.asked, verdict),
                     None => self.gateways[g].wait(self.limit, self.asked),
                 }
@@ -131,6 +146,7 @@ impl World {
             }
             Event::Refund(index) if !self.held.is_empty() => {
                 let (g, charge) = self.held.swap_remove(index % self.held.len());
+                self.holder(g, &charge).remove(&charge.number);
                 self.gateways[g].refund(charge);
             }
             Event::Refund(_) => {}
@@ -148,7 +164,7 @@ impl World {
                 self.calls[g] = Some((call, Some(reply)));
             }
             Some((_, Some(reply))) => {
-                for (waiter, verdict) in self.gateways[g].answered(reply).0 {
+                for (waiter, verdict) in self.gateways[g].answered(reply).verdicts {
                     self.hear(g, waiter, verdict);
                 }
             }
@@ -158,18 +174,27 @@ impl World {
     fn hear(&mut self, g: usize, waiter: usize, verdict: Verdict) {
         assert!(self.verdicts.insert(waiter, verdict).is_none(), "{waiter} hears twice");
         if let Verdict::Counted(charge) = verdict {
-            self.held.push((g, charge));
-        }
-        // In an outage a gateway alone may give out what others have, up to the limit for each of them.
-        let mut holders: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
-        for &(g, Charge { limit, number, hour, source }) in &self.held {
+            let Charge { limit, number, hour, .. } = charge;
             assert!((1..=limit).contains(&number), "{number} of {limit}");
-            let alone = (source == Source::Alone).then_some(g);
-            let new = holders.entry((hour, alone)).or_default().insert(number);
-            assert!(new, "number {number} of hour {hour} is held twice");
+            self.held.push((g, charge));
+            let most = self.limit;
+            let numbers = self.holder(g, &charge);
+            assert!(numbers.insert(number), "number {number} of hour {hour} is held twice");
+            assert!(numbers.len() as u64 <= most, "{} of {most}", numbers.len());
         }
-        let most = holders.values().map(BTreeSet::len).max().unwrap_or(0);
-        assert!(most as u64 <= self.limit, "{most} of {}", self.limit);
+    }
+
+    /// Where it stands who holds `charge`: in an outage a gateway alone may give out what others have, up to the limit
+    /// for each of them.
+    fn holder(&mut self, g: usize, charge: &Charge) -> &mut BTreeSet<u64> {
+        let alone = (charge.source == Source::Alone).then_some(g);
+        self.holders.entry((charge.hour, alone)).or_default()
+    }
+
+    /// Who was counted so far counts no more.
+    fn forget(&mut self) {
+        self.held.clear();
+        self.holders.clear();
     }
 
     /// Lets everything that is under way come to its end.
@@ -189,8 +214,18 @@ fn event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
         losses => Just(Event::ArriveLate),
         3 => (0..64usize).prop_map(Event::Refund),
         2 => prop_oneof![0..1500u64, Just(20_000)].prop_map(Event::Tick),
+        1 => (0..4usize).prop_map(Event::Tidy),
         memory => Just(Event::Snapshot),
         memory => Just(Event::Revert),
+    ]
+}
+
+/// What a busy project meets, within its hour.
+fn busy_event(losses: u32) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => event(losses, 0).prop_filter("the hour goes on", |event| !matches!(event, Event::Tick(_))),
+        3 => (0..4usize, 0..300usize).prop_map(|(g, requests)| Event::Burst(g, requests)),
+        2 => prop_oneof![0..20u64, Just(KEEP_MS)].prop_map(Event::Tick),
     ]
 }
 
@@ -224,7 +259,7 @@ proptest! {
         world.finish();
         // Nobody is kept from the new hour by the old one.
         let new_hour = world.redis.now_ms / HOUR_MS;
-        world.held.clear();
+        world.forget();
         world.redis.now_ms = (new_hour + 1) * HOUR_MS;
         (0..gateways).cycle().take(2 * limit as usize).for_each(|g| world.apply(&Event::Arrive(g)));
         world.finish();
@@ -256,6 +291,52 @@ proptest! {
         run(&mut world, &events);
         prop_assert_eq!(world.held.len(), world.asked.min(limit as usize));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn a_busy_hour_sees_no_more_than_its_limit_whatever_is_lost(
+        limit in 1000..6000u64, gateways in 1..4usize,
+        events in prop::collection::vec(busy_event(1), 0..80),
+    ) {
+        run(&mut World::new(limit, gateways, Outage::Open), &events);
+    }
+
+    #[test]
+    fn what_was_taken_ahead_and_not_used_is_given_back(
+        limit in 1000..6000u64, gateways in 1..4usize,
+        events in prop::collection::vec(busy_event(0), 0..80),
+    ) {
+        let mut world = World::new(limit, gateways, Outage::Closed);
+        run(&mut world, &events);
+        world.redis.now_ms += KEEP_MS;
+        (0..gateways).for_each(|g| world.apply(&Event::Tidy(g)));
+        world.finish();
+        let held = world.redis.stored.high - world.redis.given_back.len() as u64;
+        prop_assert_eq!(held, world.held.len() as u64);
+        // So all the rest is there for whoever asks.
+        world.redis.now_ms += REMEMBER_MS;
+        world.apply(&Event::Burst(0, limit as usize));
+        world.finish();
+        prop_assert_eq!(world.held.len() as u64, limit);
+    }
+}
+
+#[test]
+fn most_requests_of_a_busy_project_wait_for_nobody() {
+    let mut world = World::new(1_000_000, 1, Outage::Closed);
+    for _ in 0..3 {
+        world.apply(&Event::Burst(0, 400));
+        world.finish();
+        world.apply(&Event::Tick(KEEP_MS));
+    }
+    ask(&mut world);
+    let waited = (0..100).filter(|_| world.gateways[0].decide(world.redis.now_ms, 1_000_000).is_none());
+    assert_eq!(waited.count(), 0);
+    assert_eq!(world.gateways[0].decide(world.redis.now_ms, 999_999), None, "another plan acts at once");
+    assert_eq!(world.gateways[0].decide(world.redis.now_ms + KEEP_MS, 1_000_000), None, "it is too old");
 }
 
 /// Asks with every call answered at once.
@@ -311,7 +392,7 @@ fn a_smaller_plan_acts_in_the_running_hour_and_a_greater_one_too() {
     (0..5).for_each(|_| assert!(number(ask(&mut world)).is_some()));
     world.limit = 6;
     assert_eq!(number(ask(&mut world)), Some(6));
-    world.held.clear();
+    world.forget();
     world.limit = 2;
     assert_eq!(number(ask(&mut world)), None);
     world.redis.now_ms += 30_000;
@@ -339,7 +420,7 @@ fn a_lost_memory_is_noticed() {
     world.step(0);
     let (call, _) = world.calls[0].take().expect("it asks");
     let reply = world.redis.count(&call, &mut world.epochs);
-    let (verdicts, forgotten) = world.gateways[0].answered(reply);
-    assert!(forgotten);
-    assert_eq!(number(verdicts[0].1), Some(3), "the gateway remembers for it");
+    let answered = world.gateways[0].answered(reply);
+    assert!(answered.forgotten);
+    assert_eq!(number(answered.verdicts[0].1), Some(3), "the gateway remembers for it");
 }

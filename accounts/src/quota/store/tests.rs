@@ -14,6 +14,7 @@ enum Event {
         back: Option<Index>,
         limit: u64,
         asked: u64,
+        ahead: u64,
     },
     /// What stands in Redis is of another hour: so many later, or earlier.
     Move(i8),
@@ -22,9 +23,11 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let call = (any::<Index>(), any::<Option<Index>>(), 0..9u64, 0..4u64);
+    // One that gives nothing ahead, and one that gives some.
+    let limit = prop_oneof![0..9u64, 2 * SHARE..4 * SHARE];
+    let call = (any::<Index>(), any::<Option<Index>>(), limit, 0..4u64, 0..5u64);
     prop_oneof![
-        12 => call.prop_map(|(seen, back, limit, asked)| Event::Call { seen, back, limit, asked }),
+        12 => call.prop_map(|(seen, back, limit, asked, ahead)| Event::Call { seen, back, limit, asked, ahead }),
         1 => (-1..=1i8).prop_map(Event::Move),
         1 => Just(Event::Snapshot),
         1 => Just(Event::Revert),
@@ -78,7 +81,9 @@ impl World {
     async fn apply(&mut self, event: &Event) {
         let (keys, copies) = (self.keys.clone(), self.copies());
         match event {
-            Event::Call { seen, back, limit, asked } => self.call(seen, back.as_ref(), *limit, *asked).await,
+            Event::Call { seen, back, limit, asked, ahead } => {
+                self.call(seen, back.as_ref(), [*limit, *asked, *ahead]).await;
+            }
             // There is nothing to move yet.
             Event::Move(_) if self.model.stored.hour == 0 => {}
             Event::Move(hours) => {
@@ -97,7 +102,7 @@ impl World {
         }
     }
 
-    async fn call(&mut self, seen: &Index, back: Option<&Index>, limit: u64, asked: u64) {
+    async fn call(&mut self, seen: &Index, back: Option<&Index>, [limit, asked, ahead]: [u64; 3]) {
         let which = seen.index(self.seen.len());
         // A caller gives back what it was given in the hour and epoch that it has seen last.
         let (real, modelled) = self.seen[which];
@@ -107,7 +112,7 @@ impl World {
             _ => Vec::new(),
         };
         self.held.retain(|held| held.1 != which || !refunds.contains(&held.0));
-        let call = |seen| Call { limit, asked, seen, refunds: refunds.clone() };
+        let call = |seen| Call { limit, asked, ahead, seen, refunds: refunds.clone() };
         let answer = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis runs");
         self.model.now_ms = answer.now_ms;
         let expected = self.model.count(&call(modelled), &mut self.epochs);
