@@ -16,6 +16,7 @@ pub mod ends;
 mod index;
 pub mod keys;
 pub mod layout;
+pub mod lease;
 pub mod owned;
 pub mod plans;
 pub mod projection;

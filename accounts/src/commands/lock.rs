@@ -1,6 +1,6 @@
 //! Locks: commands on one entity follow one another.
 //!
-//! A lock is a key in Redis that ends by itself. It is no fence, and need not be one: what must never be undone by a late
+//! A lock is a lease ([`crate::lease`]). It is no fence, and need not be one: what must never be undone by a late
 //! writer is an entity of its own. But a command that holds it is alone for as long as it acts, because it looks at its
 //! age before it publishes, and publishing takes no longer than its timeout:
 //! age at which it still begins + publish timeout < time that the lock lasts.
@@ -9,13 +9,10 @@
 //! itself, when the event has arrived or never will.
 
 use super::{CommandError, PUBLISH_TIMEOUT};
+use crate::lease::Lease;
 use crate::servers::Redis;
-use redis::Script;
 use rustix::time::{ClockId, clock_gettime};
-use std::sync::LazyLock;
 use std::time::Duration;
-
-static UNLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unlock.lua")));
 
 /// Between two tries to take a lock.
 const RETRY: Duration = Duration::from_millis(10);
@@ -40,9 +37,7 @@ impl Default for Times {
 
 /// A lock that is held.
 pub struct Lock {
-    redis: Redis,
-    name: String,
-    token: String,
+    lease: Lease,
     taken: Duration,
     begin: Duration,
     in_doubt: bool,
@@ -50,22 +45,14 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock `name`, once whoever holds it gives it back.
-    pub(super) async fn take(mut redis: Redis, name: String, times: Times) -> Result<Self, CommandError> {
-        let token = format!("{:032x}", rand::random::<u128>());
+    pub(super) async fn take(redis: Redis, name: String, times: Times) -> Result<Self, CommandError> {
+        let lease = Lease::new(redis, name);
         let begun = now();
         loop {
             // Before Redis is asked: the lock must not end earlier than it is thought to.
             let taken = now();
-            let answer: Option<String> = redis::cmd("SET")
-                .arg(&name)
-                .arg(&token)
-                .arg("NX")
-                .arg("PX")
-                .arg(u64::try_from(times.last.as_millis()).unwrap_or(u64::MAX))
-                .query_async(&mut redis)
-                .await?;
-            if answer.is_some() {
-                return Ok(Self { redis, name, token, taken, begin: times.begin, in_doubt: false });
+            if lease.take(times.last).await? {
+                return Ok(Self { lease, taken, begin: times.begin, in_doubt: false });
             }
             if now().saturating_sub(begun) >= times.wait {
                 return Err(CommandError::Busy);
@@ -89,14 +76,9 @@ impl Lock {
     }
 
     /// Gives the lock back, unless something may still be on its way; hands `result` on.
-    pub(super) async fn end<T>(mut self, result: Result<T, CommandError>) -> Result<T, CommandError> {
+    pub(super) async fn end<T>(self, result: Result<T, CommandError>) -> Result<T, CommandError> {
         if !self.in_doubt {
-            let unlock: Result<i32, _> =
-                UNLOCK.key(&self.name).arg(&self.token).invoke_async(&mut self.redis).await;
-            if let Err(error) = unlock {
-                // The command is done; the lock ends by itself.
-                tracing::warn!(%error, "a lock could not be given back");
-            }
+            self.lease.give_back().await;
         }
         result
     }
