@@ -116,7 +116,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let traces = Traces::start("tidemark-gateway", &settings.common.traces, Decided::Here)?;
     let gateway = Arc::new(Gateway {
         keys,
-        quota,
+        quota: quota.clone(),
         idempotency,
         publisher: publisher.clone(),
         body_times: settings.body_times,
@@ -144,6 +144,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         served = serving => served.map_err(Into::into),
         error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error.into()),
     };
+    quota.stop().await;
     last_answer.cancel();
     let _ = reporting.await;
     let _ = spawn_blocking(move || publisher.flush(settings.delivery_timeout)).await;

@@ -7,12 +7,15 @@
 -- The hour is this server's (TIME), and an hour that was begun does not end because a clock was set back by less.
 --
 -- KEYS[1]  the hour: a hash of hour (Unix hours), epoch (names this memory of the hour; microseconds), version (how
---          often it was changed in this epoch), high (the highest number ever given out)
+--          often it was changed in this epoch), high (the highest number ever given out), and by-CALLER for each
+--          that gave something back: its last call that did
 -- KEYS[2]  the numbers given back, a sorted set. Both keys have the project as hash tag.
 -- ARGV[1]  limit   ARGV[2]  how many requests are to be counted   ARGV[3]  how many numbers are wanted for requests to
 --          come; 0 to 1000 with those   ARGV[4]  one of so many parts of what is left is the most that is given ahead
 -- ARGV[5]  hour   ARGV[6]  epoch   ARGV[7]  version   ARGV[8]  high: the last that this caller has seen, 0 for nothing
--- ARGV[9…] numbers to take back, given out in the caller's hour and epoch; they are ignored if either has passed
+-- ARGV[9]  the caller   ARGV[10]  its call: 1, 2, …
+-- ARGV[11…] numbers to take back, given out in the caller's hour and epoch; they are ignored if either has passed, or
+--          if this call or a later one was here before: a client may send a call again whose answer was lost
 -- returns  { now in Unix milliseconds, hour, epoch, version, high, how many numbers are held, how many of those given
 --          out now are fresh (they end at high), the others, … }
 --
@@ -46,13 +49,15 @@ end
 
 local given_back = 0
 if begun and not lost then
-  if seen_hour == hour and seen_epoch == epoch then
-    for i = 9, #ARGV do
-      redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i])
-      changed = true
-    end
-    if #ARGV > 8 then
+  if #ARGV > 10 and seen_hour == hour and seen_epoch == epoch then
+    local by = 'by-' .. ARGV[9]
+    if tonumber(ARGV[10]) > (tonumber(redis.call('HGET', KEYS[1], by)) or 0) then
+      redis.call('HSET', KEYS[1], by, ARGV[10])
+      for i = 11, #ARGV do
+        redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i])
+      end
       redis.call('EXPIRE', KEYS[2], 10800)
+      changed = true
     end
   end
   given_back = redis.call('ZCARD', KEYS[2])
@@ -74,7 +79,7 @@ high = high + fresh
 
 if changed or granted > 0 then
   if lost or not begun then
-    redis.call('DEL', KEYS[2])
+    redis.call('DEL', KEYS[1], KEYS[2])
     epoch = math.max(tonumber(time[1]) * 1000000 + tonumber(time[2]), epoch + 1, seen_epoch + 1)
     version = 0
   end

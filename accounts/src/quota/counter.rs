@@ -3,7 +3,7 @@
 //! Requests wait in it, a [`Call`] takes them to Redis together, the [`Reply`] gives each its own number, and to a busy
 //! project some more ([`Reserve`]). One call is under way at a time. Who drives it: [`Counter::decide`], else
 //! [`Counter::wait`]; then calls from [`Counter::next_call`], each ended by [`Counter::answered`] or
-//! [`Counter::unanswered`]; and [`Counter::tidy`] now and then while there is something in reserve.
+//! [`Counter::unanswered`]; and [`Counter::tidy`] now and then while it says so.
 //!
 //! `now_ms` is always the best guess at Redis's clock, in Unix milliseconds.
 
@@ -30,9 +30,24 @@ pub struct Seen {
     pub high: u64,
 }
 
+/// What came of a call.
+#[derive(Debug)]
+pub struct Answered<W> {
+    /// Each who waited for it has its verdict.
+    pub verdicts: Vec<(W, Verdict)>,
+    /// Whether Redis has lost its memory of the hour.
+    pub forgotten: bool,
+    /// How many numbers were taken ahead.
+    pub reserved: u64,
+}
+
 /// What is asked of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
+    /// Who asks.
+    pub caller: u64,
+    /// Which of the caller's calls it is: 1, 2, …
+    pub number: u64,
     /// Requests per hour.
     pub limit: u64,
     /// How many requests are to be counted.
@@ -63,6 +78,8 @@ pub struct Reply {
 /// The state. `W` is what waits for a verdict.
 #[derive(Debug)]
 pub struct Counter<W> {
+    caller: u64,
+    calls: u64,
     limit: u64,
     seen: Seen,
     over: Option<Over>,
@@ -90,9 +107,12 @@ struct Over {
     at_ms: u64,
 }
 
-impl<W> Default for Counter<W> {
-    fn default() -> Self {
+impl<W> Counter<W> {
+    /// That of the gateway with the name `caller`, which has seen nothing yet.
+    pub fn new(caller: u64) -> Self {
         Self {
+            caller,
+            calls: 0,
             limit: 0,
             seen: Seen::default(),
             over: None,
@@ -103,20 +123,7 @@ impl<W> Default for Counter<W> {
             own: Vec::new(),
         }
     }
-}
 
-/// What came of a call.
-#[derive(Debug)]
-pub struct Answered<W> {
-    /// Each who waited for it has its verdict.
-    pub verdicts: Vec<(W, Verdict)>,
-    /// Whether Redis has lost its memory of the hour.
-    pub forgotten: bool,
-    /// How many numbers were taken ahead.
-    pub reserved: u64,
-}
-
-impl<W> Counter<W> {
     /// The verdict on one more request, if it is known without asking: a number is in reserve, or the hour is used up.
     pub fn decide(&mut self, now_ms: u64, limit: u64) -> Option<Verdict> {
         self.reserve.came(now_ms);
@@ -133,7 +140,7 @@ impl<W> Counter<W> {
 
     /// Whether [`Self::next_call`] should be asked, though nobody waits.
     pub fn is_due(&self) -> bool {
-        self.asking.is_none() && self.reserve.is_due()
+        self.asking.is_none() && (self.reserve.is_due() || !self.refunds.is_empty())
     }
 
     fn remembered(&self, now_ms: u64, limit: u64) -> Option<Verdict> {
@@ -153,15 +160,21 @@ impl<W> Counter<W> {
         self.waiting.push(waiter);
     }
 
-    /// Gives back what lies in reserve too long; false if nothing is left there that would have to be looked after.
+    /// Gives back what lies in reserve too long; tells whether to look again, for more of it or for what was given back
+    /// and has not been called in yet.
     pub fn tidy(&mut self, now_ms: u64) -> bool {
-        if self.reserve.is_old(now_ms) || turns(self.seen.hour, now_ms) {
+        let turns = turns(self.seen.hour, now_ms);
+        if turns {
+            self.reserve.pause();
+        }
+        if turns || self.reserve.is_old(now_ms) {
             self.give_back_reserve();
         }
-        !self.reserve.is_empty()
+        !self.reserve.is_empty() || !self.refunds.is_empty()
     }
 
-    fn give_back_reserve(&mut self) {
+    /// Gives back all that lies in reserve.
+    pub fn give_back_reserve(&mut self) {
         if !self.reserve.is_empty() {
             self.refunds.extend(self.reserve.drain());
             self.over = None;
@@ -191,7 +204,10 @@ impl<W> Counter<W> {
             return None;
         }
         let waiters = first(&mut self.waiting);
+        self.calls += 1;
         let call = Call {
+            caller: self.caller,
+            number: self.calls,
             limit: self.limit,
             asked: waiters.len() as u64,
             ahead: self.reserve.wanted(waiters.len()),
@@ -232,6 +248,8 @@ impl<W> Counter<W> {
     /// it may have been.
     pub fn unanswered(&mut self, now_ms: u64, outage: Outage) -> Vec<(W, Verdict)> {
         let asked = self.asking.take().map(|asking| asking.waiters).unwrap_or_default();
+        // Nothing more is asked for on its account before something was used again.
+        self.reserve.fill(std::iter::empty(), now_ms);
         let waiters: Vec<W> = asked.into_iter().chain(std::mem::take(&mut self.waiting)).collect();
         let limit = self.limit;
         waiters.into_iter().map(|waiter| (waiter, self.alone(now_ms, limit, outage))).collect()

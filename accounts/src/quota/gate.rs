@@ -28,6 +28,8 @@ struct Inner {
     projection: Projection,
     outage: Outage,
     observer: Box<dyn Observer>,
+    /// This gateway's name in its calls.
+    caller: u64,
     clock: Clock,
     reach: Reaches,
     projects: RwLock<HashMap<String, Arc<Project>>>,
@@ -41,7 +43,6 @@ struct Project {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     counter: Counter<oneshot::Sender<Verdict>>,
     /// Whether a task takes its calls to Redis.
@@ -65,6 +66,7 @@ impl Quotas {
             projection: Projection::new(namespace),
             outage,
             observer: Box::new(observer),
+            caller: rand::random(),
             clock: Clock::new(),
             projects: RwLock::default(),
             sweep_at: Mutex::new(SWEEP),
@@ -82,9 +84,7 @@ impl Quotas {
             let elapsed_ms = inner.clock.elapsed_ms();
             let now_ms = inner.clock.at(elapsed_ms);
             if let Some(verdict) = state.counter.decide(now_ms, limit) {
-                if state.counter.is_due() && inner.reach.may_ask(project.part, elapsed_ms) {
-                    inner.start(&project, &mut state);
-                }
+                inner.start_if_due(&project, &mut state);
                 return verdict;
             }
             if !inner.reach.may_ask(project.part, elapsed_ms) {
@@ -107,7 +107,28 @@ impl Quotas {
         let project = self.0.project(project_id);
         let mut state = lock(&project.state);
         state.counter.refund(charge);
-        self.0.start_if_reached(&project, &mut state);
+        self.0.start_if_due(&project, &mut state);
+        self.0.look_after(&project, &mut state);
+    }
+
+    /// Gives back what lies in reserve, before the process ends; waits for a call to be answered, not longer.
+    pub async fn stop(&self) {
+        let projects: Vec<_> = {
+            let projects = self.0.projects.read().unwrap_or_else(PoisonError::into_inner);
+            projects.values().cloned().collect()
+        };
+        for project in &projects {
+            let mut state = lock(&project.state);
+            state.counter.give_back_reserve();
+            self.0.start_if_due(project, &mut state);
+        }
+        let ended = async {
+            while projects.iter().any(|project| lock(&project.state).driven) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // What is not given back by then is lost to the project.
+        let _ = tokio::time::timeout(ANSWER, ended).await;
     }
 }
 
@@ -121,10 +142,18 @@ impl Inner {
         }
     }
 
-    /// For what nobody waits for: while Redis cannot be reached it stays for the next call.
-    fn start_if_reached(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
-        if self.reach.may_ask(project.part, self.clock.elapsed_ms()) {
+    /// The same for what nobody waits for: while Redis cannot be reached it stays for the next call.
+    fn start_if_due(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+        if state.counter.is_due() && self.reach.may_ask(project.part, self.clock.elapsed_ms()) {
             self.start(project, state);
+        }
+    }
+
+    /// Sees to it that what lies in reserve is given back in time, and what was given back is called in.
+    fn look_after(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+        if !state.tended && state.counter.tidy(self.clock.now_ms()) {
+            state.tended = true;
+            tokio::spawn(self.clone().tend(project.clone()));
         }
     }
 
@@ -153,16 +182,16 @@ impl Inner {
         }
     }
 
-    /// Gives back what lies in reserve too long, until nothing is there any more.
+    /// Looks after a project until nothing is in reserve any more, and nothing to be given back.
     async fn tend(self: Arc<Self>, project: Arc<Project>) {
         loop {
             tokio::time::sleep(Duration::from_millis(KEEP_MS)).await;
             let mut state = lock(&project.state);
             state.tended = state.counter.tidy(self.clock.now_ms());
             if !state.tended {
-                self.start_if_reached(&project, &mut state);
                 return;
             }
+            self.start_if_due(&project, &mut state);
         }
     }
 
@@ -175,9 +204,8 @@ impl Inner {
         let Answered { verdicts, forgotten, reserved } = {
             let mut state = lock(&project.state);
             let answered = state.counter.answered(reply);
-            if answered.reserved > 0 && !state.tended {
-                state.tended = true;
-                tokio::spawn(self.clone().tend(project.clone()));
+            if answered.reserved > 0 {
+                self.look_after(project, &mut state);
             }
             answered
         };
@@ -212,7 +240,8 @@ impl Inner {
         self.sweep(&mut projects);
         let fresh = || {
             let (keys, part) = (Keys::new(&self.projection, project_id), self.reach.part(project_id));
-            Arc::new(Project { keys, part, state: Mutex::default() })
+            let state = State { counter: Counter::new(self.caller), driven: false, tended: false };
+            Arc::new(Project { keys, part, state: Mutex::new(state) })
         };
         projects.entry(project_id.to_owned()).or_insert_with(fresh).clone()
     }
@@ -238,8 +267,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A guess at Redis's clock: what it said last, and the time since by ours. Never ahead, and behind by a round trip at
-/// most; in a cluster also by what the clocks of its nodes differ. Before Redis was heard it is this machine's.
+/// A guess at Redis's clock: what it said last, and the time since by ours. Ahead by a millisecond and behind by a round
+/// trip at most; in a cluster also by what the clocks of its nodes differ. Before Redis was heard it is this machine's.
 struct Clock {
     started: Instant,
     /// Redis's clock at `started`, Unix milliseconds.

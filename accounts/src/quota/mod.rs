@@ -91,7 +91,7 @@ pub enum Outage {
 /// Something that operators want to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// A call to Redis counts so many requests.
+    /// A call to Redis counts so many requests that wait.
     Called(u64),
     /// A call brought so many numbers for requests to come.
     Reserved(u64),

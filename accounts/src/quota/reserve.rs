@@ -4,11 +4,11 @@
 use super::counter::BATCH;
 use std::collections::VecDeque;
 
-/// Into so many parts what is left of an hour is thought cut; one part is the most that a gateway is given ahead. So
-/// nobody is refused for numbers that lie unused elsewhere: long before the others have used up the rest, these are
-/// used too, or given back.
-pub const SHARE: u64 = 1024;
-/// So long at most nothing is used of a filling before it is given back.
+/// Into so many parts what is left of an hour is thought cut; one part is the most that a call brings ahead. The last
+/// `SHARE - 1` are never given ahead, so that unused numbers come back before the rest is used up, unless that takes
+/// less than some [`KEEP_MS`]; then others are refused a moment early.
+pub const SHARE: u64 = 4096;
+/// What was not used so long after the last filling is given back when it is next looked after.
 pub const KEEP_MS: u64 = 100;
 /// The pace of requests is measured over this time.
 const WINDOW_MS: u64 = 100;
@@ -23,7 +23,7 @@ pub struct Reserve {
     numbers: VecDeque<u64>,
     /// How many there were after the last answer.
     filled: usize,
-    until_ms: u64,
+    filled_ms: u64,
     pace: Pace,
 }
 
@@ -66,13 +66,19 @@ impl Reserve {
         self.numbers.extend(numbers);
         self.filled = self.numbers.len();
         if self.filled > before {
-            self.until_ms = now_ms + KEEP_MS;
+            self.filled_ms = now_ms;
         }
     }
 
     /// Whether it is time to give them back.
     pub fn is_old(&self, now_ms: u64) -> bool {
-        now_ms >= self.until_ms
+        // Both ways: Redis's clock may have been set back.
+        now_ms.abs_diff(self.filled_ms) >= KEEP_MS
+    }
+
+    /// Nothing is to be taken ahead in this window.
+    pub fn pause(&mut self) {
+        self.pace.before = 0;
     }
 
     /// Whether there are none.
@@ -94,7 +100,8 @@ impl Reserve {
 impl Pace {
     fn came(&mut self, now_ms: u64) {
         let window = now_ms / WINDOW_MS;
-        if window != self.window {
+        // The guess at Redis's clock may step back by a little, also over a window's edge.
+        if window > self.window || window + 1 < self.window {
             self.before = if window == self.window + 1 { self.count } else { 0 };
             (self.window, self.count) = (window, 0);
         }
@@ -129,6 +136,10 @@ mod tests {
         let mut paused = busy(BUSY);
         paused.came(1000 + 2 * WINDOW_MS);
         assert_eq!(paused.wanted(1), 0, "the pace is that of the last window");
+        let mut back = busy(BUSY);
+        back.came(999);
+        back.came(1001);
+        assert_eq!(back.wanted(1), BUSY / AHEAD, "a clock that steps back does not begin a window");
     }
 
     #[test]
@@ -142,6 +153,7 @@ mod tests {
         reserve.fill(std::iter::empty(), 1050);
         assert!(!reserve.is_due(), "where Redis gives none, it is not asked again at once");
         assert!(!reserve.is_old(999 + KEEP_MS) && reserve.is_old(1000 + KEEP_MS));
+        assert!(reserve.is_old(1000 - KEEP_MS), "a clock that was set back does not prolong it");
         assert_eq!(reserve.drain(), [4]);
         assert!(reserve.is_empty() && !reserve.is_due());
     }

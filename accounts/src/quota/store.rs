@@ -20,7 +20,7 @@ pub struct Keys {
 /// How much of an hour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
-    /// Requests that are counted in the running hour.
+    /// Requests that are counted in the running hour, and what busy gateways have in reserve.
     pub requests: u64,
     /// When the next hour begins, Unix seconds.
     pub reset: u64,
@@ -37,11 +37,12 @@ impl Keys {
 
     /// Carries `call` out.
     pub async fn call(&self, redis: &mut impl ConnectionLike, call: &Call) -> Result<Reply, RedisError> {
+        let Call { caller, number, limit, asked, ahead, .. } = *call;
         let Seen { hour, epoch, version, high } = call.seen;
         let mut invocation = COUNT.key(&self.hour);
         invocation.key(&self.given_back);
-        for number in [call.limit, call.asked, call.ahead, SHARE, hour, epoch, version, high] {
-            invocation.arg(number);
+        for argument in [limit, asked, ahead, SHARE, hour, epoch, version, high, caller, number] {
+            invocation.arg(argument);
         }
         for &number in &call.refunds {
             invocation.arg(number);
@@ -52,7 +53,15 @@ impl Keys {
 
     /// How much of the running hour is used; changes nothing.
     pub async fn used(&self, redis: &mut impl ConnectionLike) -> Result<Used, RedisError> {
-        let call = Call { limit: 0, asked: 0, ahead: 0, seen: Seen::default(), refunds: Vec::new() };
+        let call = Call {
+            caller: 0,
+            number: 0,
+            limit: 0,
+            asked: 0,
+            ahead: 0,
+            seen: Seen::default(),
+            refunds: Vec::new(),
+        };
         let reply = self.call(redis, &call).await?;
         Ok(Used { requests: reply.held, reset: reset(reply.seen.hour) })
     }

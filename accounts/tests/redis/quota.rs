@@ -5,6 +5,7 @@ use accounts::projection::Projection;
 use accounts::quota::counter::REMEMBER_MS;
 use accounts::quota::store::Keys;
 use accounts::quota::{Charge, Notice, Observer, Outage, Quotas, Source, Verdict};
+use futures::future::join_all;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -55,6 +56,19 @@ async fn all_of(quotas: &Quotas, limit: u64) -> Vec<Charge> {
     charges
 }
 
+/// Counts requests until the gateway takes numbers ahead; gives how many, and their hours.
+async fn keep_busy(quotas: &Quotas, heard: &Heard) -> (u64, BTreeSet<u64>) {
+    let (mut counted, mut hours) = (0, BTreeSet::new());
+    until("it takes ahead", async || {
+        let verdicts = join_all((0..200).map(|_| quotas.count(PROJECT, 10_000_000))).await;
+        counted += verdicts.len() as u64;
+        hours.extend(verdicts.into_iter().map(hour));
+        heard.all().iter().any(|notice| matches!(notice, Notice::Reserved(_))).then_some(())
+    })
+    .await;
+    (counted, hours)
+}
+
 /// Runs `test` in a namespace of its own until no hour turned in the middle of it: it tells the hours that it saw.
 async fn within_one_hour(test: impl AsyncFn(String) -> BTreeSet<u64>) {
     while test(namespace()).await.len() > 1 {}
@@ -103,7 +117,7 @@ async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
             let quotas = gateways[client % gateways.len()].0.clone();
             clients.spawn(async move {
                 let mut charges = all_of(&quotas, LIMIT).await;
-                // What another gateway has in reserve at the end comes back.
+                // Who was refused for what another gateway had in reserve asks again.
                 for _ in 0..4 {
                     tokio::time::sleep(Duration::from_millis(REMEMBER_MS)).await;
                     charges.extend(all_of(&quotas, LIMIT).await);
@@ -119,6 +133,41 @@ async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
             assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is told once");
             let took = |notice: &Notice| matches!(notice, Notice::Reserved(_));
             assert!(gateways.iter().all(|(_, heard)| heard.all().iter().any(took)), "each takes ahead");
+        }
+        hours
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_took_ahead_and_does_not_use_is_given_back() {
+    within_one_hour(async |namespace| {
+        let (quotas, heard) = gateway(&namespace);
+        let (counted, mut hours) = keep_busy(&quotas, &heard).await;
+        let mut redis = connection().await;
+        let keys = Keys::new(&Projection::new(&namespace), PROJECT);
+        until("what was not used came back", async || {
+            let used = keys.used(&mut redis).await.expect("Redis runs");
+            hours.insert(used.reset / 3600 - 1);
+            (used.requests == counted || hours.len() > 1).then_some(())
+        })
+        .await;
+        hours
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stops_gives_back_what_it_took_ahead() {
+    within_one_hour(async |namespace| {
+        let (quotas, heard) = gateway(&namespace);
+        let (counted, mut hours) = keep_busy(&quotas, &heard).await;
+        quotas.stop().await;
+        let keys = Keys::new(&Projection::new(&namespace), PROJECT);
+        let used = keys.used(&mut connection().await).await.expect("Redis runs");
+        hours.insert(used.reset / 3600 - 1);
+        if hours.len() == 1 {
+            assert_eq!(used.requests, counted);
         }
         hours
     })

@@ -145,27 +145,29 @@ impl<'a> Reader<'a> {
         self.app.store.series(&view, (self.project, &metrics), group.kind, &statement).await
     }
 
-    /// Gives buckets their average that have none, because a double holds it but not their sum. Few metrics have such
-    /// values, so their points are read once more.
-    pub async fn averages(
+    /// Gives buckets their average or quantile that have none, because a double holds it but not their sum, or not the
+    /// difference of two values that it lies between. Few metrics have such values, so their points are read once more.
+    pub async fn overflown(
         &self,
         metric: &str,
         question: &Question,
         points: &mut [Point],
     ) -> Result<(), Error> {
-        if question.aggregation != Aggregation::Avg || points.iter().all(|point| point.value.is_some()) {
+        let between = question.aggregation == Aggregation::Avg || question.aggregation.quantile().is_some();
+        if !between || points.iter().all(|point| point.value.is_some()) {
             return Ok(());
         }
         let view = self.view.among([metric]);
-        let statement = query::scaled(question.range, &question.starts, &view.hidden.mask());
-        let read = self.app.store.series(&view, (self.project, &[metric]), Kind::Sums, &statement).await?;
+        let kind = Kind::of(question.aggregation);
+        let statement = query::scaled(question.range, &question.starts, kind, &view.hidden.mask());
+        let read = self.app.store.series(&view, (self.project, &[metric]), kind, &statement).await?;
         for part in read.into_iter().flatten() {
             let place = points.binary_search_by_key(&part.bucket, |point| point.timestamp);
             if let Ok(place) = place
                 && points[place].value.is_none()
             {
-                points[place] =
-                    Point { timestamp: part.bucket, value: part.scaled_average(), count: part.points };
+                let value = part.scaled_value(question.aggregation);
+                points[place] = Point { timestamp: part.bucket, value, count: part.points };
             }
         }
         Ok(())

@@ -69,11 +69,15 @@ impl Partial {
         }
     }
 
-    /// The average of its points, where their total was divided by [`SCALE`].
-    pub fn scaled_average(&self) -> Option<f64> {
-        let Known::Sums { total, least, greatest } = self.known else { return None };
+    /// The average or a quantile of its points, where their total and quantiles were divided by [`SCALE`].
+    pub fn scaled_value(&self, aggregation: Aggregation) -> Option<f64> {
+        let value = self.value(aggregation);
+        let (least, greatest) = match self.known {
+            Known::Sums { least, greatest, .. } => (least, greatest),
+            _ => (f64::MIN, f64::MAX),
+        };
         // Rounding must not carry it beyond what a double holds.
-        total.is_finite().then(|| (total / self.points as f64 * SCALE).max(least).min(greatest))
+        value.is_finite().then(|| (value * SCALE).max(least).min(greatest))
     }
 
     /// The number that its points make; not finite if no double holds it, or it was not asked for.
@@ -183,8 +187,8 @@ mod tests {
             let known = Known::Sums { total: total / SCALE, least: -f64::MAX, greatest: f64::MAX };
             Partial { bucket: 0, points, known }
         };
-        assert_eq!(whole(1.0e300, 4).scaled_average(), Some(2.5e299));
+        assert_eq!(whole(1.0e300, 4).scaled_value(Aggregation::Avg), Some(2.5e299));
         let known = Known::Sums { total: f64::MAX / SCALE * 3.0, least: f64::MAX, greatest: f64::MAX };
-        assert_eq!(Partial { bucket: 0, points: 3, known }.scaled_average(), Some(f64::MAX));
+        assert_eq!(Partial { bucket: 0, points: 3, known }.scaled_value(Aggregation::Avg), Some(f64::MAX));
     }
 }

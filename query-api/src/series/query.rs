@@ -66,12 +66,14 @@ impl Kind {
         match self {
             Self::Sums => "sum(value) AS total, min(value) AS least, max(value) AS greatest".to_owned(),
             Self::Last => format!("argMax(value, {PLACE}) AS last_value, max({PLACE}) AS last_place"),
-            Self::Quantiles => {
-                let levels = QUANTILES.map(|level| level.to_string()).join(", ");
-                format!("quantilesExactInclusive({levels})(value) AS quantiles")
-            }
+            Self::Quantiles => quantiles("value"),
         }
     }
+}
+
+fn quantiles(of: &str) -> String {
+    let levels = QUANTILES.map(|level| level.to_string()).join(", ");
+    format!("quantilesExactInclusive({levels})({of}) AS quantiles")
 }
 
 /// What is to be read, and from where.
@@ -167,13 +169,18 @@ pub fn steps(range: Range, length: i64, origin: i64, kind: Kind, mask: &str) -> 
     Statement { text, source: Source::Rows }
 }
 
-/// The statement for the buckets that begin at `starts`, with sums divided by [`SCALE`]: parameters, `mask` and columns
-/// as in [`Plan::statement`] of [`Kind::Sums`]. From raw rows: the rollup knows the sums alone.
-pub fn scaled(range: Range, starts: &[i64], mask: &str) -> Statement {
+/// The statement for the buckets that begin at `starts`, with sums or quantiles divided by [`SCALE`]: parameters, `mask`
+/// and columns as in [`Plan::statement`]. From raw rows: the rollup knows the sums alone.
+pub fn scaled(range: Range, starts: &[i64], kind: Kind, mask: &str) -> Statement {
     let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
     // The engine moves a bare division out of the sum; it does not move one out of a function.
-    let total = format!("sum(toFloat64(value / {SCALE:e})) AS total");
-    let columns = format!("{total}, min(value) AS least, max(value) AS greatest");
+    let value = format!("toFloat64(value / {SCALE:e})");
+    let columns = match kind {
+        Kind::Sums => format!("sum({value}) AS total, min(value) AS least, max(value) AS greatest"),
+        Kind::Quantiles => quantiles(&value),
+        // It is a value that was sent.
+        Kind::Last => kind.columns(),
+    };
     let text = select(&bucket(SECOND, &possible(starts)), &columns, &format!("{}{mask}", within(range)));
     Statement { text, source: Source::Rows }
 }

@@ -97,7 +97,7 @@ pub async fn series(
             }
         }
         let mut points = merge(&question.starts, parts, question.aggregation);
-        reader.averages(id, question, &mut points).await?;
+        reader.overflown(id, question, &mut points).await?;
         Ok(TimeSeries {
             metric_name: metrics::name(id, &named.name),
             unit: metrics::unit(&named.unit),

@@ -352,7 +352,7 @@ async fn a_range_may_begin_before_all_possible_points_and_end_after_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_average_that_a_double_holds_is_given_though_it_does_not_hold_the_sum() {
+async fn what_a_double_holds_is_given_though_it_does_not_hold_what_that_is_made_of() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let at = |hour, value, offset| Sample {
@@ -383,6 +383,14 @@ async fn an_average_that_a_double_holds_is_given_though_it_does_not_hold_the_sum
     }
     let given: Vec<(Value, Value)> = values("interval=day").await;
     assert!((given[0].0.as_f64().expect("an average") + 0.04e308).abs() < 1e293, "{given:?}");
+
+    let far = |value, offset| Sample { metric: "far", ..at(0, value, offset) };
+    stack.store(&project, &[far(-1.6e308, 5), far(1.6e308, 6)]).await;
+    for (aggregation, expected) in [("p50", 0.0), ("p90", 1.28e308), ("p99", 1.568e308)] {
+        let path = format!("/api/v1/metrics/far/timeseries?{range}&interval=hour&aggregation={aggregation}");
+        let value = manager.ok(&path).await["points"][0]["value"].as_f64();
+        assert!((value.expect("a quantile") - expected).abs() < 1e294, "{aggregation}: {value:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

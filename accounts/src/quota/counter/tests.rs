@@ -15,6 +15,8 @@ pub struct Redis {
     pub now_ms: u64,
     pub stored: Seen,
     pub given_back: BTreeSet<u64>,
+    /// The last call of each caller that gave something back.
+    pub last_calls: BTreeMap<u64, u64>,
 }
 
 impl Redis {
@@ -32,9 +34,11 @@ impl Redis {
             (now.high, changed) = (seen.high, true);
         }
         let mut given_back = if begun && !lost { self.given_back.clone() } else { BTreeSet::new() };
-        if same_epoch && !lost {
-            changed |= !call.refunds.is_empty();
+        let last_call = self.last_calls.get(&call.caller).copied().unwrap_or_default();
+        if same_epoch && !lost && !call.refunds.is_empty() && call.number > last_call {
+            changed = true;
             given_back.extend(&call.refunds);
+            self.last_calls.insert(call.caller, call.number);
         }
         let held = now.high - given_back.len() as u64;
         let left = limit.saturating_sub(held);
@@ -49,6 +53,7 @@ impl Redis {
             if lost || !begun {
                 *epochs += 1;
                 (now.epoch, now.version) = (*epochs, 0);
+                self.last_calls.clear();
             }
             now.version += 1;
             (self.stored, self.given_back) = (now, given_back);
@@ -66,6 +71,8 @@ enum Event {
     Tidy(usize),
     /// The gateway's call goes one step: made, carried out, answered.
     Step(usize),
+    /// A call whose answer is lost is sent again.
+    Resend(usize),
     /// The answer is lost, or the call on its way to Redis.
     Lose(usize),
     /// A call that was lost on its way arrives after all.
@@ -103,7 +110,7 @@ impl World {
             snapshot: redis.clone(),
             redis,
             epochs: 0,
-            gateways: (0..gateways).map(|_| Counter::default()).collect(),
+            gateways: (0..gateways as u64).map(Counter::new).collect(),
             calls: vec![None; gateways],
             stray: Vec::new(),
             asked: 0,
@@ -130,6 +137,12 @@ impl World {
                 }
             }
             Event::Step(g) => self.step(g % self.gateways.len()),
+            Event::Resend(g) => {
+                let g = g % self.gateways.len();
+                if let Some((_, reply)) = &mut self.calls[g] {
+                    *reply = None;
+                }
+            }
             Event::Lose(g) => {
                 let g = g % self.gateways.len();
                 if let Some((call, reply)) = self.calls[g].take() {
@@ -212,6 +225,7 @@ fn event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
         12 => (0..4usize).prop_map(Event::Step),
         losses => (0..4usize).prop_map(Event::Lose),
         losses => Just(Event::ArriveLate),
+        losses => (0..4usize).prop_map(Event::Resend),
         3 => (0..64usize).prop_map(Event::Refund),
         2 => prop_oneof![0..1500u64, Just(20_000)].prop_map(Event::Tick),
         1 => (0..4usize).prop_map(Event::Tidy),
@@ -221,9 +235,9 @@ fn event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
 }
 
 /// What a busy project meets, within its hour.
-fn busy_event(losses: u32) -> impl Strategy<Value = Event> {
+fn busy_event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => event(losses, 0).prop_filter("the hour goes on", |event| !matches!(event, Event::Tick(_))),
+        4 => event(losses, memory).prop_filter("the hour goes on", |event| !matches!(event, Event::Tick(_))),
         3 => (0..4usize, 0..300usize).prop_map(|(g, requests)| Event::Burst(g, requests)),
         2 => prop_oneof![0..20u64, Just(KEEP_MS)].prop_map(Event::Tick),
     ]
@@ -298,24 +312,30 @@ proptest! {
 
     #[test]
     fn a_busy_hour_sees_no_more_than_its_limit_whatever_is_lost(
-        limit in 1000..6000u64, gateways in 1..4usize,
-        events in prop::collection::vec(busy_event(1), 0..80),
+        limit in 4_000..24_000u64, gateways in 1..4usize,
+        events in prop::collection::vec(busy_event(1, 0), 0..80),
     ) {
         run(&mut World::new(limit, gateways, Outage::Open), &events);
     }
 
     #[test]
+    fn one_busy_gateway_makes_up_for_a_redis_that_forgets(
+        limit in 4_000..24_000u64, events in prop::collection::vec(busy_event(1, 2), 0..80),
+    ) {
+        run(&mut World::new(limit, 1, Outage::Closed), &events);
+    }
+
+    #[test]
     fn what_was_taken_ahead_and_not_used_is_given_back(
-        limit in 1000..6000u64, gateways in 1..4usize,
-        events in prop::collection::vec(busy_event(0), 0..80),
+        limit in 4_000..24_000u64, gateways in 1..4usize,
+        events in prop::collection::vec(busy_event(0, 0), 0..80),
     ) {
         let mut world = World::new(limit, gateways, Outage::Closed);
         run(&mut world, &events);
         world.redis.now_ms += KEEP_MS;
         (0..gateways).for_each(|g| world.apply(&Event::Tidy(g)));
         world.finish();
-        let held = world.redis.stored.high - world.redis.given_back.len() as u64;
-        prop_assert_eq!(held, world.held.len() as u64);
+        prop_assert_eq!(given_out(&world), world.held.len() as u64);
         // So all the rest is there for whoever asks.
         world.redis.now_ms += REMEMBER_MS;
         world.apply(&Event::Burst(0, limit as usize));
@@ -324,19 +344,67 @@ proptest! {
     }
 }
 
+/// A gateway with 100 numbers in reserve.
+fn busy_world() -> World {
+    let mut world = World::new(1_000_000, 1, Outage::Closed);
+    world.apply(&Event::Burst(0, 400));
+    world.finish();
+    world.apply(&Event::Tick(KEEP_MS));
+    ask(&mut world);
+    world
+}
+
+/// How many numbers Redis has given out.
+fn given_out(world: &World) -> u64 {
+    world.redis.stored.high - world.redis.given_back.len() as u64
+}
+
 #[test]
 fn most_requests_of_a_busy_project_wait_for_nobody() {
-    let mut world = World::new(1_000_000, 1, Outage::Closed);
-    for _ in 0..3 {
-        world.apply(&Event::Burst(0, 400));
-        world.finish();
-        world.apply(&Event::Tick(KEEP_MS));
-    }
-    ask(&mut world);
-    let waited = (0..100).filter(|_| world.gateways[0].decide(world.redis.now_ms, 1_000_000).is_none());
+    let mut world = busy_world();
+    assert_eq!(given_out(&world), 501);
+    let now_ms = world.redis.now_ms;
+    let waited = (0..50).filter(|_| world.gateways[0].decide(now_ms, 1_000_000).is_none());
     assert_eq!(waited.count(), 0);
-    assert_eq!(world.gateways[0].decide(world.redis.now_ms, 999_999), None, "another plan acts at once");
-    assert_eq!(world.gateways[0].decide(world.redis.now_ms + KEEP_MS, 1_000_000), None, "it is too old");
+    let late = world.gateways[0].decide(now_ms + KEEP_MS, 1_000_000);
+    assert_eq!(late, None, "what is too old is not used");
+    world.finish();
+    assert_eq!(given_out(&world), 451, "but given back");
+}
+
+#[test]
+fn with_another_plan_what_was_taken_ahead_is_given_back() {
+    let mut world = busy_world();
+    world.limit = 2_000_000;
+    world.apply(&Event::Arrive(0));
+    world.step(0);
+    // The call under the new plan is under way, and a third plan comes.
+    world.limit = 3_000_000;
+    world.apply(&Event::Arrive(0));
+    world.finish();
+    world.apply(&Event::Tick(KEEP_MS));
+    world.apply(&Event::Tidy(0));
+    world.finish();
+    assert_eq!(given_out(&world), world.held.len() as u64);
+}
+
+#[test]
+fn in_the_last_second_of_an_hour_nothing_is_taken_ahead() {
+    let mut world = busy_world();
+    world.redis.now_ms = START_MS + 29_500;
+    world.apply(&Event::Burst(0, 400));
+    world.finish();
+    assert_eq!(given_out(&world), world.held.len() as u64);
+}
+
+#[test]
+fn a_call_without_an_answer_is_not_made_again_for_the_reserve() {
+    let mut world = busy_world();
+    world.apply(&Event::Burst(0, 60));
+    world.step(0);
+    assert!(world.calls[0].is_some(), "more is asked for");
+    world.apply(&Event::Lose(0));
+    assert_eq!(world.gateways[0].next_call(), None);
 }
 
 /// Asks with every call answered at once.

@@ -15,6 +15,8 @@ enum Event {
         limit: u64,
         asked: u64,
         ahead: u64,
+        /// The answer is lost, and the call sent again.
+        twice: bool,
     },
     /// What stands in Redis is of another hour: so many later, or earlier.
     Move(i8),
@@ -25,9 +27,11 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     // One that gives nothing ahead, and one that gives some.
     let limit = prop_oneof![0..9u64, 2 * SHARE..4 * SHARE];
-    let call = (any::<Index>(), any::<Option<Index>>(), limit, 0..4u64, 0..5u64);
+    let call = (any::<Index>(), any::<Option<Index>>(), limit, 0..4u64, 0..5u64, any::<bool>());
     prop_oneof![
-        12 => call.prop_map(|(seen, back, limit, asked, ahead)| Event::Call { seen, back, limit, asked, ahead }),
+        12 => call.prop_map(|(seen, back, limit, asked, ahead, twice)| {
+            Event::Call { seen, back, limit, asked, ahead, twice }
+        }),
         1 => (-1..=1i8).prop_map(Event::Move),
         1 => Just(Event::Snapshot),
         1 => Just(Event::Revert),
@@ -40,6 +44,7 @@ struct World {
     model: Redis,
     snapshot: Redis,
     epochs: u64,
+    calls: u64,
     /// What callers have seen, each as Redis and as the model said it.
     seen: Vec<(Seen, Seen)>,
     /// Numbers that may be given back.
@@ -55,6 +60,7 @@ impl World {
             model: Redis::default(),
             snapshot: Redis::default(),
             epochs: 0,
+            calls: 0,
             seen: vec![Default::default()],
             held: Vec::new(),
         }
@@ -81,8 +87,8 @@ impl World {
     async fn apply(&mut self, event: &Event) {
         let (keys, copies) = (self.keys.clone(), self.copies());
         match event {
-            Event::Call { seen, back, limit, asked, ahead } => {
-                self.call(seen, back.as_ref(), [*limit, *asked, *ahead]).await;
+            Event::Call { seen, back, limit, asked, ahead, twice } => {
+                self.call(seen, back.as_ref(), [*limit, *asked, *ahead], *twice).await;
             }
             // There is nothing to move yet.
             Event::Move(_) if self.model.stored.hour == 0 => {}
@@ -102,7 +108,13 @@ impl World {
         }
     }
 
-    async fn call(&mut self, seen: &Index, back: Option<&Index>, [limit, asked, ahead]: [u64; 3]) {
+    async fn call(
+        &mut self,
+        seen: &Index,
+        back: Option<&Index>,
+        [limit, asked, ahead]: [u64; 3],
+        twice: bool,
+    ) {
         let which = seen.index(self.seen.len());
         // A caller gives back what it was given in the hour and epoch that it has seen last.
         let (real, modelled) = self.seen[which];
@@ -112,7 +124,14 @@ impl World {
             _ => Vec::new(),
         };
         self.held.retain(|held| held.1 != which || !refunds.contains(&held.0));
-        let call = |seen| Call { limit, asked, ahead, seen, refunds: refunds.clone() };
+        self.calls += 1;
+        let number = self.calls;
+        let call = |seen| Call { caller: 7, number, limit, asked, ahead, seen, refunds: refunds.clone() };
+        if twice {
+            let lost = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis runs");
+            self.model.now_ms = lost.now_ms;
+            self.model.count(&call(modelled), &mut self.epochs);
+        }
         let answer = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis runs");
         self.model.now_ms = answer.now_ms;
         let expected = self.model.count(&call(modelled), &mut self.epochs);
