@@ -211,13 +211,14 @@ fn possible(starts: &[i64]) -> String {
     list(starts.iter().take_while(|start| **start < LAST_TIME).map(|start| start / 1000))
 }
 
-/// One part of a statement. `bucket`: the start of a row's bucket.
+/// One part of a statement. `bucket`: the start of a row's bucket. Grouped by the metric's place, for numbers are cheaper to
+/// group by than texts.
 fn select(bucket: &str, columns: &str, filter: &str) -> String {
     format!(
         "SELECT toUInt32(transform(metric_id, {{metrics:Array(String)}}, range(length({{metrics:Array(String)}})), 0)) \
          AS place, {bucket} AS bucket, count() AS points, {columns} FROM samples \
          WHERE kind = 'sample' AND project_id = {{project:String}} AND metric_id IN {{metrics:Array(String)}} AND {filter} \
-         GROUP BY metric_id, bucket"
+         GROUP BY place, bucket"
     )
 }
 
