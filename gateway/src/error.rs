@@ -157,6 +157,10 @@ impl Reject {
                 "The decoded body is over 4 MiB: send fewer metrics at once."
             }
             Self::BodyBroken => "The body did not arrive whole: send it again.",
+            Self::BodyUndecodable("zstd") => {
+                "The body does not decode as zstd: encode it so, with a window of at most 8 MiB, or leave \
+                 Content-Encoding out."
+            }
             Self::BodyUndecodable(encoding) => {
                 return format!(
                     "The body does not decode as {encoding}: encode it so, or leave Content-Encoding out."

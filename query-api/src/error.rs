@@ -227,11 +227,11 @@ impl Error {
                 "This key may not read: use a key with the scope `read` or `manage`."
             }
             Self::InsufficientScope(Needs::Manage) => {
-                "This key may not make changes: use a key with the scope `manage`."
+                "This key may not do this: use a key with the scope `manage`."
             }
             Self::InsufficientScope(Needs::Operator) => "Only the operator's token may do this.",
             Self::RequestTimeout => "The body stopped arriving: send it again.",
-            Self::BodyTooLarge => "The body is over 64 KiB.",
+            Self::BodyTooLarge => "The body is over 64 KiB: leave something out, or split it.",
             Self::BodyBroken => "The body did not arrive whole: send it again.",
             Self::InvalidJson(reason) => return format!("The body is not valid JSON: {reason}.").into(),
             Self::InvalidParameter(faults) => return parameter_message(faults),

@@ -14,7 +14,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
@@ -56,7 +56,7 @@ impl Params {
             match fields.get(name) {
                 None | Some(Value::Null) => {}
                 Some(Value::String(text)) => params.given.push((name.to_owned(), text.clone())),
-                Some(Value::Number(number)) => params.given.push((name.to_owned(), number.to_string())),
+                Some(Value::Number(number)) => params.given.push((name.to_owned(), plain(number))),
                 Some(_) => params.faults.add(name, Code::NotAString, "must be a string or a number"),
             }
         }
@@ -164,6 +164,15 @@ impl Params {
     }
 }
 
+/// A number of JSON as a query string has it: whole ones without point and exponent.
+fn plain(number: &Number) -> String {
+    match number.as_f64() {
+        // Up to there all whole numbers are doubles.
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => format!("{float:.0}"),
+        _ => number.to_string(),
+    }
+}
+
 /// The text by which a later request goes on at `place` of `list`. The list's name is in it: a place in another one may
 /// look the same.
 pub fn cursor_text(list: &str, place: &impl Serialize) -> String {
@@ -171,17 +180,19 @@ pub fn cursor_text(list: &str, place: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(list, place)).unwrap_or_default())
 }
 
-/// Unix milliseconds from Unix milliseconds or ISO 8601. Without an offset it is the zone's clock; a date is its start.
+/// Unix milliseconds from Unix milliseconds or ISO 8601. Without an offset it is the zone's clock; a date is its start, also
+/// one of eight digits: as milliseconds those would lie in the first day of 1970.
 fn time(text: &str, zone: &TimeZone) -> Option<i64> {
+    if text.len() <= 10
+        && (text.len() == 8 || text.contains('-'))
+        && let Ok(date) = text.parse::<Date>()
+    {
+        return buckets::date_start(date, zone);
+    }
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that is too large for us is out of range, not unreadable.
         return Some(text.parse().unwrap_or(i64::MAX));
-    }
-    if let Ok(date) = text.parse::<Date>()
-        && text.len() <= 10
-    {
-        return buckets::date_start(date, zone);
     }
     // The plus sign of an offset that was not escaped reads as a space.
     let text = if text.contains(['T', 't']) { text.replace(' ', "+") } else { text.to_owned() };
@@ -210,6 +221,9 @@ mod tests {
             ("2026-09-21T16:13", Some(1_789_999_980_000)),
             ("2026-09-21 16:13:20", Some(1_790_000_000_000)),
             ("2026-09-21", Some(1_789_941_600_000)),
+            ("20260921", Some(1_789_941_600_000)),
+            ("20269921", Some(20_269_921)),
+            ("-2026092", Some(-2_026_092)),
             ("99999999999999999999", Some(i64::MAX)),
             ("yesterday", None),
             ("2026-13-01", None),
@@ -234,6 +248,16 @@ mod tests {
         {
             assert!(!range(wrong).1, "{wrong}");
         }
+    }
+
+    #[test]
+    fn whole_numbers_of_json_are_read_however_they_are_written() {
+        let fields = serde_json::json!({"startDate": 1.0e12, "endDate": 1_790_000_000_000.0});
+        let fields = fields.as_object().expect("an object");
+        let mut params = Params::of_fields(fields, &["startDate", "endDate"]);
+        let range = params.range(&TimeZone::UTC, 0);
+        assert_eq!(range, Range { start: 1_000_000_000_000, end: 1_790_000_000_000 });
+        assert!(params.faults.is_empty());
     }
 
     #[test]

@@ -51,12 +51,13 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let lines: Vec<&str> =
             parts.headers.get_all(IF_MATCH).iter().map(|line| line.to_str().unwrap_or_default()).collect();
-        Ok(Self((!lines.is_empty()).then(|| expected(&lines.join(",")))))
+        let text = lines.join(",");
+        Ok(Self((!text.is_empty()).then(|| expected(&text))))
     }
 }
 
 /// Reads `*` or a list of tags. What is no tag of ours matches nothing. A proxy that compresses makes our tags weak, so
-/// those count too.
+/// those count too, and so does the bare number that entities show.
 fn expected(text: &str) -> Expected {
     let tags = || text.split(',').map(str::trim);
     if tags().any(|tag| tag == "*") {
@@ -64,7 +65,8 @@ fn expected(text: &str) -> Expected {
     }
     let version = |tag: &str| {
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+        let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        quoted.unwrap_or(tag).parse().ok()
     };
     Expected::OneOf(tags().filter_map(version).collect())
 }
@@ -78,7 +80,8 @@ mod tests {
         assert_eq!(expected("*"), Expected::Any);
         assert_eq!(expected("\"3\""), Expected::OneOf(vec![3]));
         assert_eq!(expected("\"3\", W/\"4\",\"x\""), Expected::OneOf(vec![3, 4]));
-        for nothing in ["", "3", "\"-1\"", "\"3"] {
+        assert_eq!(expected("3"), Expected::OneOf(vec![3]));
+        for nothing in ["", "x", "\"-1\"", "\"3"] {
             assert_eq!(expected(nothing), Expected::OneOf(Vec::new()), "{nothing}");
         }
     }
