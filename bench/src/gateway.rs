@@ -10,8 +10,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// In so many turns each case is loaded, so that what others do on the machine meets all of them.
-const TURNS: u32 = 5;
+/// In so many turns each case is loaded, so that what others do on the machine meets all of them; every other turn the other
+/// way round, so that none always comes after the same one.
+const TURNS: u32 = 6;
 
 struct Case<'a> {
     name: &'static str,
@@ -78,8 +79,11 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
             Case::new("gateway", &unlimited.webhook_url, &unlimited),
             Case::new("gateway with quota", &counted.webhook_url, &counted),
         ];
-        for _ in 0..TURNS {
-            for (index, case) in cases.iter_mut().enumerate() {
+        let last = cases.len() - 1;
+        for turn in 0..TURNS {
+            for place in 0..=last {
+                let index = if turn % 2 == 0 { place } else { last - place };
+                let case = &mut cases[index];
                 let script = installation.directory.join("load.lua");
                 std::fs::write(&script, lua(case.project, metrics, pause_ms))?;
                 let cpu = || if index == 0 { e2e::process::cpu_of(pid) } else { gateway.cpu() };

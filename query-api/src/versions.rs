@@ -51,8 +51,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let lines: Vec<&str> =
             parts.headers.get_all(IF_MATCH).iter().map(|line| line.to_str().unwrap_or_default()).collect();
-        let text = lines.join(",");
-        Ok(Self((!text.is_empty()).then(|| expected(&text))))
+        Ok(Self((!lines.is_empty()).then(|| expected(&lines.join(",")))))
     }
 }
 

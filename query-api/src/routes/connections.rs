@@ -41,6 +41,12 @@ pub struct CreatedConnection {
     api_key: String,
     /// The project that they belong to.
     project_id: String,
+    /// When it was made, Unix milliseconds.
+    created_at: i64,
+    /// When it was last changed, Unix milliseconds.
+    updated_at: i64,
+    /// Grows with each change.
+    version: u64,
 }
 
 words! {
@@ -120,7 +126,7 @@ pub struct RotatedKey {
     request_body = NewConnection,
     security(("key" = ["manage"])),
     responses(
-        (status = 201, description = "The connection, and its key", body = CreatedConnection),
+        (status = 201, description = "The connection, and its key; its version is the ETag too", body = CreatedConnection),
         (status = "4XX", description = "The request was refused", body = ErrorBody),
         (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
     )
@@ -129,7 +135,7 @@ pub async fn create(
     Manager(key): Manager,
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<(StatusCode, Json<CreatedConnection>), Error> {
+) -> Result<(StatusCode, Versioned<CreatedConnection>), Error> {
     let name = fields.name("name");
     fields.faults.check()?;
     let Some(name) = name else { return Err(Error::Unavailable(Unavailable::Command)) };
@@ -148,8 +154,11 @@ pub async fn create(
         webhook_url: app.webhook_url.clone(),
         api_key: token.reveal(),
         project_id: connection.project_id,
+        created_at: connection.created_at_ms,
+        updated_at: connection.updated_at_ms,
+        version: connection.version,
     };
-    Ok((StatusCode::CREATED, Json(created)))
+    Ok((StatusCode::CREATED, Versioned { version: connection.version, entity: created }))
 }
 
 /// Lists the project's connections.

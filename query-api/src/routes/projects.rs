@@ -41,6 +41,12 @@ pub struct CreatedProject {
     plan: String,
     /// A key that may manage it. It is shown this once.
     manage_key: String,
+    /// When it was made, Unix milliseconds.
+    created_at: i64,
+    /// When it was last changed, Unix milliseconds.
+    updated_at: i64,
+    /// Grows with each change.
+    version: u64,
 }
 
 /// A change of a project; what is not given stays. It describes the body; [`Fields`] reads it.
@@ -114,7 +120,7 @@ impl From<directory::Quota> for Quota {
     request_body = NewProject,
     security(("operator" = [])),
     responses(
-        (status = 201, description = "The project, and its first key", body = CreatedProject),
+        (status = 201, description = "The project, and its first key; its version is the ETag too", body = CreatedProject),
         (status = "4XX", description = "The request was refused", body = ErrorBody),
         (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
     )
@@ -123,7 +129,7 @@ pub async fn create(
     _: Operator,
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<(StatusCode, Json<CreatedProject>), Error> {
+) -> Result<(StatusCode, Versioned<CreatedProject>), Error> {
     let name = fields.name("name");
     let plan = fields.string("plan");
     check_plan(&app, &mut fields, plan.as_deref()).await?;
@@ -139,8 +145,11 @@ pub async fn create(
         name: project.name,
         plan,
         manage_key: token.reveal(),
+        created_at: project.created_at_ms,
+        updated_at: project.updated_at_ms,
+        version: project.version,
     };
-    Ok((StatusCode::CREATED, Json(created)))
+    Ok((StatusCode::CREATED, Versioned { version: project.version, entity: created }))
 }
 
 /// Lists projects: the operator's token sees all of them, a key its own.

@@ -21,6 +21,13 @@ async fn a_project_and_its_connection_are_made_and_their_keys_work_at_once() {
     assert_eq!(connection["webhookUrl"], "http://127.0.0.1:8080/api/webhooks/custom");
     assert!(text(&connection, "apiKey").starts_with("tm_"));
     assert!(text(&connection, "connectionId").starts_with("con_"));
+    for (made, path) in [(&project, "projects"), (&connection, "connections")] {
+        let id = if path == "projects" { "projectId" } else { "connectionId" };
+        let read = manager.ok(&format!("/api/v1/{path}/{}", text(made, id))).await;
+        for field in ["createdAt", "updatedAt", "version"] {
+            assert!(read[field].is_number() && read[field] == made[field], "{path} {field}: {made} {read}");
+        }
+    }
     assert_eq!(manager.ok("/api/v1/metrics").await, json!({"items": [], "nextCursor": null}));
 }
 

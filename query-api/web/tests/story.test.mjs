@@ -52,7 +52,7 @@ test("from a key to a metric on an own dashboard, and to an alert that fires and
   assert.equal(JSON.parse(stdout).accepted, 1);
   await page.getByRole("heading", { name: "It arrived" }).waitFor();
   t.diagnostic(`from the 200 to the waiting panel: ${Date.now() - answered} ms`);
-  await page.locator(".arrival", { hasText: "Daily Signups" }).getByText("42").waitFor();
+  await page.locator(".arrival", { hasText: "Daily Signups" }).getByText("42", { exact: true }).waitFor();
 
   await page.getByRole("link", { name: "Put it on a dashboard" }).click();
   await page.getByRole("button", { name: "Make it" }).click();
