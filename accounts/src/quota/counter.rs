@@ -199,8 +199,7 @@ impl<W> Counter<W> {
 
     /// The next call to be made; none while one is under way or there is nothing to do.
     pub fn next_call(&mut self) -> Option<Call> {
-        let nothing = self.waiting.is_empty() && self.refunds.is_empty() && !self.reserve.is_due();
-        if self.asking.is_some() || nothing {
+        if self.asking.is_some() || (self.waiting.is_empty() && !self.is_due()) {
             return None;
         }
         let waiters = first(&mut self.waiting);

@@ -64,11 +64,15 @@ impl Kind {
     /// The columns beside the metric's place, bucket and count; [`crate::store::Store::series`] reads them.
     pub fn columns(self) -> String {
         match self {
-            Self::Sums => "sum(value) AS total, min(value) AS least, max(value) AS greatest".to_owned(),
+            Self::Sums => sums("value"),
             Self::Last => format!("argMax(value, {PLACE}) AS last_value, max({PLACE}) AS last_place"),
             Self::Quantiles => quantiles("value"),
         }
     }
+}
+
+fn sums(of: &str) -> String {
+    format!("sum({of}) AS total, min(value) AS least, max(value) AS greatest")
 }
 
 fn quantiles(of: &str) -> String {
@@ -176,7 +180,7 @@ pub fn scaled(range: Range, starts: &[i64], kind: Kind, mask: &str) -> Statement
     // The engine moves a bare division out of the sum; it does not move one out of a function.
     let value = format!("toFloat64(value / {SCALE:e})");
     let columns = match kind {
-        Kind::Sums => format!("sum({value}) AS total, min(value) AS least, max(value) AS greatest"),
+        Kind::Sums => sums(&value),
         Kind::Quantiles => quantiles(&value),
         // It is a value that was sent.
         Kind::Last => kind.columns(),
