@@ -3,7 +3,7 @@
 
 #[path = "../checks/frames.rs"]
 mod check;
-#[path = "../../deploy/clickhouse-embedded/src/frames.rs"]
+#[path = "../../crates/clickhouse-embedded/src/frames.rs"]
 mod frames;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::holds(data));
