@@ -1,18 +1,18 @@
-//! What holds of every body of a request.
+//! Invariants that hold for every request body.
 
 use gateway::parse;
 
 const NOW_MS: i64 = 1_790_000_000_000;
 
-/// Panics if it does not hold of `data`.
-pub fn holds(data: &[u8]) {
-    let read = parse::batch(data, NOW_MS);
-    if let Some(fast) = parse::fast::batch(data, NOW_MS) {
-        let slow = parse::slow::batch(data, NOW_MS);
+/// Panics if `body` breaks an invariant.
+pub fn assert_invariants(body: &[u8]) {
+    let read = parse::batch(body, NOW_MS);
+    if let Some(fast) = parse::fast::batch(body, NOW_MS) {
+        let slow = parse::slow::batch(body, NOW_MS);
         assert_eq!(
             slow.ok(),
             Some(fast),
-            "what the fast pass takes, the slow one takes with the same result"
+            "the slow pass accepts what the fast pass accepts, with the same result"
         );
     }
     if let Ok(batch) = read {

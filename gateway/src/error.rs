@@ -1,109 +1,132 @@
-//! Every error of the ingest call, in one enum: what a client sees of it is decided here and nowhere else.
+//! All errors of the ingest call, in one enum. This module alone decides what a client sees of each of them.
 //!
-//! The projections are exhaustive matches, so an error that is added cannot forget its status or its message.
+//! The projections (code, status, message, headers) are exhaustive matches, so a new error cannot lack one of
+//! them.
 
+use crate::codes::wire_codes;
 use crate::fault::{Code, Fault};
 use crate::parse::json::SyntaxError;
 use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderName, WWW_AUTHENTICATE};
 use serde::Serialize;
 use service::request_id::RequestId;
 use std::borrow::Cow;
 
-/// Why a request was refused.
+/// The reason why a request was rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reject {
-    /// There is nothing at this path.
+    /// Unknown path.
     NotFound,
-    /// The path takes POST only.
+    /// Any method but POST.
     MethodNotAllowed,
-    /// `Content-Type` is something else than JSON.
+    /// `Content-Type` is not JSON.
     UnsupportedMediaType,
-    /// `Content-Encoding` is none that we decode.
     UnsupportedContentEncoding,
-    /// `Idempotency-Key` breaks its rule.
     InvalidIdempotencyKey,
-    /// There is no `Authorization`.
+    /// No `Authorization` header.
     MissingKey,
     /// `Authorization` is not `Bearer <token>`.
     MalformedAuthorization,
-    /// A token that we never gave out.
+    /// The token was never issued.
     InvalidKey,
-    /// A token that was ours once.
+    /// The token was issued and is no longer valid.
     RevokedKey,
-    /// The key may not ingest.
+    /// The key's scopes do not include ingest.
     InsufficientScope,
-    /// The idempotency key was used with another body.
+    /// A batch with another body is stored under the idempotency key.
     IdempotencyKeyReused,
-    /// The hour's requests are used up, for so many seconds more.
+    /// The hourly quota is used up; holds the seconds until the next hour.
     QuotaExceeded(u64),
-    /// The body stopped arriving.
+    /// The body did not arrive in time.
     RequestTimeout,
-    /// The body is over one of the two limits.
-    BodyTooLarge(Limit),
-    /// The body did not arrive whole.
+    BodyTooLarge(BodyLimit),
+    /// The connection failed or the chunked encoding was invalid before the body was complete.
     BodyBroken,
-    /// The body does not decode as its `Content-Encoding` says.
+    /// The body does not decode as the named `Content-Encoding`.
     BodyUndecodable(&'static str),
-    /// The body is not JSON.
     InvalidJson(SyntaxError),
-    /// The batch breaks rules; at least one.
+    /// The batch breaks at least one rule.
     InvalidBatch(Vec<Fault>),
-    /// The batch names another project than the key's, which is this one.
+    /// The batch names another project than the key's; holds the key's project.
     ProjectMismatch(String),
-    /// We cannot do it now.
+    /// The gateway cannot serve the request at the moment.
     Unavailable(Unavailable),
 }
 
-/// Which limit a body is over.
+/// The size limit that a body exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Bytes as they were sent.
+pub enum BodyLimit {
+    /// Bytes as sent.
     Wire,
-    /// Bytes after `Content-Encoding` was undone.
+    /// Bytes after decoding `Content-Encoding`.
     Decoded,
 }
 
-/// What is missing when we cannot serve.
+/// The reason why the gateway cannot serve a request at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
     /// The key could not be looked up.
     Keys,
-    /// The request could not be counted, and nothing passes uncounted.
+    /// The request could not be counted, and the outage policy lets no uncounted request pass.
     Quota,
-    /// The first request with this idempotency key has not ended yet.
-    UnderWay,
-    /// Nothing was sent to Kafka: not connected yet, its queue is full, or the producer did not take the record.
+    /// The first request with this idempotency key is still in flight.
+    FirstInFlight,
+    /// Nothing was sent to Kafka: it was not reached yet, the producer's queue is full, or the producer
+    /// rejected the record.
     NotSent,
-    /// Kafka did not acknowledge in time, or refused. The batch may still arrive.
+    /// Kafka rejected the record or did not acknowledge it in time. The batch may still arrive.
     NotAcknowledged,
 }
 
+wire_codes! {
+    /// Machine-readable reason for a rejected request.
+    #[schema(rename_all = "snake_case")]
+    pub enum ErrorCode {
+        InvalidJson = "invalid_json",
+        InvalidBatch = "invalid_batch",
+        InvalidIdempotencyKey = "invalid_idempotency_key",
+        MissingKey = "missing_key",
+        MalformedAuthorization = "malformed_authorization",
+        InvalidKey = "invalid_key",
+        RevokedKey = "revoked_key",
+        ProjectMismatch = "project_mismatch",
+        InsufficientScope = "insufficient_scope",
+        NotFound = "not_found",
+        MethodNotAllowed = "method_not_allowed",
+        RequestTimeout = "request_timeout",
+        IdempotencyKeyReused = "idempotency_key_reused",
+        BodyTooLarge = "body_too_large",
+        UnsupportedMediaType = "unsupported_media_type",
+        UnsupportedContentEncoding = "unsupported_content_encoding",
+        QuotaExceeded = "quota_exceeded",
+        Unavailable = "unavailable",
+    }
+}
+
 impl Reject {
-    /// The machine code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::UnsupportedContentEncoding => "unsupported_content_encoding",
-            Self::InvalidIdempotencyKey => "invalid_idempotency_key",
-            Self::MissingKey => "missing_key",
-            Self::MalformedAuthorization => "malformed_authorization",
-            Self::InvalidKey => "invalid_key",
-            Self::RevokedKey => "revoked_key",
-            Self::InsufficientScope => "insufficient_scope",
-            Self::IdempotencyKeyReused => "idempotency_key_reused",
-            Self::QuotaExceeded(_) => "quota_exceeded",
-            Self::RequestTimeout => "request_timeout",
-            Self::BodyTooLarge(_) => "body_too_large",
-            Self::BodyBroken | Self::BodyUndecodable(_) | Self::InvalidJson(_) => "invalid_json",
-            Self::InvalidBatch(_) => "invalid_batch",
-            Self::ProjectMismatch(_) => "project_mismatch",
-            Self::Unavailable(_) => "unavailable",
+            Self::NotFound => ErrorCode::NotFound,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
+            Self::UnsupportedContentEncoding => ErrorCode::UnsupportedContentEncoding,
+            Self::InvalidIdempotencyKey => ErrorCode::InvalidIdempotencyKey,
+            Self::MissingKey => ErrorCode::MissingKey,
+            Self::MalformedAuthorization => ErrorCode::MalformedAuthorization,
+            Self::InvalidKey => ErrorCode::InvalidKey,
+            Self::RevokedKey => ErrorCode::RevokedKey,
+            Self::InsufficientScope => ErrorCode::InsufficientScope,
+            Self::IdempotencyKeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::QuotaExceeded(_) => ErrorCode::QuotaExceeded,
+            Self::RequestTimeout => ErrorCode::RequestTimeout,
+            Self::BodyTooLarge(_) => ErrorCode::BodyTooLarge,
+            Self::BodyBroken | Self::BodyUndecodable(_) | Self::InvalidJson(_) => ErrorCode::InvalidJson,
+            Self::InvalidBatch(_) => ErrorCode::InvalidBatch,
+            Self::ProjectMismatch(_) => ErrorCode::ProjectMismatch,
+            Self::Unavailable(_) => ErrorCode::Unavailable,
         }
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::InvalidIdempotencyKey
@@ -128,42 +151,52 @@ impl Reject {
         }
     }
 
-    /// One sentence that a person can act on.
+    /// Returns a sentence that says what is wrong and what to do.
     pub fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::NotFound => "There is nothing here: send metrics with POST to /api/webhooks/custom.",
-            Self::MethodNotAllowed => "Only POST is allowed here.",
+            Self::NotFound => "This path does not exist: send metrics with POST to /api/webhooks/custom.",
+            Self::MethodNotAllowed => "Only POST is allowed on this path: send metrics with POST.",
             Self::UnsupportedMediaType => "The Content-Type must be application/json.",
             Self::UnsupportedContentEncoding => {
-                "The Content-Encoding must be gzip, zstd or deflate, or be left out."
+                "The Content-Encoding is not supported: use gzip, zstd or deflate, or omit the header."
             }
-            Self::InvalidIdempotencyKey => "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
-            Self::MissingKey => "There is no API key: send the header `Authorization: Bearer <key>`.",
-            Self::MalformedAuthorization => "The header Authorization must read `Bearer <key>`.",
+            Self::InvalidIdempotencyKey => {
+                "The Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces."
+            }
+            Self::MissingKey => "The API key is missing: send the header `Authorization: Bearer <key>`.",
+            Self::MalformedAuthorization => {
+                "The Authorization header is malformed: it must be `Bearer <key>`."
+            }
             Self::InvalidKey => {
-                "This API key is not known: check that it was copied whole, or rotate the connection's key and use the new one."
+                "This API key is unknown: check that it was copied completely, or rotate the connection's key and use the new one."
             }
-            Self::RevokedKey => "This API key was revoked: make or rotate a key and use the new one.",
-            Self::InsufficientScope => "This key may not send metrics: use the API key of a connection.",
+            Self::RevokedKey => {
+                "This API key was revoked or has expired: create or rotate a key and use the new one."
+            }
+            Self::InsufficientScope => {
+                "This API key is not allowed to send metrics: use the API key of a connection."
+            }
             Self::IdempotencyKeyReused => {
-                "This Idempotency-Key was used with another body: use a new key for a new batch."
+                "This Idempotency-Key was already used with a different body: use a new key for each new batch."
             }
             Self::QuotaExceeded(_) => {
-                "The requests of this hour are used up: wait, or put more metrics in one request."
+                "The project's request quota for this hour is used up: wait for the next hour, or send more metrics per request."
             }
-            Self::RequestTimeout => "The body stopped arriving: send it again.",
-            Self::BodyTooLarge(Limit::Wire) => "The body is over 1 MiB: send fewer metrics at once.",
-            Self::BodyTooLarge(Limit::Decoded) => {
-                "The decoded body is over 4 MiB: send fewer metrics at once."
+            Self::RequestTimeout => "The body did not arrive in time: send the request again.",
+            Self::BodyTooLarge(BodyLimit::Wire) => {
+                "The body is larger than 1 MiB: send fewer metrics per request."
             }
-            Self::BodyBroken => "The body did not arrive whole: send it again.",
+            Self::BodyTooLarge(BodyLimit::Decoded) => {
+                "The decoded body is larger than 4 MiB: send fewer metrics per request."
+            }
+            Self::BodyBroken => "The body did not arrive completely: send the request again.",
             Self::BodyUndecodable("zstd") => {
-                "The body does not decode as zstd: encode it so, with a window of at most 8 MiB, or leave \
-                 Content-Encoding out."
+                "The body cannot be decoded as zstd: encode it with zstd and a window of at most 8 MiB, or omit \
+                 Content-Encoding."
             }
             Self::BodyUndecodable(encoding) => {
                 return format!(
-                    "The body does not decode as {encoding}: encode it so, or leave Content-Encoding out."
+                    "The body cannot be decoded as {encoding}: encode it with {encoding}, or omit Content-Encoding."
                 )
                 .into();
             }
@@ -171,27 +204,28 @@ impl Reject {
             Self::InvalidBatch(faults) => return batch_message(faults),
             Self::ProjectMismatch(project) => {
                 return format!(
-                    "This key belongs to project {project}, the batch names another one: name it, or use a key of the other."
+                    "This API key belongs to project {project}, but `projectId` names another project: send \
+                     {project}, or use an API key of the other project."
                 )
                 .into();
             }
-            Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",
+            Self::Unavailable(Unavailable::Keys) => "The API key cannot be checked at the moment: try again.",
             Self::Unavailable(Unavailable::Quota) => {
-                "The batch was not stored, the quota cannot be checked at the moment: try again."
+                "The batch was not stored because the quota cannot be checked at the moment: try again."
             }
-            Self::Unavailable(Unavailable::UnderWay) => {
-                "The first request with this Idempotency-Key is still under way: try again."
+            Self::Unavailable(Unavailable::FirstInFlight) => {
+                "The first request with this Idempotency-Key is still in progress: try again."
             }
             Self::Unavailable(Unavailable::NotSent) => {
-                "The batch was not stored, we cannot take it at the moment: try again."
+                "The batch was not stored because the service cannot accept it at the moment: try again."
             }
             Self::Unavailable(Unavailable::NotAcknowledged) => {
-                "The batch may or may not be stored: send it again with the same Idempotency-Key; without one it may be stored twice."
+                "The batch may or may not have been stored: retry with the same Idempotency-Key; a retry without one may store it twice."
             }
         })
     }
 
-    /// What is wrong in detail; empty where the answer has no `details`.
+    /// Returns every broken rule of the batch; empty for errors without `details`.
     pub fn details(&self) -> &[Fault] {
         match self {
             Self::InvalidBatch(faults) => faults,
@@ -199,21 +233,20 @@ impl Reject {
         }
     }
 
-    /// After how many seconds it may work.
+    /// Returns the seconds after which a retry may succeed.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::QuotaExceeded(seconds) => Some(*seconds),
             Self::Unavailable(
-                Unavailable::Keys | Unavailable::Quota | Unavailable::UnderWay | Unavailable::NotSent,
+                Unavailable::Keys | Unavailable::Quota | Unavailable::FirstInFlight | Unavailable::NotSent,
             ) => Some(1),
             Self::Unavailable(Unavailable::NotAcknowledged) => Some(2),
             _ => None,
         }
     }
 
-    /// The header that only this error has.
-    pub fn header(&self) -> Option<(hyper::header::HeaderName, &'static str)> {
-        use hyper::header::{ALLOW, WWW_AUTHENTICATE};
+    /// Returns the header that only answers with this error carry.
+    pub fn header(&self) -> Option<(HeaderName, &'static str)> {
         match self {
             Self::MethodNotAllowed => Some((ALLOW, "POST")),
             Self::MissingKey | Self::MalformedAuthorization | Self::InvalidKey | Self::RevokedKey => {
@@ -223,7 +256,7 @@ impl Reject {
         }
     }
 
-    /// The answer's body.
+    /// Returns the answer's JSON body.
     pub fn body(&self, request_id: RequestId) -> Vec<u8> {
         let body = ErrorBody {
             error: self.code(),
@@ -236,24 +269,23 @@ impl Reject {
     }
 }
 
-/// The one shape of every error.
+/// The shape of every error.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Error)]
 pub struct ErrorBody<'a> {
-    /// What is wrong, for machines.
-    #[schema(value_type = crate::openapi::ErrorCode)]
-    error: &'static str,
-    /// What is wrong and what to do, for people.
+    /// Machine-readable reason.
+    error: ErrorCode,
+    /// Human-readable reason and remedy.
     message: Cow<'static, str>,
-    /// Names the request; the header X-Request-Id too.
+    /// Identifies the request; also sent in the header X-Request-Id.
     #[schema(value_type = String)]
     request_id: RequestId,
-    /// With 429 and 503: after how many seconds it may work; the header Retry-After too.
+    /// With 429 and 503: seconds after which a retry may succeed; also sent in the header Retry-After.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after: Option<u64>,
-    /// With `invalid_batch`: every fault, in order.
+    /// With `invalid_batch`: every broken rule, in order.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     details: &'a [Fault],
@@ -261,15 +293,15 @@ pub struct ErrorBody<'a> {
 
 fn batch_message(faults: &[Fault]) -> Cow<'static, str> {
     let Some(first) = faults.first() else { return Cow::Borrowed("The batch is not valid.") };
-    let place = match first.index {
+    let location = match first.index {
         Some(index) if first.code == Code::NotAnObject => format!("metrics[{index}]"),
         Some(index) => format!("metrics[{index}].{}", first.field),
         None => first.field.to_string(),
     };
     let more = match faults.len() - 1 {
         0 => String::new(),
-        1 => " (and one more fault)".to_owned(),
-        more => format!(" (and {more} more faults)"),
+        1 => " (and 1 more error)".to_owned(),
+        more => format!(" (and {more} more errors)"),
     };
-    format!("Nothing was stored: `{place}` {}{more}.", first.message).into()
+    format!("Nothing was stored: `{location}` {}{more}.", first.message).into()
 }

@@ -1,86 +1,51 @@
-//! What can be wrong with a batch: one [`Fault`] for each broken rule, as `details` of `invalid_batch` lists them.
+//! Validation faults of a batch: the entries of `details` in an `invalid_batch` answer.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use crate::codes::wire_codes;
+use serde::Serialize;
 use std::borrow::Cow;
 
-/// Declares [`Code`] and the word that each code is on the wire.
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
-        /// Which rule was broken.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
-        #[schema(as = FaultCode, rename_all = "snake_case")]
-        pub enum Code { $($(#[$doc])* $variant,)* }
-
-        impl Code {
-            /// Every code.
-            pub const ALL: &[Code] = &[$(Code::$variant,)*];
-
-            /// The word that clients see.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Code::$variant => $word,)* }
-            }
-        }
-    };
+wire_codes! {
+    /// The rule that a fault breaks.
+    #[schema(as = FaultCode, rename_all = "snake_case")]
+    pub enum Code {
+        /// A required field is absent or null.
+        Required = "required",
+        /// A known field is given more than once.
+        DuplicateField = "duplicate_field",
+        /// The batch uses both body forms at once.
+        BothForms = "both_forms",
+        NotAnObject = "not_an_object",
+        NotAnArray = "not_an_array",
+        /// The array has no elements.
+        Empty = "empty",
+        /// The batch holds more metrics than a request may.
+        TooMany = "too_many",
+        NotAString = "not_a_string",
+        BadMetricId = "bad_metric_id",
+        BadName = "bad_name",
+        NotANumber = "not_a_number",
+        /// The number overflows a double.
+        OutOfRange = "out_of_range",
+        BadUnit = "bad_unit",
+        NotAnInteger = "not_an_integer",
+        /// The timestamp is too far ahead of the server's clock.
+        InTheFuture = "in_the_future",
+        /// The timestamp is before the year 2000.
+        TooOld = "too_old",
+    }
 }
 
-codes! {
-    /// A required field is absent or null.
-    Required = "required",
-    /// A known field is given twice.
-    DuplicateField = "duplicate_field",
-    /// Both body forms at once.
-    BothForms = "both_forms",
-    /// Not an object.
-    NotAnObject = "not_an_object",
-    /// Not an array.
-    NotAnArray = "not_an_array",
-    /// An array without elements.
-    Empty = "empty",
-    /// More metrics than a request may hold.
-    TooMany = "too_many",
-    /// Not a string.
-    NotAString = "not_a_string",
-    /// Not what an id may look like.
-    BadMetricId = "bad_metric_id",
-    /// Not what a name may look like.
-    BadName = "bad_name",
-    /// Not a number.
-    NotANumber = "not_a_number",
-    /// A number that no double holds.
-    OutOfRange = "out_of_range",
-    /// Not what a unit may look like.
-    BadUnit = "bad_unit",
-    /// Not an integer.
-    NotAnInteger = "not_an_integer",
-    /// Later than the server's clock allows.
-    InTheFuture = "in_the_future",
-    /// Earlier than any metric may be.
-    TooOld = "too_old",
-}
-
-/// One broken rule.
-#[derive(Debug, Clone, PartialEq, Eq, utoipa::ToSchema)]
+/// One broken rule of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
-    /// Which element of `metrics`; absent for the envelope and for the flat form.
+    /// Index in `metrics`; absent for faults of the envelope and in the flat form.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 99)]
     pub index: Option<usize>,
-    /// The field, as the client spells it.
+    /// JSON name of the field.
     pub field: &'static str,
-    /// The rule.
+    /// Machine-readable rule.
     pub code: Code,
-    /// A sentence for a person.
+    /// Human-readable rule, to be read after the field name.
     pub message: Cow<'static, str>,
-}
-
-impl Serialize for Fault {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if let Some(index) = self.index {
-            map.serialize_entry("index", &index)?;
-        }
-        map.serialize_entry("field", self.field)?;
-        map.serialize_entry("code", self.code.as_str())?;
-        map.serialize_entry("message", &self.message)?;
-        map.end()
-    }
 }

@@ -1,5 +1,5 @@
-//! Wires the gateway up, runs it, and stops it in order: not ready, requests in flight answered, outcomes reported,
-//! records flushed.
+//! Starts the gateway, runs it, and shuts it down in order: readiness goes false, requests in flight are
+//! answered, prefetched quota is refunded, outcomes are reported, and queued records are flushed.
 
 use accounts::claims::Claims;
 use accounts::keys::{KeyCache, KeyCacheSettings};
@@ -7,7 +7,7 @@ use accounts::quota::Quotas;
 use clap::Parser;
 use gateway::Gateway;
 use gateway::idempotency::{self, Idempotency};
-use gateway::kafka::{self, Preparation, Unfit};
+use gateway::kafka::{self, KafkaSetupError, TopicSetup};
 use gateway::metrics::Metrics;
 use gateway::outcomes::Outcomes;
 use gateway::outcomes::report::OutcomeTopic;
@@ -16,10 +16,10 @@ use gateway::settings::{Arguments, Settings};
 use hyper::service::service_fn;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
+use service::auth_throttle::AuthThrottle;
 use service::client::Clients;
 use service::health::{Condition, Health, Watch};
-use service::slowdown::Slowdown;
-use service::traces::{Decided, Traces};
+use service::traces::{Sampling, Traces};
 use service::{http, logs, ops, settings, stop};
 use std::convert::Infallible;
 use std::error::Error;
@@ -28,12 +28,19 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpSocket;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-/// How long deliveries may stand still before the process counts as stuck. The producer reports each one, delivered or
-/// not, long before.
-const STUCK: Duration = Duration::from_secs(180);
+/// Time without a delivery report after which the process no longer counts as live. The producer reports every
+/// delivery, successful or not, long before.
+const DELIVERY_STALL_LIMIT: Duration = Duration::from_secs(180);
+
+/// Interval at which readiness follows the state of the Redis connection.
+const READINESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The gateway over the real Redis and Kafka.
+type ProductionGateway = Gateway<KeyCache, Quotas, Claims, Arc<KafkaPublisher>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -41,7 +48,7 @@ fn main() -> ExitCode {
         return service::probe::health(&arguments.ops_listen);
     }
     if arguments.openapi {
-        // A reader that has seen enough is no fault.
+        // The reader may close the pipe early; that is not an error.
         let _ = writeln!(std::io::stdout(), "{}", gateway::openapi::text());
         return ExitCode::SUCCESS;
     }
@@ -59,7 +66,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the gateway cannot run");
+            tracing::error!(%error, "gateway failed");
             ExitCode::FAILURE
         }
     }
@@ -67,85 +74,47 @@ fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let stop = stop::on_signal()?;
-    let clients = http::reserve(settings.listen, "--listen")?;
-    let operators = http::bind(settings.ops_listen, "--ops-listen").await?;
+    let client_socket = http::reserve(settings.listen, "--listen")?;
+    let ops_listener = http::bind(settings.ops_listen, "--ops-listen").await?;
 
-    let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
-    let (outcomes, slowdown) = (Outcomes::default(), Slowdown::default());
-    metrics.register(&mut registry);
-    outcomes.register(&mut registry);
-    slowdown.register(registry.sub_registry_with_prefix("tidemark_gateway"));
-    // Before anybody can ask: what has no conditions is ready.
-    let (kafka_reached, redis_reached) = (health.condition("kafka"), health.condition("redis"));
-    let deliveries = health.watch("deliveries", STUCK);
+    let (health, telemetry) = (Health::default(), Telemetry::default());
+    // Registered before the operations port answers: a service without conditions counts as ready.
+    let (kafka_reachable, redis_reachable) = (health.condition("kafka"), health.condition("redis"));
+    let deliveries = health.watch("deliveries", DELIVERY_STALL_LIMIT);
     let ops_stop = CancellationToken::new();
-    let ops = tokio::spawn(ops::serve(operators, health.clone(), Arc::new(registry), ops_stop.clone()));
+    let registry = Arc::new(telemetry.registry());
+    let ops = tokio::spawn(ops::serve(ops_listener, health.clone(), registry, ops_stop.clone()));
 
     let common = &settings.common;
     let topics = Topics::new(&common.namespace);
-    let cache = KeyCacheSettings { outage_grace: settings.key_outage_grace, ..KeyCacheSettings::default() };
-    let keys = KeyCache::start(&common.redis_url, &common.namespace, cache, ops_stop.clone())?;
-    metrics.quota.policy(settings.quota_outage);
-    let quota =
-        Quotas::new(&common.redis_url, &common.namespace, settings.quota_outage, metrics.quota.clone())?;
-    let lease = idempotency::lease(settings.delivery_timeout + publish::SLACK);
-    let claims = Claims::new(&common.redis_url, &common.namespace, lease)?;
-    // A repeat that comes just after a crash outlasts the lease.
-    let idempotency = Idempotency::new(claims, lease + Duration::from_secs(1), metrics.idempotency.clone());
     let publisher = Arc::new(KafkaPublisher::new(
         &common.kafka_brokers,
         topics.metrics.clone(),
         settings.delivery_timeout,
-        metrics.clone(),
+        telemetry.metrics.clone(),
     )?);
-    let destination = OutcomeTopic { publisher: publisher.clone(), topic: topics.outcomes.clone() };
-    let last_answer = CancellationToken::new();
-    let reporting = tokio::spawn(outcomes.clone().keep_reporting(destination, last_answer.clone()));
-    if settings.address_hash_key.is_none() {
-        tracing::warn!(
-            "no --address-hash-key is set: the usage report counts a client's address anew for each gateway and start"
-        );
-    }
-    let preparation = Preparation {
+    let traces = Traces::start("tidemark-gateway", &common.traces, Sampling::ByRatio)?;
+    let gateway = build_gateway(&settings, &telemetry, publisher.clone(), traces.clone(), ops_stop.clone())?;
+    let gateway = Arc::new(gateway);
+    report_readiness(health.clone(), redis_reachable, gateway.keys.clone(), stop.clone());
+
+    let outcome_topic = OutcomeTopic { publisher: publisher.clone(), topic: topics.outcomes.clone() };
+    let reporting_stop = CancellationToken::new();
+    let reporting =
+        tokio::spawn(telemetry.outcomes.clone().report_until(outcome_topic, reporting_stop.clone()));
+
+    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "gateway started");
+    let setup = TopicSetup {
         brokers: common.kafka_brokers.clone(),
         topics,
         allow_single_replica: settings.allow_single_replica,
     };
-    watch_readiness(health.clone(), redis_reached, keys.clone(), stop.clone());
-
-    let traces = Traces::start("tidemark-gateway", &settings.common.traces, Decided::Here)?;
-    let gateway = Arc::new(Gateway {
-        keys,
-        quota: quota.clone(),
-        idempotency,
-        publisher: publisher.clone(),
-        body_times: settings.body_times,
-        clients: Clients::new(settings.trusted_proxies, settings.address_hash_key.as_deref()),
-        slowdown,
-        outcomes,
-        traces: traces.clone(),
-        metrics,
-    });
-    let service = move |peer: SocketAddr| {
-        let (gateway, peer) = (gateway.clone(), gateway.clients.peer(peer.ip()));
-        service_fn(move |request| {
-            let gateway = gateway.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
-        })
-    };
-    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the gateway runs");
-    let serving = async {
-        let listener = http::open(clients, &health).await?;
-        tracing::info!(listen = %settings.listen, "clients are let in");
-        http::serve(listener, service, http::HalfClosed::Answer, stop, stop::GRACE).await;
-        Ok::<_, std::io::Error>(())
-    };
     let result: Result<(), Box<dyn Error>> = tokio::select! {
-        served = serving => served.map_err(Into::into),
-        error = keep_kafka(preparation, publisher.clone(), kafka_reached, deliveries) => Err(error.into()),
+        served = serve(client_socket, settings.listen, gateway.clone(), &health, stop) => served.map_err(Into::into),
+        error = run_kafka(setup, publisher.clone(), kafka_reachable, deliveries) => Err(error.into()),
     };
-    quota.stop().await;
-    last_answer.cancel();
+    gateway.quota.stop().await;
+    reporting_stop.cancel();
     let _ = reporting.await;
     let _ = spawn_blocking(move || publisher.flush(settings.delivery_timeout)).await;
     let _ = spawn_blocking(move || traces.stop()).await;
@@ -154,27 +123,106 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     result
 }
 
-/// Runs until Kafka turns out to be unfit.
-async fn keep_kafka(
-    preparation: Preparation,
+/// Everything that is served at `/metrics`.
+#[derive(Default)]
+struct Telemetry {
+    metrics: Metrics,
+    outcomes: Outcomes,
+    auth_throttle: AuthThrottle,
+}
+
+impl Telemetry {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        self.metrics.register(&mut registry);
+        self.outcomes.register(&mut registry);
+        self.auth_throttle.register(registry.sub_registry_with_prefix("tidemark_gateway"));
+        registry
+    }
+}
+
+/// Connects the request handler to Redis and Kafka. The key cache runs until `cache_stop`.
+fn build_gateway(
+    settings: &Settings,
+    telemetry: &Telemetry,
+    publisher: Arc<KafkaPublisher>,
+    traces: Traces,
+    cache_stop: CancellationToken,
+) -> Result<ProductionGateway, Box<dyn Error>> {
+    let (common, metrics) = (&settings.common, telemetry.metrics.clone());
+    let cache = KeyCacheSettings { outage_grace: settings.key_outage_grace, ..KeyCacheSettings::default() };
+    let keys = KeyCache::start(&common.redis_url, &common.namespace, cache, cache_stop)?;
+    metrics.quota.set_policy(settings.quota_outage);
+    let quota =
+        Quotas::new(&common.redis_url, &common.namespace, settings.quota_outage, metrics.quota.clone())?;
+    let lease = idempotency::lease_duration(settings.delivery_timeout + publish::DEADLINE_MARGIN);
+    let claims = Claims::new(&common.redis_url, &common.namespace, lease)?;
+    // Longer than the lease, so that a retry right after a gateway crash outlasts the dead gateway's claim.
+    let max_wait = lease + Duration::from_secs(1);
+    let idempotency = Idempotency::new(claims, max_wait, metrics.idempotency.clone());
+    if settings.address_hash_key.is_none() {
+        tracing::warn!(
+            "--address-hash-key is not set: the usage report counts each client address anew for every gateway and restart"
+        );
+    }
+    Ok(Gateway {
+        keys,
+        quota,
+        idempotency,
+        publisher,
+        body_timeouts: settings.body_timeouts,
+        clients: Clients::new(settings.trusted_proxies.clone(), settings.address_hash_key.as_deref()),
+        auth_throttle: telemetry.auth_throttle.clone(),
+        outcomes: telemetry.outcomes.clone(),
+        traces,
+        metrics,
+    })
+}
+
+/// Serves clients until `stop`, starting once the gateway is ready.
+async fn serve(
+    socket: TcpSocket,
+    listen: SocketAddr,
+    gateway: Arc<ProductionGateway>,
+    health: &Health,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = move |peer: SocketAddr| {
+        let (gateway, peer) = (gateway.clone(), gateway.clients.peer(peer.ip()));
+        service_fn(move |request| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
+        })
+    };
+    let listener = http::open(socket, health).await?;
+    tracing::info!(%listen, "listening for clients");
+    http::serve(listener, service, http::HalfClosed::Answer, stop, stop::GRACE).await;
+    Ok(())
+}
+
+/// Prepares the topics, then monitors Kafka. Returns only if Kafka cannot keep what an acknowledgement
+/// promises.
+async fn run_kafka(
+    setup: TopicSetup,
     publisher: Arc<KafkaPublisher>,
     reachable: Condition,
     deliveries: Watch,
-) -> Unfit {
-    if let Err(error) = kafka::open(preparation, &publisher).await {
+) -> KafkaSetupError {
+    if let Err(error) = kafka::prepare(setup, &publisher).await {
         return error;
     }
-    match kafka::watch(publisher, reachable, deliveries).await {}
+    match kafka::monitor(publisher, reachable, deliveries).await {}
 }
 
-/// Ready while keys can be looked up, and not from the moment of the stop.
-fn watch_readiness(health: Health, redis: Condition, keys: KeyCache, stop: CancellationToken) {
+/// Sets the readiness condition `redis` while keys can be looked up, and marks the service as stopping at
+/// `stop`.
+fn report_readiness(health: Health, redis: Condition, keys: KeyCache, stop: CancellationToken) {
     tokio::spawn(async move {
         loop {
             redis.set(keys.connected());
             tokio::select! {
                 () = stop.cancelled() => break health.stop(),
-                () = tokio::time::sleep(Duration::from_millis(250)) => {}
+                () = tokio::time::sleep(READINESS_INTERVAL) => {}
             }
         }
     });

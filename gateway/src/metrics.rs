@@ -1,4 +1,5 @@
-//! What the gateway counts. Each request has one outcome; one that nobody waits for any more is `abandoned`.
+//! The gateway's Prometheus metrics. Each request has exactly one outcome. A request whose client disconnects
+//! before the answer is counted as `abandoned`.
 
 mod idempotency;
 mod quota;
@@ -6,6 +7,7 @@ mod quota;
 pub use idempotency::IdempotencyMetrics;
 pub use quota::QuotaMetrics;
 
+use crate::error::ErrorCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,41 +16,38 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Instant;
 
-/// The label of requests: `accepted`, `replayed`, an error code, or `abandoned`.
+/// `accepted`, `replayed`, an error code, or `abandoned`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabel {
     outcome: &'static str,
 }
 
-/// The label of failed publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CauseLabel {
     cause: &'static str,
 }
 
-/// The gateway's metrics. Clones share them.
+/// The gateway's metrics. Clones share their values.
 #[derive(Clone)]
 pub struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
     in_flight: Gauge,
     request_seconds: Histogram,
     metrics_accepted: Counter,
-    /// Bytes of bodies as they were sent.
+    /// Body bytes as sent.
     pub body_wire_bytes: Counter,
-    /// Bytes of bodies after their encoding was undone.
+    /// Body bytes after decoding `Content-Encoding`.
     pub body_decoded_bytes: Counter,
-    /// From handing a record to the producer until its acknowledgement or failure.
+    /// Time from passing a record to the producer until its acknowledgement or failure.
     pub publish_seconds: Histogram,
     publish_failures: Family<CauseLabel, Counter>,
-    /// How requests are counted against quotas.
     pub quota: QuotaMetrics,
-    /// What goes on without Redis for requests with an idempotency key.
     pub idempotency: IdempotencyMetrics,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        // 100 µs to 26 s.
+        // Buckets from 100 µs to 26 s.
         let seconds = || Histogram::new(exponential_buckets(0.0001, 2.0, 19));
         Self {
             requests: Family::default(),
@@ -66,7 +65,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Adds them to `registry`.
+    /// Registers the metrics in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("tidemark_gateway");
         registry.register(
@@ -74,10 +73,10 @@ impl Metrics {
             "Requests by outcome: accepted, replayed, an error code, or abandoned by the client",
             self.requests.clone(),
         );
-        registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
+        registry.register("requests_in_flight", "Requests in flight", self.in_flight.clone());
         registry.register_with_unit(
             "request_duration",
-            "From a request's head to its answer",
+            "Time from a request's head to its answer",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
@@ -96,61 +95,60 @@ impl Metrics {
         );
         registry.register_with_unit(
             "publish_duration",
-            "From handing a record to the Kafka producer to its acknowledgement or failure",
+            "Time from passing a record to the Kafka producer to its acknowledgement or failure",
             Unit::Seconds,
             self.publish_seconds.clone(),
         );
         registry.register(
             "publish_failures",
-            "Records without acknowledgement by cause: not_connected, queue_full, refused, timed_out, failed",
+            "Records that were not acknowledged, by cause: not_connected, queue_full, refused, timed_out, failed",
             self.publish_failures.clone(),
         );
         self.quota.register(registry);
         self.idempotency.register(registry);
     }
 
-    /// A request begins.
-    pub fn begin(&self) -> Outcome<'_> {
+    /// Counts a request as in flight until the recorder is dropped.
+    pub fn request_started(&self) -> OutcomeRecorder<'_> {
         self.in_flight.inc();
-        Outcome { metrics: self, began: Instant::now(), outcome: "abandoned" }
+        OutcomeRecorder { metrics: self, started: Instant::now(), outcome: "abandoned" }
     }
 
-    /// A record was not acknowledged.
     pub fn publish_failed(&self, cause: &'static str) {
         self.publish_failures.get_or_create(&CauseLabel { cause }).inc();
     }
 }
 
-/// A request's outcome, counted once, when it is known or the request is dropped.
+/// Records a request's duration and outcome when it is dropped. The outcome is `abandoned` unless another one
+/// was set.
 #[must_use]
-pub struct Outcome<'a> {
+pub struct OutcomeRecorder<'a> {
     metrics: &'a Metrics,
-    began: Instant,
+    started: Instant,
     outcome: &'static str,
 }
 
-impl Outcome<'_> {
-    /// The batch was stored.
+impl OutcomeRecorder<'_> {
+    /// Records a stored batch of `metrics` metrics.
     pub fn accepted(mut self, metrics: usize) {
         self.metrics.metrics_accepted.inc_by(metrics as u64);
         self.outcome = "accepted";
     }
 
-    /// A batch that was stored before was answered again.
+    /// Records a request that got the answer of an earlier one.
     pub fn replayed(mut self) {
         self.outcome = "replayed";
     }
 
-    /// The request was refused.
-    pub fn refused(mut self, code: &'static str) {
-        self.outcome = code;
+    pub fn rejected(mut self, code: ErrorCode) {
+        self.outcome = code.as_str();
     }
 }
 
-impl Drop for Outcome<'_> {
+impl Drop for OutcomeRecorder<'_> {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
-        self.metrics.request_seconds.observe(self.began.elapsed().as_secs_f64());
+        self.metrics.request_seconds.observe(self.started.elapsed().as_secs_f64());
         self.metrics.requests.get_or_create(&OutcomeLabel { outcome: self.outcome }).inc();
     }
 }

@@ -1,21 +1,21 @@
-//! The quota check: what it needs, and what answers say about it.
+//! The quota check as the request handler sees it, and the quota headers of an answer.
 
 use accounts::quota::{Charge, Quotas, Standing, Verdict};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
-/// The header with the requests per hour.
+/// Requests per hour.
 pub const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-/// The header with the requests that are left in the hour.
+/// Requests left in the hour.
 pub const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-/// The header with the Unix second at which the next hour begins.
+/// Start of the next hour, in Unix seconds.
 pub const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Where requests are counted.
+/// Counts requests.
 pub trait Quota: Send + Sync + 'static {
-    /// Counts one request of a project that may make `limit` of them per hour.
+    /// Counts one request of a project that may make `limit` requests per hour.
     fn count(&self, project_id: &str, limit: u64) -> impl Future<Output = Verdict> + Send;
-    /// Gives back what a request held. Does not wait.
+    /// Refunds the charge of a request, without waiting for Redis.
     fn refund(&self, project_id: &str, charge: Charge);
 }
 
@@ -29,32 +29,32 @@ impl Quota for Quotas {
     }
 }
 
-/// What a request holds of its project's hour, to be given back once at most; nothing where there is no limit.
-pub struct Held<'a, Q> {
+/// The quota charge of a request. It can be refunded at most once. Requests of a project without a limit have
+/// no charge.
+pub struct RefundableCharge<'a, Q> {
     quota: &'a Q,
     project_id: &'a str,
     charge: Option<Charge>,
 }
 
-impl<'a, Q: Quota> Held<'a, Q> {
-    /// What a request of `project_id` holds.
+impl<'a, Q: Quota> RefundableCharge<'a, Q> {
     pub fn new(quota: &'a Q, project_id: &'a str, charge: Option<Charge>) -> Self {
         Self { quota, project_id, charge }
     }
 
-    /// Gives it back.
-    pub fn give_back(&mut self) {
+    /// Refunds the charge, unless it was refunded before.
+    pub fn refund(&mut self) {
         if let Some(charge) = self.charge.take() {
             self.quota.refund(self.project_id, charge);
         }
     }
 }
 
-/// Says in an answer where its project stands.
-pub fn write(standing: Standing, headers: &mut HeaderMap) {
-    for (name, number) in [(LIMIT, standing.limit), (REMAINING, standing.remaining), (RESET, standing.reset)]
-    {
-        // `HeaderValue::from` a number allocates twice.
+/// Adds the quota headers to an answer.
+pub fn write_headers(quota_state: Standing, headers: &mut HeaderMap) {
+    let values = [(LIMIT, quota_state.limit), (REMAINING, quota_state.remaining), (RESET, quota_state.reset)];
+    for (name, number) in values {
+        // Converting a number with `HeaderValue::from` allocates twice.
         if let Ok(value) = HeaderValue::from_str(itoa::Buffer::new().format(number)) {
             headers.insert(name, value);
         }

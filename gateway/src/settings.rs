@@ -1,53 +1,54 @@
-//! The gateway's settings. `--help` is their reference.
+//! The gateway's settings; `--help` documents them.
 
-use crate::request::body::BodyTimes;
+use crate::request::body::BodyTimeouts;
 use accounts::quota::Outage;
 use service::client::TrustedProxies;
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The command line.
+/// Command line and environment, unchecked.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
     name = "gateway",
     version,
-    about = "Takes batches of metrics over HTTP and answers once Kafka has them"
+    about = "Accepts batches of metrics over HTTP and acknowledges them once Kafka has stored them"
 )]
 pub struct Arguments {
-    /// What to do instead of running.
     #[command(subcommand)]
     pub command: Option<service::probe::Command>,
-    /// Where clients send metrics: address and port.
+    /// Address and port for clients that send metrics.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: String,
-    /// Where health and metrics are served: address and port. Keep it off the public side.
+    /// Address and port for health checks and Prometheus metrics. Do not expose it publicly.
     #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9080", value_name = "ADDRESS")]
     pub ops_listen: String,
-    /// How long Kafka may take to acknowledge a batch, 1s to 2m; then the answer is 503.
+    /// Maximum time for Kafka to acknowledge a batch, 1s to 2m. After that the request is answered with 503.
     #[arg(long, env = "DELIVERY_TIMEOUT", default_value = "5s", value_name = "DURATION")]
     pub delivery_timeout: String,
-    /// How long a body may stand still, 1s to 5m; then the answer is 408.
+    /// Maximum time between two pieces of a request body, 1s to 5m. After that the request is answered with
+    /// 408.
     #[arg(long, env = "BODY_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub body_timeout: String,
-    /// How long a body may take in all, 1s to 1h; then the answer is 408.
+    /// Maximum time for a whole request body, 1s to 1h. After that the request is answered with 408.
     #[arg(long, env = "BODY_TOTAL_TIMEOUT", default_value = "60s", value_name = "DURATION")]
     pub body_total_timeout: String,
-    /// How long keys that are known go on while Redis cannot be reached, 0s to 1h; then the answer is 503. In that time
-    /// a revoked key may still be accepted.
+    /// Time for which cached keys stay valid while Redis is unreachable, 0s to 1h. After that requests are
+    /// answered with
+    /// 503. During this time a revoked key may still be accepted.
     #[arg(long, env = "KEY_OUTAGE_GRACE", default_value = "60s", value_name = "DURATION")]
     pub key_outage_grace: String,
-    /// What happens to projects with a quota while Redis cannot be reached. `open`: each gateway counts alone, so that an
-    /// hour may see up to its limit from each of them. `closed`: the answer is 503. Anything else is refused at start.
+    /// Policy for projects with a quota while Redis is unreachable. `open`: each gateway counts on its own,
+    /// so each may grant up to the hourly limit. `closed`: requests are answered with 503.
     #[arg(long, env = "QUOTA_OUTAGE", default_value = "open", value_name = "open|closed")]
     pub quota_outage: String,
-    /// Run on a cluster although a batch may be acknowledged by a single replica: one lost broker may then lose
-    /// acknowledged data.
+    /// Accept a Kafka cluster on which a single replica can acknowledge a batch. The loss of one broker may
+    /// then lose acknowledged data.
     #[arg(long, env = "ALLOW_SINGLE_REPLICA")]
     pub allow_single_replica: bool,
-    /// Proxies whose X-Forwarded-For is believed: addresses or networks with commas between them, such as
-    /// `10.0.0.0/8,fd00::/8`. Of everybody else the address is the connection's. Name none that clients can reach
-    /// directly: they could pass for anybody.
+    /// Proxies whose X-Forwarded-For header is trusted: comma-separated addresses or networks, such as
+    /// `10.0.0.0/8,fd00::/8`. For all other peers, the client address is the address of the connection. Do
+    /// not list networks that contain clients: they could forge their address.
     #[arg(
         long,
         env = "TRUSTED_PROXIES",
@@ -56,45 +57,35 @@ pub struct Arguments {
         value_name = "NETWORKS"
     )]
     pub trusted_proxies: String,
-    /// The secret under which addresses of clients are hashed for the usage report: at least 16 characters, the same for
-    /// all gateways and for good. Without one each process takes its own at random, and counts an address anew.
+    /// Secret key for hashing client addresses in the usage report: at least 16 characters, the same on all
+    /// gateways, and never changed. Without it, each process generates a random key, so an address is counted
+    /// anew for every gateway and restart.
     #[arg(long, env = "ADDRESS_HASH_KEY", hide_env_values = true, value_name = "SECRET")]
     pub address_hash_key: Option<String>,
-    /// Print the OpenAPI description of the HTTP interface and exit.
+    /// Print the OpenAPI document of the HTTP interface and exit.
     #[arg(long)]
     pub openapi: bool,
-    /// What all services share.
     #[command(flatten)]
     pub common: Common,
 }
 
-/// The settings, checked.
+/// Checked settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where clients send metrics.
     pub listen: SocketAddr,
-    /// Where health and metrics are served.
     pub ops_listen: SocketAddr,
-    /// How long Kafka may take to acknowledge.
     pub delivery_timeout: Duration,
-    /// How long a body may take.
-    pub body_times: BodyTimes,
-    /// How long known keys outlive Redis.
+    pub body_timeouts: BodyTimeouts,
     pub key_outage_grace: Duration,
-    /// What happens to projects with a quota while Redis cannot be reached.
     pub quota_outage: Outage,
-    /// Whether one replica is enough on a cluster.
     pub allow_single_replica: bool,
-    /// Whose word about their clients is believed.
     pub trusted_proxies: TrustedProxies,
-    /// The secret for hashes of addresses.
     pub address_hash_key: Option<String>,
-    /// What all services share.
     pub common: Common,
 }
 
 impl Arguments {
-    /// The settings, or all that is wrong with them.
+    /// Returns the checked settings, or an error that lists every invalid setting.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
         let seconds = Duration::from_secs;
@@ -107,7 +98,7 @@ impl Arguments {
                 &self.delivery_timeout,
                 seconds(1)..=seconds(120),
             ),
-            body_times: BodyTimes {
+            body_timeouts: BodyTimeouts {
                 idle: faults.duration("--body-timeout", &self.body_timeout, seconds(1)..=seconds(300)),
                 total: faults.duration(
                     "--body-total-timeout",
@@ -141,16 +132,16 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn the_defaults_are_valid() {
-        let settings = Arguments::parse_from(["gateway"]).check().expect("the defaults are valid");
+    fn defaults_are_valid() {
+        let settings = Arguments::parse_from(["gateway"]).check().expect("defaults are valid");
         assert_eq!(settings.delivery_timeout, Duration::from_secs(5));
-        assert_eq!(settings.body_times.idle, Duration::from_secs(10));
+        assert_eq!(settings.body_timeouts.idle, Duration::from_secs(10));
         assert_eq!(settings.quota_outage, Outage::Open);
     }
 
     #[test]
-    fn every_wrong_setting_is_named_at_once() {
-        let wrong = [
+    fn all_invalid_settings_are_reported_at_once() {
+        let invalid = [
             ("--listen", "8080"),
             ("--ops-listen", "here"),
             ("--delivery-timeout", "0s"),
@@ -161,10 +152,10 @@ mod tests {
             ("--trusted-proxies", "10.0.0.0/8,proxy"),
             ("--address-hash-key", "short"),
         ];
-        let arguments = wrong.iter().map(|(setting, value)| format!("{setting}={value}"));
+        let arguments = invalid.iter().map(|(setting, value)| format!("{setting}={value}"));
         let arguments = Arguments::parse_from(["gateway".to_owned()].into_iter().chain(arguments));
-        let message = arguments.check().expect_err("all are wrong").to_string();
-        for (setting, _) in wrong {
+        let message = arguments.check().expect_err("all are invalid").to_string();
+        for (setting, _) in invalid {
             assert!(message.contains(setting), "{setting} is missing in: {message}");
         }
     }

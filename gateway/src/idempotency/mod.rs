@@ -1,32 +1,34 @@
-//! Idempotency keys: claim, publish, confirm, and the first answer again for whoever repeats.
+//! Idempotency keys: claim the key, publish the batch, confirm the claim, and give retries the first answer
+//! again.
 //!
-//! [`accounts::claims`] says what is promised and decides; this is the shell that asks, waits and counts. It never makes
-//! a request fail for want of Redis: without a claim the batch is published all the same, and the worker drops the copy.
+//! [`accounts::claims`] documents the guarantees and makes the decisions; this module calls it, waits and
+//! counts. Requests never fail because Redis is unavailable: the batch is then published without a claim, and
+//! the worker drops the copy.
 
-mod turns;
-mod under_way;
+mod in_flight;
+mod key_lock;
 
 use crate::error::{Reject, Unavailable};
 use crate::metrics::IdempotencyMetrics;
-use crate::publish::NotPublished;
+use crate::publish::PublishError;
 use accounts::claims::protocol::{self, End, Held, Standing, Step};
 use accounts::claims::{self, Away, Batch, Change, Exchanged, Seen};
+use in_flight::{Attempt, InFlightAttempts};
+pub use key_lock::KeyLock;
+use key_lock::KeyLocks;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
-pub use turns::Turn;
-use turns::Turns;
-use under_way::{Attempt, UnderWay};
 use uuid::Uuid;
 
-/// Between two looks at an attempt of another gateway, at first and at most.
-const LOOK_FIRST: Duration = Duration::from_millis(20);
-const LOOK_LAST: Duration = Duration::from_millis(250);
-/// How much longer than a publish a claim is held at most: for Redis, before and after.
-const REDIS: Duration = Duration::from_secs(1);
+/// First interval at which the claim of another gateway is polled; each further interval is twice as long.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Time added to a lease for the calls to Redis before and after the publish.
+const REDIS_MARGIN: Duration = Duration::from_secs(1);
 
-/// Where it is known which batch a key stands for.
+/// Stores the claims on idempotency keys.
 pub trait Claims: Clone + Send + Sync + 'static {
-    /// Makes `change` to the claim on a project's key, if it is as the change expects.
+    /// Applies `change` to the claim on a project's key, if the claim has the version that the change expects.
     fn exchange(
         &self,
         project_id: &str,
@@ -46,154 +48,157 @@ impl Claims for claims::Claims {
     }
 }
 
-/// How long a claim is held at most by one whose publish takes no longer than `publish`.
-pub fn lease(publish: Duration) -> Duration {
-    publish + REDIS
+/// Returns the lease for a claim whose publish takes at most `publish_timeout`.
+pub fn lease_duration(publish_timeout: Duration) -> Duration {
+    publish_timeout + REDIS_MARGIN
 }
 
-/// What is done with keys. Clones share everything.
+/// Handles idempotency keys. Clones share everything.
 #[derive(Clone)]
 pub struct Idempotency<C> {
     claims: C,
-    /// How long a repeat waits for the first.
-    patience: Duration,
-    turns: Turns,
-    under_way: UnderWay,
+    /// Maximum time for which a retry waits for the first request.
+    max_wait: Duration,
+    locks: KeyLocks,
+    in_flight: InFlightAttempts,
     metrics: IdempotencyMetrics,
 }
 
-/// What became of a request's wish to publish.
-pub enum Wish {
-    /// It is to publish this, and then to settle it.
-    Granted(Claimed),
-    /// This was stored before: the first answer again.
-    Replay(Batch),
+/// The result of a request's attempt to claim its key.
+pub enum ClaimOutcome {
+    /// The request must publish the claim's batch and then settle the claim.
+    Claimed(ActiveClaim),
+    /// The batch was stored before; the request gets the first answer again.
+    AlreadyStored(Batch),
 }
 
-/// A claim of this process. Dropped without being settled it stays as it is until its lease is over.
-pub struct Claimed {
+/// A claim that this process holds. If it is dropped without being settled, it stays until its lease expires.
+pub struct ActiveClaim {
     held: Held,
     _attempt: Attempt,
 }
 
-impl Claimed {
-    /// What is to be published.
+impl ActiveClaim {
+    /// Returns the batch to publish.
     pub fn batch(&self) -> Batch {
         self.held.batch
     }
 }
 
 impl<C: Claims> Idempotency<C> {
-    /// A repeat waits for the first one for up to `patience`; longer than any lease, so that a single repeat after a
-    /// crash succeeds.
-    pub fn new(claims: C, patience: Duration, metrics: IdempotencyMetrics) -> Self {
-        Self { claims, patience, turns: Turns::default(), under_way: UnderWay::default(), metrics }
+    /// A retry waits up to `max_wait` for the first request. `max_wait` must exceed the lease, so that a
+    /// single retry after a crash succeeds.
+    pub fn new(claims: C, max_wait: Duration, metrics: IdempotencyMetrics) -> Self {
+        Self { claims, max_wait, locks: KeyLocks::default(), in_flight: InFlightAttempts::default(), metrics }
     }
 
-    /// Waits while another request of this process has the turn.
-    pub async fn turn(&self, project_id: &str, key: &str) -> Result<Turn, Reject> {
-        let turn = self.turns.take(format!("{project_id}/{key}"));
-        timeout(self.patience, turn).await.map_err(|_| Reject::Unavailable(Unavailable::UnderWay))
+    /// Waits until no other request of this process uses the key.
+    pub async fn lock(&self, project_id: &str, key: &str) -> Result<KeyLock, Reject> {
+        let lock = self.locks.acquire(format!("{project_id}/{key}"));
+        timeout(self.max_wait, lock).await.map_err(|_| Reject::Unavailable(Unavailable::FirstInFlight))
     }
 
-    /// What was stored under the key; waits for an attempt that is under way.
-    pub async fn stored(&self, project_id: &str, key: &str) -> Result<Option<Batch>, Reject> {
-        let mut patience = Patience::new(self.patience);
+    /// Returns the batch that is stored under the key, after waiting for an attempt in flight.
+    pub async fn find_stored(&self, project_id: &str, key: &str) -> Result<Option<Batch>, Reject> {
+        let mut budget = WaitBudget::new(self.max_wait);
         loop {
-            let Ok(looked) = self.claims.exchange(project_id, key, Change::Look).await else {
+            let Ok(exchanged) = self.claims.exchange(project_id, key, Change::Look).await else {
                 return Ok(None);
             };
-            match protocol::standing(&looked.seen, accounts::now_ms()) {
+            match protocol::standing(&exchanged.seen, accounts::now_ms()) {
                 Standing::Free => return Ok(None),
                 Standing::Stored(batch) => return Ok(Some(batch)),
-                Standing::UnderWay(other) => self.wait(other, &mut patience).await?,
+                Standing::UnderWay(other) => self.wait(other, &mut budget).await?,
             }
         }
     }
 
-    /// Gets the claim for `offered`, or what was stored before it; waits for an attempt that is under way.
-    pub async fn claim(&self, project_id: &str, key: &str, offered: Batch) -> Result<Wish, Reject> {
-        let mut patience = Patience::new(self.patience);
-        // Mostly it was looked at a moment ago and is free.
+    /// Claims the key for `offered`, or returns the batch that is stored under it, after waiting for an
+    /// attempt in flight.
+    pub async fn claim(&self, project_id: &str, key: &str, offered: Batch) -> Result<ClaimOutcome, Reject> {
+        let mut budget = WaitBudget::new(self.max_wait);
+        // Assume that the key is free: mostly it was looked up a moment ago.
         let mut seen = Seen::default();
         loop {
             let attempt = Uuid::new_v4();
             match protocol::next(&seen, attempt, offered) {
                 Step::Take(change, held) => {
-                    // Before anybody can see the claim, so that nobody misses its end.
-                    let claimed = Claimed { held, _attempt: self.under_way.begin(attempt) };
+                    // Registered before the claim becomes visible, so that every waiter sees the end of the
+                    // attempt.
+                    let claim = ActiveClaim { held, _attempt: self.in_flight.begin(attempt) };
                     match self.claims.exchange(project_id, key, change).await {
                         Ok(Exchanged { done: false, seen: now }) => seen = now,
-                        Ok(_) => return Ok(Wish::Granted(claimed)),
+                        Ok(_) => return Ok(ClaimOutcome::Claimed(claim)),
                         Err(Away) => {
                             self.metrics.unclaimed();
-                            return Ok(Wish::Granted(claimed));
+                            return Ok(ClaimOutcome::Claimed(claim));
                         }
                     }
                 }
                 Step::Wait(other) => {
-                    self.wait(other, &mut patience).await?;
-                    let looked = self.claims.exchange(project_id, key, Change::Look).await;
-                    // Without Redis the next step is to go on without a claim.
-                    seen = looked.map(|looked| looked.seen).unwrap_or_default();
+                    self.wait(other, &mut budget).await?;
+                    let exchanged = self.claims.exchange(project_id, key, Change::Look).await;
+                    // If Redis is unavailable, assume a free key: the next step then continues without a
+                    // claim.
+                    seen = exchanged.map(|exchanged| exchanged.seen).unwrap_or_default();
                 }
-                Step::Replay(batch) => return Ok(Wish::Replay(batch)),
+                Step::Replay(batch) => return Ok(ClaimOutcome::AlreadyStored(batch)),
                 Step::Reused => return Err(Reject::IdempotencyKeyReused),
             }
         }
     }
 
-    /// Says how the publish ended, and wakes those who wait for it.
-    pub async fn settle(&self, project_id: &str, key: &str, claimed: Claimed, end: End) {
-        let change = protocol::settle(&claimed.held, end);
+    /// Records the end of the publish in the claim, and wakes the retries that wait for it.
+    pub async fn settle(&self, project_id: &str, key: &str, claim: ActiveClaim, end: End) {
+        let change = protocol::settle(&claim.held, end);
         let settled = self.claims.exchange(project_id, key, change).await;
         if end == End::Acknowledged && !settled.is_ok_and(|exchanged| exchanged.done) {
-            // The data is right all the same: a repeat publishes the batch again, and the worker drops the copy.
+            // The stored data stays correct: a retry publishes the batch again, and the worker drops the copy.
             self.metrics.unconfirmed();
         }
     }
 
-    async fn wait(&self, other: protocol::UnderWay, patience: &mut Patience) -> Result<(), Reject> {
-        let left = patience.left().ok_or(Reject::Unavailable(Unavailable::UnderWay))?;
+    async fn wait(&self, other: protocol::UnderWay, budget: &mut WaitBudget) -> Result<(), Reject> {
+        let left = budget.left().ok_or(Reject::Unavailable(Unavailable::FirstInFlight))?;
         let lease = Duration::from_millis(other.lease_left_ms.saturating_add(1));
-        match self.under_way.end_of(other.attempt) {
+        match self.in_flight.end_of(other.attempt) {
             Some(end) => {
                 let _ = timeout(left.min(lease), end.cancelled()).await;
             }
-            None => sleep(left.min(lease).min(patience.pause())).await,
+            None => sleep(left.min(lease).min(budget.next_poll_interval())).await,
         }
         Ok(())
     }
 }
 
-/// What a publish's end means for its claim.
-pub fn end(published: Result<(), NotPublished>) -> End {
+/// Maps the result of a publish to what it means for the claim.
+pub fn publish_end(published: Result<(), PublishError>) -> End {
     match published {
         Ok(()) => End::Acknowledged,
-        Err(error) if error.surely_not_sent() => End::NotSent,
+        Err(error) if error.definitely_not_sent() => End::NotSent,
         Err(_) => End::Unknown,
     }
 }
 
-/// How long somebody waits, looking less and less often.
-struct Patience {
-    until: Instant,
-    pause: Duration,
+/// The time that is left to wait, and the growing interval between polls.
+struct WaitBudget {
+    deadline: Instant,
+    poll_interval: Duration,
 }
 
-impl Patience {
-    fn new(patience: Duration) -> Self {
-        Self { until: Instant::now() + patience, pause: LOOK_FIRST }
+impl WaitBudget {
+    fn new(max_wait: Duration) -> Self {
+        Self { deadline: Instant::now() + max_wait, poll_interval: MIN_POLL_INTERVAL }
     }
 
-    /// None once it has run out.
+    /// Returns `None` once the time is up.
     fn left(&self) -> Option<Duration> {
-        Some(self.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+        Some(self.deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    fn pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LOOK_LAST);
-        pause
+    fn next_poll_interval(&mut self) -> Duration {
+        let interval = self.poll_interval;
+        self.poll_interval = (interval * 2).min(MAX_POLL_INTERVAL);
+        interval
     }
 }

@@ -1,9 +1,9 @@
-//! What goes on without Redis for requests with an idempotency key.
+//! Metrics of requests with an idempotency key that were handled without Redis.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-/// The metrics of idempotency keys. Clones share them.
+/// Metrics of idempotency keys. Clones share their values.
 #[derive(Clone, Default)]
 pub struct IdempotencyMetrics {
     unclaimed: Counter,
@@ -11,27 +11,25 @@ pub struct IdempotencyMetrics {
 }
 
 impl IdempotencyMetrics {
-    /// Adds them to `registry`.
+    /// Registers the metrics in `registry`.
     pub(super) fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("idempotency");
         registry.register(
             "unclaimed",
-            "Batches with a key that were published without a claim, for Redis could not be reached",
+            "Batches with an idempotency key that were published without a claim because Redis was unreachable",
             self.unclaimed.clone(),
         );
         registry.register(
             "unconfirmed",
-            "Stored batches with a key whose claim could not be confirmed: a repeat may be told another batch id",
+            "Stored batches with an idempotency key whose claim could not be confirmed: a retry may get another batch id",
             self.unconfirmed.clone(),
         );
     }
 
-    /// A batch is published without a claim.
     pub fn unclaimed(&self) {
         self.unclaimed.inc();
     }
 
-    /// A stored batch's claim was not confirmed.
     pub fn unconfirmed(&self) {
         self.unconfirmed.inc();
     }

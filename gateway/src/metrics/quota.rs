@@ -1,4 +1,4 @@
-//! How requests are counted against quotas, and what Redis does about it.
+//! Metrics of the quota check and of its calls to Redis.
 
 use accounts::quota::{Notice, Observer, Outage};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,61 +7,60 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The label of the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PolicyLabel {
     policy: &'static str,
 }
 
-/// The metrics of the quota check. Clones share them.
+/// Metrics of the quota check. Clones share their values.
 #[derive(Clone, Default)]
 pub struct QuotaMetrics {
     calls: Counter,
-    counted: Counter,
+    asked: Counter,
     reserved: Counter,
     unanswered: Counter,
-    alone: Counter,
-    forgotten: Counter,
+    without_redis: Counter,
+    lost_hours: Counter,
     outage: Gauge,
     policy: Family<PolicyLabel, Gauge>,
 }
 
 impl QuotaMetrics {
-    /// Adds them to `registry`.
+    /// Registers the metrics in `registry`.
     pub(super) fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("quota");
-        registry.register("calls", "Calls to Redis that count or give back", self.calls.clone());
-        registry.register("asked", "Requests that those calls were to count", self.counted.clone());
+        registry.register("calls", "Calls to Redis that count or refund requests", self.calls.clone());
+        registry.register("asked", "Requests that those calls were sent to count", self.asked.clone());
         registry.register(
             "reserved",
-            "Numbers that those calls took ahead, for requests to come",
+            "Quota units that those calls prefetched for later requests",
             self.reserved.clone(),
         );
         registry.register(
             "unanswered_calls",
-            "Calls without an answer: what they counted or gave back is unknown",
+            "Calls that Redis did not answer: it is unknown what they asked or refunded",
             self.unanswered.clone(),
         );
         registry.register(
             "alone",
-            "Requests that were decided without Redis, as the policy for outages says",
-            self.alone.clone(),
+            "Requests that were decided without Redis by the outage policy",
+            self.without_redis.clone(),
         );
         registry.register(
             "hours_forgotten",
-            "How often Redis had lost its count of a project's running hour",
-            self.forgotten.clone(),
+            "Times when Redis had lost the count of a project's current hour",
+            self.lost_hours.clone(),
         );
-        registry.register("outage", "1 while requests cannot be counted in Redis", self.outage.clone());
+        registry.register("outage", "1 while requests cannot be asked in Redis, else 0", self.outage.clone());
         registry.register(
             "outage_policy",
-            "1 for the policy that is set: open or closed",
+            "1 for the configured outage policy: open or closed",
             self.policy.clone(),
         );
     }
 
-    /// The policy that is set.
-    pub fn policy(&self, outage: Outage) {
+    /// Exports the configured outage policy.
+    pub fn set_policy(&self, outage: Outage) {
         self.policy.get_or_create(&PolicyLabel { policy: outage.word() }).set(1);
     }
 }
@@ -71,10 +70,10 @@ impl Observer for QuotaMetrics {
         match notice {
             Notice::Called(requests) => {
                 self.calls.inc();
-                self.counted.inc_by(requests);
+                self.asked.inc_by(requests);
             }
-            Notice::Reserved(numbers) => {
-                self.reserved.inc_by(numbers);
+            Notice::Reserved(units) => {
+                self.reserved.inc_by(units);
             }
             Notice::Unanswered => {
                 self.unanswered.inc();
@@ -83,10 +82,10 @@ impl Observer for QuotaMetrics {
                 self.outage.set(i64::from(!reachable));
             }
             Notice::Alone => {
-                self.alone.inc();
+                self.without_redis.inc();
             }
             Notice::Forgotten => {
-                self.forgotten.inc();
+                self.lost_hours.inc();
             }
         }
     }

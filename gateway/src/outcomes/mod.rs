@@ -1,9 +1,9 @@
-//! How requests ended, by project, connection and minute: counted in memory ([`tally`]), written to `outcomes.v1` every
-//! second and at the end ([`report`]), for people to see what their keys are used for.
+//! Counts request outcomes by project, connection and minute for the usage reports. Counts are kept in memory
+//! ([`tally`]) and written to `outcomes.v1` every second and at shutdown ([`report`]).
 //!
-//! What is promised: each answered request is counted once. Counts wait here while Kafka is away; memory is bounded, and
-//! what no longer fits is counted without its project, never dropped. A process that is killed takes with it what it
-//! counted since its last report.
+//! Guarantees: each answered request is counted once. While Kafka is unavailable, counts wait in memory.
+//! Memory is bounded; beyond the bound, requests are counted without their project but never dropped. A
+//! process that is killed loses the counts since its last report.
 
 pub mod report;
 pub mod tally;
@@ -14,50 +14,50 @@ use prometheus_client::registry::Registry;
 use std::sync::{Arc, Mutex, PoisonError};
 use tally::{Event, Snapshot, Tally};
 
-/// Counts how requests end. Clones share the counts.
+/// Counts request outcomes. Clones share the counts.
 #[derive(Clone, Default)]
 pub struct Outcomes {
     tally: Arc<Mutex<Tally>>,
-    unplaced: Counter,
+    without_project: Counter,
     reports: Counter,
     failures: Counter,
 }
 
 impl Outcomes {
-    /// Adds its metrics to `registry`.
+    /// Registers the metrics in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("tidemark_gateway_outcomes");
         registry.register(
             "unplaced",
-            "Requests counted without their project, for too many different counts are kept already",
-            self.unplaced.clone(),
+            "Requests counted without their project because the maximum number of counts was reached",
+            self.without_project.clone(),
         );
-        registry.register("reports", "Reports of counts that Kafka acknowledged", self.reports.clone());
+        registry.register("reports", "Outcome reports that Kafka acknowledged", self.reports.clone());
         registry.register(
             "report_failures",
-            "Reports of counts that Kafka did not acknowledge; the next ones hold what they said",
+            "Outcome reports that Kafka did not acknowledge; later reports include their counts",
             self.failures.clone(),
         );
     }
 
-    /// Counts a request that ended now. `owner`: the key that was given, if it is known whose it is; `address`: the
-    /// keyed hash of the client's address; `metrics`: how many were accepted.
-    pub fn count(&self, owner: Option<Arc<Key>>, outcome: &'static str, metrics: usize, address: u64) {
-        let event = Event { owner, outcome, metrics: metrics as u64, address, at_ms: accounts::now_ms() };
-        if !self.with(|tally| tally.count(event)) {
-            self.unplaced.inc();
+    /// Counts a request that ended now. `key` is the key to which the request is attributed, `metrics` the
+    /// number of accepted metrics, and `address` the keyed hash of the client's address.
+    pub fn count(&self, key: Option<Arc<Key>>, outcome: &'static str, metrics: usize, address: u64) {
+        let event = Event { key, outcome, metrics: metrics as u64, address, at_ms: accounts::now_ms() };
+        if !self.with_tally(|tally| tally.count(event)) {
+            self.without_project.inc();
         }
     }
 
-    fn changed(&self) -> Vec<Snapshot> {
-        self.with(Tally::changed)
+    fn unreported(&self) -> Vec<Snapshot> {
+        self.with_tally(|tally| tally.unreported())
     }
 
-    fn reported(&self, snapshots: &[Snapshot]) {
-        self.with(|tally| tally.reported(snapshots));
+    fn mark_reported(&self, snapshots: &[Snapshot]) {
+        self.with_tally(|tally| tally.mark_reported(snapshots));
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Tally) -> T) -> T {
+    fn with_tally<T>(&self, work: impl FnOnce(&mut Tally) -> T) -> T {
         work(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

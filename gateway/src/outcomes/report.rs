@@ -1,8 +1,8 @@
-//! Counts into `outcomes.v1`: every second what has changed, and at the end the rest.
+//! Writes outcome counts to `outcomes.v1`: the changed counts every second, and the rest at shutdown.
 
 use super::Outcomes;
 use super::tally::Snapshot;
-use crate::publish::{KafkaPublisher, NotPublished};
+use crate::publish::{KafkaPublisher, PublishError};
 use futures::future::join_all;
 use proto::Message as _;
 use proto::v1::{OutcomeCount, OutcomeCounts};
@@ -12,41 +12,40 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How often counts are reported.
-const EVERY: Duration = Duration::from_secs(1);
-/// How many counts one record holds: with all their addresses it stays far below what Kafka takes.
-const MOST_IN_ONE: usize = 1_000;
-/// How long the last reports may take.
-const FAREWELL: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of counts in one record. With all their addresses, they stay far below Kafka's message size
+/// limit.
+const MAX_COUNTS_PER_RECORD: usize = 1_000;
+/// Maximum time for the final report at shutdown.
+const FINAL_REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where reports go.
-pub trait Report: Send + Sync + 'static {
-    /// Returns once the report is acknowledged by all in-sync replicas, or it is known or assumed that it will not be.
+/// Publishes outcome reports.
+pub trait ReportSink: Send + Sync + 'static {
+    /// Returns once all in-sync replicas have acknowledged the report, or once no acknowledgement can be
+    /// expected any more.
     fn report(
         &self,
         project_id: &str,
         payload: &[u8],
-    ) -> impl Future<Output = Result<(), NotPublished>> + Send;
+    ) -> impl Future<Output = Result<(), PublishError>> + Send;
 }
 
-/// The topic of outcomes.
+/// Publishes outcome reports to a Kafka topic.
 pub struct OutcomeTopic {
-    /// Reaches Kafka.
     pub publisher: Arc<KafkaPublisher>,
-    /// The topic's name.
     pub topic: String,
 }
 
-impl Report for OutcomeTopic {
-    async fn report(&self, project_id: &str, payload: &[u8]) -> Result<(), NotPublished> {
+impl ReportSink for OutcomeTopic {
+    async fn report(&self, project_id: &str, payload: &[u8]) -> Result<(), PublishError> {
         self.publisher.publish_to(&self.topic, project_id, payload).await
     }
 }
 
 impl Outcomes {
-    /// Reports until `stop`, and then once more what is left.
-    pub async fn keep_reporting(self, destination: impl Report, stop: CancellationToken) {
-        let mut tick = interval(EVERY);
+    /// Reports the changed counts every second until `stop`, and then the remaining ones.
+    pub async fn report_until(self, sink: impl ReportSink, stop: CancellationToken) {
+        let mut tick = interval(REPORT_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let stopping = tokio::select! {
@@ -54,22 +53,22 @@ impl Outcomes {
                 () = stop.cancelled() => true,
             };
             if !stopping {
-                self.report(&destination).await;
+                self.report(&sink).await;
                 continue;
             }
-            if timeout(FAREWELL, self.report(&destination)).await != Ok(true) {
-                tracing::warn!("the last counts of how requests ended could not be reported");
+            if timeout(FINAL_REPORT_TIMEOUT, self.report(&sink)).await != Ok(true) {
+                tracing::warn!("final outcome report failed; the usage reports lack its counts");
             }
             return;
         }
     }
 
-    /// Reports what has changed; tells whether all of it is acknowledged.
-    async fn report(&self, destination: &impl Report) -> bool {
-        let reports = reports(self.changed());
-        let sent = reports.iter().map(|(message, _)| async {
-            destination.report(&message.project_id, &message.encode_to_vec()).await
-        });
+    /// Reports the changed counts. Returns whether all of them were acknowledged.
+    async fn report(&self, sink: &impl ReportSink) -> bool {
+        let reports = reports(self.unreported());
+        let sent = reports
+            .iter()
+            .map(|(message, _)| async { sink.report(&message.project_id, &message.encode_to_vec()).await });
         let mut complete = true;
         let results = join_all(sent).await;
         let mut acknowledged = Vec::new();
@@ -82,26 +81,30 @@ impl Outcomes {
                 Err(error) => {
                     self.failures.inc();
                     complete = false;
-                    tracing::debug!(%error, "counts were not acknowledged; they are reported again");
+                    tracing::debug!(%error, "outcome report not acknowledged; its counts will be reported again");
                 }
             }
         }
-        self.reported(&acknowledged);
+        self.mark_reported(&acknowledged);
         complete
     }
 }
 
-/// The records that say `snapshots`, each with what it says.
+/// Groups `snapshots` into one record for each counter and project. Returns each record with the snapshots in
+/// it.
 fn reports(mut snapshots: Vec<Snapshot>) -> Vec<(OutcomeCounts, Vec<Snapshot>)> {
-    fn of(snapshot: &Snapshot) -> (Uuid, &str) {
+    fn group_key(snapshot: &Snapshot) -> (Uuid, &str) {
         (snapshot.counter(), snapshot.project_id())
     }
-    snapshots.sort_unstable_by(|one, other| of(one).cmp(&of(other)));
-    let groups = snapshots.chunk_by(|one, other| of(one) == of(other));
-    groups.flat_map(|group| group.chunks(MOST_IN_ONE)).map(|group| (message(group), group.to_vec())).collect()
+    snapshots.sort_unstable_by(|one, other| group_key(one).cmp(&group_key(other)));
+    let groups = snapshots.chunk_by(|one, other| group_key(one) == group_key(other));
+    groups
+        .flat_map(|group| group.chunks(MAX_COUNTS_PER_RECORD))
+        .map(|group| (message(group), group.to_vec()))
+        .collect()
 }
 
-/// The record of counts that have counter and project in common.
+/// Builds the record for snapshots of the same counter and project.
 fn message(group: &[Snapshot]) -> OutcomeCounts {
     let first = group.first();
     OutcomeCounts {
@@ -127,45 +130,45 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// Takes what it is given, or nothing.
+    /// Keeps the reports in memory, or rejects all of them.
     #[derive(Default)]
-    struct Topic {
-        away: bool,
+    struct FakeTopic {
+        unavailable: bool,
         records: Mutex<Vec<OutcomeCounts>>,
     }
 
-    impl Report for &'static Topic {
-        async fn report(&self, project_id: &str, payload: &[u8]) -> Result<(), NotPublished> {
-            if self.away {
-                return Err(NotPublished::NotConnected);
+    impl ReportSink for &'static FakeTopic {
+        async fn report(&self, project_id: &str, payload: &[u8]) -> Result<(), PublishError> {
+            if self.unavailable {
+                return Err(PublishError::NotConnected);
             }
-            let record = OutcomeCounts::decode(payload).expect("a report");
+            let record = OutcomeCounts::decode(payload).expect("a valid report");
             assert_eq!(record.project_id, project_id);
-            self.records.lock().expect("no panic").push(record);
+            self.records.lock().expect("not poisoned").push(record);
             Ok(())
         }
     }
 
-    fn topic(away: bool) -> &'static Topic {
-        Box::leak(Box::new(Topic { away, ..Topic::default() }))
+    fn topic(unavailable: bool) -> &'static FakeTopic {
+        Box::leak(Box::new(FakeTopic { unavailable, ..FakeTopic::default() }))
     }
 
     #[tokio::test]
-    async fn what_could_not_be_reported_is_reported_at_the_end() {
+    async fn failed_reports_are_repeated_at_shutdown() {
         let outcomes = Outcomes::default();
         outcomes.count(None, "missing_key", 0, 7);
         assert!(!outcomes.report(&topic(true)).await);
         outcomes.count(None, "missing_key", 0, 8);
-        let there = topic(false);
+        let available = topic(false);
         let stop = CancellationToken::new();
         stop.cancel();
-        outcomes.clone().keep_reporting(there, stop).await;
-        let records = there.records.lock().expect("no panic");
+        outcomes.clone().report_until(available, stop).await;
+        let records = available.records.lock().expect("not poisoned");
         let counts: Vec<&OutcomeCount> = records.iter().flat_map(|record| &record.counts).collect();
-        // Where a minute turned in between there are two counts.
+        // There are two counts if a minute ended between the two requests.
         assert_eq!(counts.iter().map(|count| count.requests).sum::<u64>(), 2);
         assert!(records.iter().all(|record| record.counter_id.len() == 16 && record.project_id.is_empty()));
         drop(records);
-        assert!(outcomes.changed().is_empty(), "what is acknowledged is not reported again");
+        assert!(outcomes.unreported().is_empty(), "acknowledged counts are not reported again");
     }
 }

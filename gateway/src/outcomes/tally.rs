@@ -1,8 +1,8 @@
-//! The counts: no clock and no I/O in here.
+//! The outcome counts in memory. No I/O; the time comes with each event.
 //!
-//! A count is a state that only grows. It is kept until its minute is over and its last state was reported; nothing else
-//! is remembered of reports, and one that failed needs no memory: the next says more. If the clock goes back, a minute
-//! whose count is gone could begin again at nothing, so the counter takes another name.
+//! A count is a state that only grows. It is kept until its minute is over and its last state was reported. A
+//! failed report needs no bookkeeping, because the next report holds a later state. If the clock goes back to
+//! a minute whose count was dropped, that count would restart at zero; so the counter then takes a new id.
 
 use accounts::keys::Key;
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How many counts are kept; what comes beyond is counted by outcome alone.
-pub const MOST_COUNTS: usize = 20_000;
-/// How many addresses a count tells apart; all beyond are [`OTHER_ADDRESSES`].
-pub const MOST_ADDRESSES: usize = 32;
-/// Stands for addresses beyond those that a count tells apart.
+/// Maximum number of counts. Requests beyond it are counted by outcome alone.
+pub const MAX_COUNTS: usize = 20_000;
+/// Maximum number of addresses in a count. All further addresses are [`OTHER_ADDRESSES`].
+pub const MAX_ADDRESSES: usize = 32;
+/// Stands for all addresses beyond [`MAX_ADDRESSES`].
 pub const OTHER_ADDRESSES: u64 = 0;
 
 const MINUTE_MS: i64 = 60_000;
@@ -23,98 +23,97 @@ const MINUTE_MS: i64 = 60_000;
 /// A request that ended.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The key that was given, if it is known whose it is.
-    pub owner: Option<Arc<Key>>,
-    /// How it ended.
+    /// The key to which the request is attributed.
+    pub key: Option<Arc<Key>>,
     pub outcome: &'static str,
-    /// Metrics in it that were accepted.
+    /// Number of accepted metrics in the request.
     pub metrics: u64,
-    /// The keyed hash of the client's address.
+    /// Keyed hash of the client's address.
     pub address: u64,
-    /// When it ended, Unix milliseconds.
+    /// Time when the request ended, in Unix milliseconds.
     pub at_ms: i64,
 }
 
-/// What is counted as one.
+/// Identifies a count.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct CountId {
     counter: Uuid,
-    owner: Option<Arc<Key>>,
+    key: Option<Arc<Key>>,
     outcome: &'static str,
+    /// Minutes since 1970.
     minute: i64,
 }
 
-/// How far a count has come.
+/// The state of a count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Requests.
     pub requests: u64,
-    /// Metrics in them that were accepted.
+    /// Number of accepted metrics in the requests.
     pub metrics: u64,
-    /// When the last of them ended, Unix milliseconds.
+    /// Time when the last request ended, in Unix milliseconds.
     pub last_at_ms: i64,
-    /// Keyed hashes of the addresses that they came from.
+    /// Keyed hashes of the client addresses.
     pub addresses: Vec<u64>,
-    /// Requests in the last state that was reported.
+    /// Number of requests in the last reported state.
     reported: u64,
 }
 
 /// A state of a count, to be reported.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    place: Place,
-    /// The state.
+    id: CountId,
     pub count: Count,
 }
 
-/// All counts.
+/// All counts of the process.
 #[derive(Debug)]
 pub struct Tally {
-    most: usize,
+    capacity: usize,
     counter: Uuid,
-    /// Names the counts of what no longer fits, which have no owner, like those of unknown keys.
-    rest_counter: Uuid,
-    /// The minute of the newest event.
+    /// Counter id of the overflow counts. They have no key, so they would otherwise collide with the counts
+    /// of requests without a known key.
+    overflow_counter: Uuid,
+    /// Minute of the newest event, in minutes since 1970.
     minute: i64,
-    counts: HashMap<Place, Count>,
-    /// What no longer fitted, by outcome, in the minute in which that began.
-    rest: HashMap<&'static str, (Place, Count)>,
+    counts: HashMap<CountId, Count>,
+    /// The requests beyond `capacity`, by outcome. Each count has the minute in which it started.
+    overflow: HashMap<&'static str, (CountId, Count)>,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self::with_room_for(MOST_COUNTS)
+        Self::with_capacity(MAX_COUNTS)
     }
 }
 
 impl Tally {
-    /// Keeps up to `most` counts.
-    pub fn with_room_for(most: usize) -> Self {
+    /// Creates a tally of up to `capacity` counts.
+    pub fn with_capacity(capacity: usize) -> Self {
         Self {
-            most,
+            capacity,
             counter: Uuid::now_v7(),
-            rest_counter: Uuid::now_v7(),
+            overflow_counter: Uuid::now_v7(),
             minute: i64::MIN,
             counts: HashMap::new(),
-            rest: HashMap::new(),
+            overflow: HashMap::new(),
         }
     }
 
-    /// Counts a request. False if it is counted by its outcome alone.
+    /// Counts a request. Returns false if it was counted by its outcome alone.
     pub fn count(&mut self, event: Event) -> bool {
         let minute = event.at_ms.div_euclid(MINUTE_MS);
         if minute < self.minute {
-            (self.counter, self.rest_counter) = (Uuid::now_v7(), Uuid::now_v7());
+            (self.counter, self.overflow_counter) = (Uuid::now_v7(), Uuid::now_v7());
         }
         self.minute = minute;
-        let (outcome, full) = (event.outcome, self.counts.len() >= self.most);
-        let place = Place { counter: self.counter, owner: event.owner.clone(), outcome, minute };
-        match self.counts.entry(place) {
-            Entry::Occupied(count) => count.into_mut().add(&event),
-            Entry::Vacant(count) if !full => count.insert(Count::default()).add(&event),
+        let (outcome, full) = (event.outcome, self.counts.len() >= self.capacity);
+        let id = CountId { counter: self.counter, key: event.key.clone(), outcome, minute };
+        match self.counts.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut().add(&event),
+            Entry::Vacant(entry) if !full => entry.insert(Count::default()).add(&event),
             Entry::Vacant(_) => {
-                let place = Place { counter: self.rest_counter, owner: None, outcome, minute };
-                let (_, count) = self.rest.entry(outcome).or_insert_with(|| (place, Count::default()));
+                let id = CountId { counter: self.overflow_counter, key: None, outcome, minute };
+                let (_, count) = self.overflow.entry(outcome).or_insert_with(|| (id, Count::default()));
                 count.add(&event);
                 return false;
             }
@@ -122,34 +121,31 @@ impl Tally {
         true
     }
 
-    /// The states that were not reported yet.
-    pub fn changed(&mut self) -> Vec<Snapshot> {
-        let rest = self.rest.values().map(|(place, count)| (place, count));
-        let all = self.counts.iter().chain(rest);
+    /// Returns the states that were not reported yet.
+    pub fn unreported(&mut self) -> Vec<Snapshot> {
+        let overflow = self.overflow.values().map(|(id, count)| (id, count));
+        let all = self.counts.iter().chain(overflow);
         all.filter(|(_, count)| count.requests > count.reported)
-            .map(|(place, count)| Snapshot { place: place.clone(), count: count.clone() })
+            .map(|(id, count)| Snapshot { id: id.clone(), count: count.clone() })
             .collect()
     }
 
-    /// These states are reported. What cannot grow any more is let go of.
-    pub fn reported(&mut self, snapshots: &[Snapshot]) {
-        for Snapshot { place, count } in snapshots {
-            let state = match self.counts.get_mut(place) {
-                Some(state) => Some(state),
-                None => {
-                    self.rest.get_mut(place.outcome).filter(|(kept, _)| kept == place).map(|rest| &mut rest.1)
-                }
-            };
+    /// Marks these states as reported, and drops the counts that cannot grow any more.
+    pub fn mark_reported(&mut self, snapshots: &[Snapshot]) {
+        for Snapshot { id, count } in snapshots {
+            let overflow =
+                self.overflow.get_mut(id.outcome).filter(|(kept, _)| kept == id).map(|(_, state)| state);
+            let state = self.counts.get_mut(id).or(overflow);
             if let Some(state) = state {
                 state.reported = state.reported.max(count.requests);
             }
         }
-        let (minute, counters) = (self.minute, [self.counter, self.rest_counter]);
-        let kept = |place: &Place, count: &Count| {
-            count.requests > count.reported || (place.minute >= minute && counters.contains(&place.counter))
+        let (minute, counters) = (self.minute, [self.counter, self.overflow_counter]);
+        let is_needed = |id: &CountId, count: &Count| {
+            count.requests > count.reported || (id.minute >= minute && counters.contains(&id.counter))
         };
-        self.counts.retain(|place, count| kept(place, count));
-        self.rest.retain(|_, (place, count)| kept(place, count));
+        self.counts.retain(|id, count| is_needed(id, count));
+        self.overflow.retain(|_, (id, count)| is_needed(id, count));
     }
 }
 
@@ -160,8 +156,8 @@ impl Count {
         self.last_at_ms = self.last_at_ms.max(event.at_ms);
         if !self.addresses.contains(&event.address) {
             match self.addresses.len() {
-                0..MOST_ADDRESSES => self.addresses.push(event.address),
-                MOST_ADDRESSES => self.addresses.push(OTHER_ADDRESSES),
+                0..MAX_ADDRESSES => self.addresses.push(event.address),
+                MAX_ADDRESSES => self.addresses.push(OTHER_ADDRESSES),
                 _ => {}
             }
         }
@@ -169,54 +165,52 @@ impl Count {
 }
 
 impl Snapshot {
-    /// Who counted.
     pub fn counter(&self) -> Uuid {
-        self.place.counter
+        self.id.counter
     }
 
-    /// The project; empty if none is known.
+    /// Empty if the project is unknown.
     pub fn project_id(&self) -> &str {
-        self.place.ids().0
+        self.id.project_and_connection().0
     }
 
-    /// The connection; empty if there is none.
+    /// Empty if there is no connection or it is unknown.
     pub fn connection_id(&self) -> &str {
-        self.place.ids().1
+        self.id.project_and_connection().1
     }
 
-    /// How the requests ended.
     pub fn outcome(&self) -> &'static str {
-        self.place.outcome
+        self.id.outcome
     }
 
-    /// The minute, Unix milliseconds of its start.
+    /// Start of the minute, in Unix milliseconds.
     pub fn minute_ms(&self) -> i64 {
-        self.place.minute * MINUTE_MS
+        self.id.minute * MINUTE_MS
     }
 }
 
-impl Place {
-    /// Project and connection: keys that share both are counted as one.
-    fn ids(&self) -> (&str, &str) {
-        self.owner.as_deref().map_or(("", ""), |key| (&key.project_id, &key.connection_id))
+impl CountId {
+    /// Returns the ids of the project and the connection. Keys that share both share their counts.
+    fn project_and_connection(&self) -> (&str, &str) {
+        self.key.as_deref().map_or(("", ""), |key| (&key.project_id, &key.connection_id))
     }
 }
 
-impl PartialEq for Place {
+impl PartialEq for CountId {
     fn eq(&self, other: &Self) -> bool {
         self.minute == other.minute
             && self.counter == other.counter
             && self.outcome == other.outcome
-            && self.ids() == other.ids()
+            && self.project_and_connection() == other.project_and_connection()
     }
 }
 
-impl Eq for Place {}
+impl Eq for CountId {}
 
-impl Hash for Place {
+impl Hash for CountId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The counter is nearly always the same.
-        (self.ids(), self.outcome, self.minute).hash(state);
+        // Without the counter, which is nearly always the same.
+        (self.project_and_connection(), self.outcome, self.minute).hash(state);
     }
 }
 

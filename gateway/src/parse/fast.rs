@@ -1,4 +1,5 @@
-//! The fast pass: serde straight into borrowed fields, and no questions asked. Anything unusual is none of its business.
+//! The fast pass: deserialises with serde straight into borrowed fields. It leaves everything unusual to the
+//! slow pass.
 
 use super::{Batch, Sample};
 use crate::validate;
@@ -33,7 +34,7 @@ struct Metric<'a> {
     timestamp: Option<i64>,
 }
 
-/// A JSON object: serde reads its own structs from arrays too.
+/// Accepts only a JSON object, because serde also reads structs from arrays.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -54,7 +55,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A string that is borrowed where it can be; serde's own `Cow` is not, within an `Option`.
+/// A string that is borrowed where possible. Serde never borrows a `Cow` inside an `Option`.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -79,7 +80,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The batch in `body`, or nothing: then the slow pass decides.
+/// Returns the batch, or `None` to let the slow pass decide.
 pub fn batch(body: &[u8], now_ms: i64) -> Option<Batch<'_>> {
     let Object(body): Object<Body<'_>> = serde_json::from_slice(body).ok()?;
     let metrics = match (body.metrics, body.metric_id) {
@@ -100,7 +101,7 @@ pub fn batch(body: &[u8], now_ms: i64) -> Option<Batch<'_>> {
         })],
         _ => return None,
     };
-    if !(1..=validate::METRICS_LIMIT).contains(&metrics.len()) {
+    if !(1..=validate::MAX_METRICS).contains(&metrics.len()) {
         return None;
     }
     let samples = metrics.into_iter().map(|Object(metric)| metric.sample(now_ms)).collect::<Option<_>>()?;
@@ -109,12 +110,12 @@ pub fn batch(body: &[u8], now_ms: i64) -> Option<Batch<'_>> {
 
 impl<'a> Metric<'a> {
     fn sample(self, now_ms: i64) -> Option<Sample<'a>> {
-        let good = validate::is_metric_id(&self.metric_id.0)
+        let is_valid = validate::is_metric_id(&self.metric_id.0)
             && self.metric_name.as_ref().is_none_or(|name| validate::is_name(&name.0))
             && self.unit.as_ref().is_none_or(|unit| validate::is_unit(&unit.0))
             && self.timestamp.is_none_or(|timestamp| validate::is_timestamp(timestamp, now_ms))
             && self.value.is_finite();
-        good.then(|| Sample {
+        is_valid.then(|| Sample {
             metric_id: self.metric_id.0,
             metric_name: self.metric_name.map(|name| name.0),
             value: self.value,

@@ -1,45 +1,45 @@
-//! JSON, checked whole and then looked at in place.
+//! Checks a whole JSON text, then reads it in place.
 //!
-//! [`check`] decides whether a body is JSON as RFC 8259 has it and finds the place of the first error. What it returns
-//! is a view: members and elements are found by walking over the checked text again, so nothing is built, however
-//! large or deep a body is. Unlike most parsers it keeps members that are given twice and the text of numbers, so that
-//! the caller can tell a number that no double holds from one that is not a number.
+//! [`check`] decides whether a body is JSON as defined by RFC 8259 and locates the first error. Its result is
+//! a view: members and elements are found by scanning the checked text again, so nothing is allocated for it,
+//! however large or deep the body is. Unlike most parsers, the view keeps duplicate members and the text of
+//! numbers. The caller can thus tell a number that overflows a double from a value that is not a number.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// How many arrays and objects may be nested; a lone object counts as one.
+/// Maximum nesting depth of arrays and objects; a single object has depth 1.
 pub const DEPTH_LIMIT: usize = 64;
 
-/// Where and why a body is not JSON.
+/// The first syntax error in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SyntaxError {
     /// Counted from 1.
     pub line: usize,
-    /// Characters, counted from 1.
+    /// In characters, counted from 1.
     pub column: usize,
-    /// What is wrong there.
-    pub what: &'static str,
+    pub problem: &'static str,
 }
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at line {}, column {}", self.what, self.line, self.column)
+        write!(f, "{} at line {}, column {}", self.problem, self.line, self.column)
     }
 }
 
 impl SyntaxError {
-    fn at(text: &str, what: &'static str) -> Self {
-        let (line, last) = text.split('\n').enumerate().last().unwrap_or((0, text));
-        Self { line: line + 1, column: last.chars().count() + 1, what }
+    /// Creates an error that is located right after `before`, the text before it.
+    fn after(before: &str, problem: &'static str) -> Self {
+        let (line, last) = before.split('\n').enumerate().last().unwrap_or((0, before));
+        Self { line: line + 1, column: last.chars().count() + 1, problem }
     }
 }
 
-/// A JSON value within a checked body, as its text.
+/// The text of a JSON value in a checked body.
 #[derive(Debug, Clone, Copy)]
 pub struct Raw<'a>(&'a str);
 
-/// What a value is.
+/// The type of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `{…}`
@@ -56,27 +56,26 @@ pub enum Kind {
     Null,
 }
 
-/// Checks `body` from its first byte to its last.
+/// Checks that all of `body` is one JSON value.
 pub fn check(body: &[u8]) -> Result<Raw<'_>, SyntaxError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let (valid, _) = body.split_at(error.valid_up_to());
-        SyntaxError::at(&String::from_utf8_lossy(valid), "there is a byte that is not UTF-8")
+        SyntaxError::after(&String::from_utf8_lossy(valid), "invalid UTF-8")
     })?;
     if text.starts_with('\u{feff}') {
-        return Err(SyntaxError::at("", "there is a byte order mark"));
+        return Err(SyntaxError::after("", "unexpected byte order mark"));
     }
-    let mut walk = Walk::new(text);
-    match walk.document() {
-        Ok(()) => Ok(Raw(text.trim_matches(BLANK))),
-        // The place may be within a character, where a string ends in an escape that is none.
-        Err(what) => Err(SyntaxError::at(&text[..text.floor_char_boundary(walk.at)], what)),
+    let mut scanner = Scanner::new(text);
+    match scanner.document() {
+        Ok(()) => Ok(Raw(text.trim_matches(WHITESPACE))),
+        // Slicing inside a character would panic.
+        Err(problem) => Err(SyntaxError::after(&text[..text.floor_char_boundary(scanner.position)], problem)),
     }
 }
 
-const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
+const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 impl<'a> Raw<'a> {
-    /// What it is.
     pub fn kind(self) -> Kind {
         match self.0.as_bytes().first() {
             Some(b'{') => Kind::Object,
@@ -88,47 +87,46 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Its text as it was sent, without blanks around it.
+    /// Returns the text as sent, without surrounding whitespace.
     pub fn text(self) -> &'a str {
         self.0
     }
 
-    /// The members of an object, in the order they were sent; nothing for any other value.
+    /// Returns the members of an object in the order in which they were sent; nothing for any other type.
     pub fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Raw<'a>)> {
-        let mut walk = Walk::inside(self, Kind::Object);
+        let mut scanner = Scanner::inside(self, Kind::Object);
         std::iter::from_fn(move || {
-            let name = walk.next_value()?;
-            walk.blank();
-            // The colon.
-            walk.at += 1;
-            Some((name.string(), walk.next_value()?))
+            let name = scanner.next_value()?;
+            scanner.skip_whitespace();
+            // Skip the colon.
+            scanner.position += 1;
+            Some((name.string(), scanner.next_value()?))
         })
     }
 
-    /// The elements of an array; nothing for any other value.
+    /// Returns the elements of an array; nothing for any other type.
     pub fn elements(self) -> impl Iterator<Item = Raw<'a>> {
-        let mut walk = Walk::inside(self, Kind::Array);
-        std::iter::from_fn(move || walk.next_value())
+        let mut scanner = Scanner::inside(self, Kind::Array);
+        std::iter::from_fn(move || scanner.next_value())
     }
 
-    /// The characters of a string, borrowed if it has no escapes.
+    /// Returns the content of a string, borrowed if it has no escapes.
     pub fn string(self) -> Cow<'a, str> {
         let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default();
-        if inner.contains('\\') { Cow::Owned(unescaped(inner)) } else { Cow::Borrowed(inner) }
+        if inner.contains('\\') { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) }
     }
 }
 
-/// `text` with its escapes undone; they were checked.
-fn unescaped(text: &str) -> String {
+/// Replaces the escapes in `text`, which was checked before.
+fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut parts = text.split('\\');
     out.push_str(parts.next().unwrap_or_default());
     let mut high = None;
     while let Some(part) = parts.next() {
-        let (escape, rest) = part.split_at_checked(1).unwrap_or_default();
-        let mut rest = rest;
+        let (escape, mut rest) = part.split_at_checked(1).unwrap_or_default();
         match escape {
-            // A backslash that was escaped: the next part begins right after it.
+            // An escaped backslash: the next part starts right after it.
             "" => {
                 out.push('\\');
                 rest = parts.next().unwrap_or_default();
@@ -157,206 +155,208 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-/// A place in a text. The methods move it on, or leave it where something is wrong and say what.
-struct Walk<'a> {
+/// A position in a text. Each method advances past what it names, or stops at an error and returns its
+/// description.
+struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
-type Step = Result<(), &'static str>;
+type ScanResult = Result<(), &'static str>;
 
-impl<'a> Walk<'a> {
+impl<'a> Scanner<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0 }
+        Self { text, bytes: text.as_bytes(), position: 0 }
     }
 
-    /// Just behind the opening bracket of a checked value, or at the end of one that is something else.
+    /// Starts right after the opening bracket of a checked value of type `kind`, or at the end of a value of
+    /// another type.
     fn inside(value: Raw<'a>, kind: Kind) -> Self {
-        let at = if value.kind() == kind { 1 } else { value.0.len() };
-        Self { at, ..Self::new(value.0) }
+        let position = if value.kind() == kind { 1 } else { value.0.len() };
+        Self { position, ..Self::new(value.0) }
     }
 
-    /// The next value of a checked list, past a comma if there is one; none at the list's end.
+    /// Returns the next value of a checked array or object, skipping a comma before it, or `None` at the end.
     fn next_value(&mut self) -> Option<Raw<'a>> {
-        self.blank();
+        self.skip_whitespace();
         if self.peek() == Some(b',') {
-            self.at += 1;
-            self.blank();
+            self.position += 1;
+            self.skip_whitespace();
         }
-        let start = self.at;
+        let start = self.position;
         self.value(0).ok()?;
-        self.text.get(start..self.at).map(Raw)
+        self.text.get(start..self.position).map(Raw)
     }
 
-    fn document(&mut self) -> Step {
-        self.blank();
+    fn document(&mut self) -> ScanResult {
+        self.skip_whitespace();
         if self.peek().is_none() {
-            return Err("there is nothing");
+            return Err("unexpected end of empty body");
         }
         self.value(0)?;
-        self.blank();
-        if self.peek().is_some() { Err("there is more after the end of the document") } else { Ok(()) }
+        self.skip_whitespace();
+        if self.peek().is_some() { Err("unexpected text after the end of the JSON document") } else { Ok(()) }
     }
 
     fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.bytes.get(self.position).copied()
     }
 
-    fn blank(&mut self) {
+    fn skip_whitespace(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+            self.position += 1;
         }
     }
 
-    fn value(&mut self, depth: usize) -> Step {
+    fn value(&mut self, depth: usize) -> ScanResult {
         match self.peek() {
-            Some(b'{') => self.list(depth + 1, b'}'),
-            Some(b'[') => self.list(depth + 1, b']'),
-            Some(b'"') => self.quoted(),
+            Some(b'{') => self.container(depth + 1, b'}'),
+            Some(b'[') => self.container(depth + 1, b']'),
+            Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.word("true"),
-            Some(b'f') => self.word("false"),
-            Some(b'n') => self.word("null"),
-            Some(b'N' | b'I') => Err("NaN and Infinity are not JSON"),
-            Some(b'\'') => Err("strings need double quotes"),
-            Some(_) => Err("there should be a value"),
-            None => Err("the text ends where a value should be"),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            Some(b'N' | b'I') => Err("NaN and Infinity are not JSON values"),
+            Some(b'\'') => Err("strings must be in double quotes"),
+            Some(_) => Err("expected a value"),
+            None => Err("expected a value, but the body ends"),
         }
     }
 
-    /// An array or an object, which differ in their ends and in the names of members.
-    fn list(&mut self, depth: usize, end: u8) -> Step {
+    /// Scans an array or an object; `end` is its closing bracket.
+    fn container(&mut self, depth: usize, end: u8) -> ScanResult {
         if depth > DEPTH_LIMIT {
-            return Err("arrays and objects are nested deeper than 64");
+            return Err("arrays and objects are nested more than 64 levels deep");
         }
-        self.at += 1;
-        self.blank();
+        self.position += 1;
+        self.skip_whitespace();
         if self.peek() == Some(end) {
-            self.at += 1;
+            self.position += 1;
             return Ok(());
         }
         loop {
             if end == b'}' {
-                self.name()?;
+                self.member_name()?;
             }
             self.value(depth)?;
-            self.blank();
+            self.skip_whitespace();
             match self.peek() {
-                Some(b',') => self.at += 1,
+                Some(b',') => self.position += 1,
                 Some(byte) if byte == end => {
-                    self.at += 1;
+                    self.position += 1;
                     return Ok(());
                 }
-                Some(_) if end == b'}' => return Err("there should be `,` or `}`"),
-                Some(_) => return Err("there should be `,` or `]`"),
-                None => return Err("the text ends within an array or object"),
+                Some(_) if end == b'}' => return Err("expected `,` or `}`"),
+                Some(_) => return Err("expected `,` or `]`"),
+                None => return Err("the body ends inside an array or object"),
             }
-            self.blank();
+            self.skip_whitespace();
             if self.peek() == Some(end) {
-                return Err("there is a comma before the closing bracket");
+                return Err("unexpected comma before the closing bracket");
             }
         }
     }
 
-    fn name(&mut self) -> Step {
+    fn member_name(&mut self) -> ScanResult {
         if self.peek() != Some(b'"') {
-            return Err("there should be a name in double quotes");
+            return Err("expected a member name in double quotes");
         }
-        self.quoted()?;
-        self.blank();
+        self.string()?;
+        self.skip_whitespace();
         if self.peek() != Some(b':') {
-            return Err("there should be `:`");
+            return Err("expected `:`");
         }
-        self.at += 1;
-        self.blank();
+        self.position += 1;
+        self.skip_whitespace();
         Ok(())
     }
 
-    fn word(&mut self, word: &str) -> Step {
-        if self.bytes[self.at..].starts_with(word.as_bytes()) {
-            self.at += word.len();
+    fn literal(&mut self, literal: &str) -> ScanResult {
+        if self.bytes[self.position..].starts_with(literal.as_bytes()) {
+            self.position += literal.len();
             return Ok(());
         }
-        Err("there should be a value")
+        Err("expected a value")
     }
 
-    fn number(&mut self) -> Step {
+    fn number(&mut self) -> ScanResult {
         if self.peek() == Some(b'-') {
-            self.at += 1;
+            self.position += 1;
         }
         if self.peek() == Some(b'0') {
-            self.at += 1;
+            self.position += 1;
             if matches!(self.peek(), Some(b'0'..=b'9')) {
-                return Err("a number may not begin with 0");
+                return Err("a number must not have leading zeros");
             }
         } else {
             self.digits()?;
         }
         if self.peek() == Some(b'.') {
-            self.at += 1;
+            self.position += 1;
             self.digits()?;
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
+            self.position += 1;
             if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
+                self.position += 1;
             }
             self.digits()?;
         }
         Ok(())
     }
 
-    fn digits(&mut self) -> Step {
-        let start = self.at;
+    fn digits(&mut self) -> ScanResult {
+        let start = self.position;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
+            self.position += 1;
         }
-        if self.at == start { Err("there should be a digit") } else { Ok(()) }
+        if self.position == start { Err("expected a digit") } else { Ok(()) }
     }
 
-    fn quoted(&mut self) -> Step {
-        self.at += 1;
+    fn string(&mut self) -> ScanResult {
+        self.position += 1;
         loop {
             match self.peek() {
                 Some(b'"') => {
-                    self.at += 1;
+                    self.position += 1;
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
                 Some(0..0x20) => return Err("control characters in strings must be escaped"),
-                Some(_) => self.at += 1,
-                None => return Err("the text ends within a string"),
+                Some(_) => self.position += 1,
+                None => return Err("the body ends inside a string"),
             }
         }
     }
 
-    fn escape(&mut self) -> Step {
-        match self.bytes.get(self.at + 1) {
+    fn escape(&mut self) -> ScanResult {
+        match self.bytes.get(self.position + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 2;
+                self.position += 2;
                 Ok(())
             }
-            Some(b'u') => match self.unit(self.at)? {
-                0xdc00..0xe000 => Err("this half of a surrogate pair lacks the other"),
-                0xd800..0xdc00 => match self.bytes.get(self.at + 6..self.at + 8) {
-                    Some(br"\u") if (0xdc00..0xe000).contains(&self.unit(self.at + 6)?) => {
-                        self.at += 12;
+            Some(b'u') => match self.code_unit(self.position)? {
+                0xdc00..0xe000 => Err("unpaired surrogate in a \\u escape"),
+                0xd800..0xdc00 => match self.bytes.get(self.position + 6..self.position + 8) {
+                    Some(br"\u") if (0xdc00..0xe000).contains(&self.code_unit(self.position + 6)?) => {
+                        self.position += 12;
                         Ok(())
                     }
-                    _ => Err("this half of a surrogate pair lacks the other"),
+                    _ => Err("unpaired surrogate in a \\u escape"),
                 },
                 _ => {
-                    self.at += 6;
+                    self.position += 6;
                     Ok(())
                 }
             },
-            _ => Err("there is no such escape"),
+            _ => Err("invalid escape sequence"),
         }
     }
 
-    /// The number of the escape `\uXXXX` that begins at `at`.
-    fn unit(&self, at: usize) -> Result<u32, &'static str> {
+    /// Returns the UTF-16 code unit of the escape `\uXXXX` that starts at `at`.
+    fn code_unit(&self, at: usize) -> Result<u32, &'static str> {
         let digits = self.bytes.get(at + 2..at + 6).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         digits
             .and_then(|digits| std::str::from_utf8(digits).ok())

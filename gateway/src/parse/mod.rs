@@ -1,9 +1,9 @@
-//! From a decoded body to a batch, in two passes of which most requests need one.
+//! Turns a decoded body into a batch, in two passes. Most requests need only the first one.
 //!
-//! The [`fast`] pass borrows from the body and takes only what is plainly right. Whatever it does not take goes to the
-//! [`slow`] pass, which is the authority: it decides whether the body is right after all (an unknown field, a timestamp
-//! written as `1.79e12`) and, if not, lists what is wrong. What the fast pass takes, the slow one takes with the same
-//! result; a property test holds them to it.
+//! The [`fast`] pass borrows from the body and accepts only bodies that are plainly valid. Everything else
+//! goes to the [`slow`] pass, which is authoritative: it decides whether the body is valid after all (an
+//! unknown field, a timestamp written as `1.79e12`), and if not, lists the faults. Whatever the fast pass
+//! accepts, the slow pass accepts with the same result; property tests verify this.
 
 pub mod fast;
 pub mod json;
@@ -17,32 +17,29 @@ use crate::error::Reject;
 use proto::encode::SampleRef;
 use std::borrow::Cow;
 
-/// A batch that keeps every rule, borrowed from the body where that is possible.
+/// A valid batch, borrowed from the body where possible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch<'a> {
-    /// The project that the client named.
+    /// Project id as sent; not yet compared with the key's project.
     pub project_id: Cow<'a, str>,
-    /// Its metrics: 1 to 100.
+    /// 1 to 100 metrics.
     pub samples: Vec<Sample<'a>>,
 }
 
-/// A metric that keeps every rule.
+/// A valid metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample<'a> {
-    /// Its id.
     pub metric_id: Cow<'a, str>,
-    /// Its name, if the client gave one.
     pub metric_name: Option<Cow<'a, str>>,
-    /// Finite, and the very double that was sent.
+    /// Finite, and bit for bit the double that was sent.
     pub value: f64,
-    /// Its unit, if the client gave one.
     pub unit: Option<Cow<'a, str>>,
-    /// Unix milliseconds, if the client gave them.
+    /// Unix milliseconds.
     pub timestamp_ms: Option<i64>,
 }
 
 impl Sample<'_> {
-    /// The metric as it is stored; what came without a time has the batch's.
+    /// Returns the metric as it is stored. The default timestamp is `received_at_ms`.
     pub fn as_ref(&self, received_at_ms: i64) -> SampleRef<'_> {
         SampleRef {
             metric_id: &self.metric_id,
@@ -54,7 +51,7 @@ impl Sample<'_> {
     }
 }
 
-/// The batch in `body`. `now_ms` bounds its timestamps.
+/// Parses and validates `body`. `now_ms` is the current time, which bounds the timestamps.
 pub fn batch(body: &[u8], now_ms: i64) -> Result<Batch<'_>, Reject> {
     match fast::batch(body, now_ms) {
         Some(batch) => Ok(batch),

@@ -1,15 +1,16 @@
-//! The slow pass, which is the authority: it lists every fault, in the order that clients are promised. Envelope first,
-//! then metric by metric, and within a metric in the order of the contract's table.
+//! The slow pass, which is authoritative. It lists every fault in a stable order that clients may rely on:
+//! first the envelope, then metric by metric. Within a metric the order is metricId, metricName, value, unit,
+//! timestamp.
 
 use super::json::{self, Kind, Raw};
 use super::number::{self, Integer};
 use super::{Batch, Sample};
 use crate::error::Reject;
 use crate::fault::{Code, Fault};
-use crate::validate::{self, Broken, METRICS_LIMIT};
+use crate::validate::{self, MAX_METRICS, Violation};
 use std::borrow::Cow;
 
-/// The batch in `body`, or all that is wrong with it.
+/// Parses and validates `body`. The error lists every fault.
 pub fn batch(body: &[u8], now_ms: i64) -> Result<Batch<'_>, Reject> {
     let document = json::check(body).map_err(Reject::InvalidJson)?;
     let mut faults = Faults { index: None, list: Vec::new() };
@@ -20,40 +21,39 @@ pub fn batch(body: &[u8], now_ms: i64) -> Result<Batch<'_>, Reject> {
     }
 }
 
-/// What was given for a field.
+/// The value of a field as sent.
 #[derive(Clone, Copy, Default)]
-enum Given<'a> {
+enum FieldValue<'a> {
     #[default]
-    Nothing,
-    /// `null`.
+    Absent,
     Null,
     Value(Raw<'a>),
-    Twice,
+    Duplicate,
 }
 
-impl<'a> Given<'a> {
+impl<'a> FieldValue<'a> {
     fn add(&mut self, value: Raw<'a>) {
         *self = match self {
-            Given::Nothing if value.kind() == Kind::Null => Given::Null,
-            Given::Nothing => Given::Value(value),
-            _ => Given::Twice,
+            FieldValue::Absent if value.kind() == Kind::Null => FieldValue::Null,
+            FieldValue::Absent => FieldValue::Value(value),
+            _ => FieldValue::Duplicate,
         };
     }
 
-    /// Whether there is something that is not null.
-    fn is_some(self) -> bool {
-        matches!(self, Given::Value(_) | Given::Twice)
+    /// Whether the field was sent with a value other than null.
+    fn has_value(self) -> bool {
+        matches!(self, FieldValue::Value(_) | FieldValue::Duplicate)
     }
 }
 
-/// The fields of a metric, in the flat form those of the envelope.
+/// The fields of a metric; in the flat form, they are in the envelope.
 #[derive(Clone, Copy, Default)]
 struct Fields<'a> {
-    metric_id: Given<'a>,
-    metric_name: Given<'a>,
-    value: Given<'a>,
-    unit: Given<'a>,
-    timestamp: Given<'a>,
+    metric_id: FieldValue<'a>,
+    metric_name: FieldValue<'a>,
+    value: FieldValue<'a>,
+    unit: FieldValue<'a>,
+    timestamp: FieldValue<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn all(&self) -> [(&'static str, Given<'a>); 5] {
+    fn all(&self) -> [(&'static str, FieldValue<'a>); 5] {
         [
             ("metricId", self.metric_id),
             ("metricName", self.metric_name),
@@ -79,53 +79,54 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The faults found so far, and which metric is looked at.
+/// The faults found so far, and the index of the metric that is being checked.
 struct Faults {
     index: Option<usize>,
     list: Vec<Fault>,
 }
 
 impl Faults {
-    fn add(&mut self, field: &'static str, (code, message): Broken) {
+    fn add(&mut self, field: &'static str, (code, message): Violation) {
         self.list.push(Fault { index: self.index, field, code, message });
     }
 
-    /// The value of `field` if it was given once and is what `read` takes.
-    fn field<'a, T>(
+    /// Returns the value of a field if it was sent once and `read` accepts it. Otherwise adds a fault, unless
+    /// the field is absent or null.
+    fn optional<'a, T>(
         &mut self,
         field: &'static str,
-        given: Given<'a>,
-        read: impl FnOnce(Raw<'a>) -> Result<T, Broken>,
+        sent: FieldValue<'a>,
+        read: impl FnOnce(Raw<'a>) -> Result<T, Violation>,
     ) -> Option<T> {
-        let Given::Value(value) = given else {
-            if let Given::Twice = given {
+        let FieldValue::Value(value) = sent else {
+            if let FieldValue::Duplicate = sent {
                 self.add(field, (Code::DuplicateField, "is given more than once".into()));
             }
             return None;
         };
-        read(value).map_err(|broken| self.add(field, broken)).ok()
+        read(value).map_err(|violation| self.add(field, violation)).ok()
     }
 
-    /// As `field`, for one that must not be missing.
+    /// Like `optional`, but an absent or null field is a fault.
     fn required<'a, T>(
         &mut self,
         field: &'static str,
-        given: Given<'a>,
-        read: impl FnOnce(Raw<'a>) -> Result<T, Broken>,
+        sent: FieldValue<'a>,
+        read: impl FnOnce(Raw<'a>) -> Result<T, Violation>,
     ) -> Option<T> {
-        if let Given::Nothing | Given::Null = given {
+        if let FieldValue::Absent | FieldValue::Null = sent {
             self.add(field, (Code::Required, "is required".into()));
         }
-        self.field(field, given, read)
+        self.optional(field, sent, read)
     }
 }
 
 fn envelope<'a>(document: Raw<'a>, now_ms: i64, faults: &mut Faults) -> Option<Batch<'a>> {
     if document.kind() != Kind::Object {
-        faults.add("body", not_a(Code::NotAnObject, "an object", document));
+        faults.add("body", wrong_type(Code::NotAnObject, "an object", document));
         return None;
     }
-    let (mut project_id, mut metrics, mut flat) = (Given::Nothing, Given::Nothing, Fields::default());
+    let (mut project_id, mut metrics, mut flat) = (FieldValue::Absent, FieldValue::Absent, Fields::default());
     for (name, value) in document.members() {
         match &*name {
             "projectId" => project_id.add(value),
@@ -134,25 +135,26 @@ fn envelope<'a>(document: Raw<'a>, now_ms: i64, faults: &mut Faults) -> Option<B
         }
     }
     let project_id = faults.required("projectId", project_id, text);
-    let is_flat = flat.all().iter().any(|(_, given)| given.is_some());
-    let samples = if is_flat && !metrics.is_some() {
+    let is_flat = flat.all().iter().any(|(_, sent)| sent.has_value());
+    let samples = if is_flat && !metrics.has_value() {
         metric(flat, now_ms, faults).map(|sample| vec![sample])
     } else {
-        let elements = if is_flat && !matches!(metrics, Given::Twice) {
+        let elements = if is_flat && !matches!(metrics, FieldValue::Duplicate) {
             faults.add(
                 "metrics",
                 (
                     Code::BothForms,
-                    "is given together with the fields of a single metric: send one form only".into(),
+                    "cannot be combined with the fields of a single metric: send only one of the two forms"
+                        .into(),
                 ),
             );
             None
         } else {
             faults.required("metrics", metrics, elements)
         };
-        // What a single metric's field is, does not matter here; that it is given twice does.
-        for (field, given) in flat.all() {
-            faults.field(field, given, |_| Ok(()));
+        // The values of flat fields do not matter here, but duplicates are faults.
+        for (field, sent) in flat.all() {
+            faults.optional(field, sent, |_| Ok(()));
         }
         elements.and_then(|elements| list(elements, now_ms, faults))
     };
@@ -164,7 +166,7 @@ fn list<'a>(elements: Vec<Raw<'a>>, now_ms: i64, faults: &mut Faults) -> Option<
     for (index, element) in elements.iter().enumerate() {
         faults.index = Some(index);
         if element.kind() != Kind::Object {
-            faults.add("metrics", not_a(Code::NotAnObject, "an object", *element));
+            faults.add("metrics", wrong_type(Code::NotAnObject, "an object", *element));
             continue;
         }
         let mut fields = Fields::default();
@@ -177,70 +179,74 @@ fn list<'a>(elements: Vec<Raw<'a>>, now_ms: i64, faults: &mut Faults) -> Option<
 fn metric<'a>(fields: Fields<'a>, now_ms: i64, faults: &mut Faults) -> Option<Sample<'a>> {
     let before = faults.list.len();
     let metric_id = faults.required("metricId", fields.metric_id, |raw| {
-        text(raw).and_then(|id| keep(id, validate::is_metric_id, validate::bad_metric_id))
+        text(raw).and_then(|id| validated(id, validate::is_metric_id, validate::bad_metric_id))
     });
-    let metric_name = faults.field("metricName", fields.metric_name, |raw| {
-        text(raw).and_then(|name| keep(name, validate::is_name, validate::bad_name))
+    let metric_name = faults.optional("metricName", fields.metric_name, |raw| {
+        text(raw).and_then(|name| validated(name, validate::is_name, validate::bad_name))
     });
     let value = faults.required("value", fields.value, value);
-    let unit = faults.field("unit", fields.unit, |raw| {
-        text(raw).and_then(|unit| keep(unit, validate::is_unit, validate::bad_unit))
+    let unit = faults.optional("unit", fields.unit, |raw| {
+        text(raw).and_then(|unit| validated(unit, validate::is_unit, validate::bad_unit))
     });
-    let timestamp_ms = faults.field("timestamp", fields.timestamp, |raw| timestamp(raw, now_ms));
-    let whole = faults.list.len() == before;
+    let timestamp_ms = faults.optional("timestamp", fields.timestamp, |raw| timestamp(raw, now_ms));
+    let is_valid = faults.list.len() == before;
     let (metric_id, value) = metric_id.zip(value)?;
-    whole.then_some(Sample { metric_id, metric_name, value, unit, timestamp_ms })
+    is_valid.then_some(Sample { metric_id, metric_name, value, unit, timestamp_ms })
 }
 
-fn elements(raw: Raw<'_>) -> Result<Vec<Raw<'_>>, Broken> {
+fn elements(raw: Raw<'_>) -> Result<Vec<Raw<'_>>, Violation> {
     if raw.kind() != Kind::Array {
-        return Err(not_a(Code::NotAnArray, "an array", raw));
+        return Err(wrong_type(Code::NotAnArray, "an array", raw));
     }
-    let elements: Vec<_> = raw.elements().take(METRICS_LIMIT + 1).collect();
+    let elements: Vec<_> = raw.elements().take(MAX_METRICS + 1).collect();
     match elements.len() {
-        0 => Err((Code::Empty, "must hold at least one metric".into())),
-        1..=METRICS_LIMIT => Ok(elements),
-        _ => Err((Code::TooMany, "must hold at most 100 metrics".into())),
+        0 => Err((Code::Empty, "must contain at least one metric".into())),
+        1..=MAX_METRICS => Ok(elements),
+        _ => Err((Code::TooMany, "must contain at most 100 metrics".into())),
     }
 }
 
-fn text(raw: Raw<'_>) -> Result<Cow<'_, str>, Broken> {
-    if raw.kind() == Kind::String { Ok(raw.string()) } else { Err(not_a(Code::NotAString, "a string", raw)) }
+fn text(raw: Raw<'_>) -> Result<Cow<'_, str>, Violation> {
+    if raw.kind() == Kind::String {
+        Ok(raw.string())
+    } else {
+        Err(wrong_type(Code::NotAString, "a string", raw))
+    }
 }
 
-fn keep<'a>(
+fn validated<'a>(
     text: Cow<'a, str>,
-    is_good: fn(&str) -> bool,
-    broken: fn() -> Broken,
-) -> Result<Cow<'a, str>, Broken> {
-    if is_good(&text) { Ok(text) } else { Err(broken()) }
+    is_valid: fn(&str) -> bool,
+    violation: fn() -> Violation,
+) -> Result<Cow<'a, str>, Violation> {
+    if is_valid(&text) { Ok(text) } else { Err(violation()) }
 }
 
-fn value(raw: Raw<'_>) -> Result<f64, Broken> {
+fn value(raw: Raw<'_>) -> Result<f64, Violation> {
     if raw.kind() != Kind::Number {
-        return Err(not_a(Code::NotANumber, "a number", raw));
+        return Err(wrong_type(Code::NotANumber, "a number", raw));
     }
-    number::double(raw.text())
-        .ok_or((Code::OutOfRange, "must fit a double: at most about 1.8e308 either way".into()))
+    number::to_double(raw.text())
+        .ok_or((Code::OutOfRange, "must fit in a double, between about -1.8e308 and 1.8e308".into()))
 }
 
-fn timestamp(raw: Raw<'_>, now_ms: i64) -> Result<i64, Broken> {
+fn timestamp(raw: Raw<'_>, now_ms: i64) -> Result<i64, Violation> {
     if raw.kind() != Kind::Number {
-        return Err(not_a(Code::NotAnInteger, "an integer of Unix milliseconds", raw));
+        return Err(wrong_type(Code::NotAnInteger, "an integer (Unix milliseconds)", raw));
     }
-    match number::integer(raw.text()) {
-        Integer::Is(timestamp) if validate::is_timestamp(timestamp, now_ms) => Ok(timestamp),
-        Integer::Is(timestamp) => Err(validate::bad_timestamp(timestamp as f64, now_ms)),
+    match number::to_integer(raw.text()) {
+        Integer::Value(timestamp) if validate::is_timestamp(timestamp, now_ms) => Ok(timestamp),
+        Integer::Value(timestamp) => Err(validate::bad_timestamp(timestamp as f64, now_ms)),
         Integer::TooLarge => Err(validate::bad_timestamp(f64::INFINITY, now_ms)),
         Integer::TooSmall => Err(validate::bad_timestamp(f64::NEG_INFINITY, now_ms)),
         Integer::Fraction => {
-            Err(validate::fractional_timestamp(number::double(raw.text()).unwrap_or_default(), now_ms))
+            Err(validate::fractional_timestamp(number::to_double(raw.text()).unwrap_or_default(), now_ms))
         }
     }
 }
 
-/// What to say about a value of the wrong kind.
-fn not_a(code: Code, expected: &str, raw: Raw<'_>) -> Broken {
+/// Returns the violation for a value of the wrong type.
+fn wrong_type(code: Code, expected: &str, raw: Raw<'_>) -> Violation {
     let found = match raw.kind() {
         Kind::Object => "an object",
         Kind::Array => "an array",

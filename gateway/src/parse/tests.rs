@@ -1,4 +1,4 @@
-//! The two passes agree, and the JSON reader agrees with another one.
+//! Property tests: the two passes agree, and the JSON reader agrees with `serde_json`.
 
 use super::json::{self, DEPTH_LIMIT, Kind, Raw};
 use super::{fast, number, slow};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 const NOW: i64 = 1_790_000_000_000;
 
-/// JSON text of any shape, with spellings that serializers do not produce.
+/// Generates JSON text of any shape, including notations that serializers do not produce.
 fn document() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -16,15 +16,23 @@ fn document() -> impl Strategy<Value = String> {
         string_text(),
     ];
     leaf.prop_recursive(6, 40, 5, |inner| {
-        let blank = "[ \n\t\r]{0,2}";
+        let whitespace = "[ \n\t\r]{0,2}";
         prop_oneof![
-            (blank, prop::collection::vec(inner.clone(), 0..5))
-                .prop_map(|(blank, elements)| format!("[{blank}{}]", elements.join(&format!("{blank},")))),
-            (blank, prop::collection::vec((string_text(), inner), 0..5)).prop_map(|(blank, members)| {
-                let members: Vec<_> =
-                    members.iter().map(|(name, value)| format!("{name}{blank}:{value}{blank}")).collect();
-                format!("{{{blank}{}}}", members.join(","))
-            }),
+            (whitespace, prop::collection::vec(inner.clone(), 0..5)).prop_map(
+                |(whitespace, elements)| format!(
+                    "[{whitespace}{}]",
+                    elements.join(&format!("{whitespace},"))
+                )
+            ),
+            (whitespace, prop::collection::vec((string_text(), inner), 0..5)).prop_map(
+                |(whitespace, members)| {
+                    let members: Vec<_> = members
+                        .iter()
+                        .map(|(name, value)| format!("{name}{whitespace}:{value}{whitespace}"))
+                        .collect();
+                    format!("{{{whitespace}{}}}", members.join(","))
+                }
+            ),
         ]
     })
 }
@@ -43,7 +51,7 @@ fn string_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A metric or something like it.
+/// Generates the members of a metric, valid or nearly valid.
 fn metric() -> impl Strategy<Value = String> {
     let field = prop_oneof![
         10 => (prop_oneof![Just("a".to_owned()), "[a-zA-Z0-9_.:-]{1,8}", any::<String>()])
@@ -62,8 +70,9 @@ fn metric() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The values of a metric's fields, or of a flat batch's, without their names: as serde reads a struct from an array.
-fn nameless() -> impl Strategy<Value = String> {
+/// Generates a metric or a flat batch as an array of values without names, from which serde would read a
+/// struct.
+fn positional() -> impl Strategy<Value = String> {
     let optional = || prop_oneof![Just("null".to_owned()), string_text()];
     (optional(), optional(), optional(), any::<bool>()).prop_map(|(name, unit, project, flat)| {
         let metric = format!(r#""a",{name},1,{unit},null"#);
@@ -73,14 +82,14 @@ fn nameless() -> impl Strategy<Value = String> {
 
 fn batch() -> impl Strategy<Value = String> {
     let fields = metric().prop_map(|fields| format!("{{{fields}}}"));
-    let element = prop_oneof![8 => fields, 1 => nameless()];
+    let element = prop_oneof![8 => fields, 1 => positional()];
     let array = prop::collection::vec(element, 0..4)
         .prop_map(|metrics| format!(r#"{{"projectId":"p","metrics":[{}]}}"#, metrics.join(",")));
     let flat = metric().prop_map(|fields| format!(r#"{{"projectId":"p",{fields}}}"#));
-    prop_oneof![8 => array, 8 => flat, 1 => nameless()]
+    prop_oneof![8 => array, 8 => flat, 1 => positional()]
 }
 
-/// `text` with a few bytes put elsewhere, doubled, removed or replaced.
+/// Inserts, removes or replaces a few bytes of `text`, or truncates it.
 fn mutated(text: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8>> {
     let byte =
         prop_oneof![any::<u8>(), prop::sample::select(b"{}[]\",:\\u0eE+-. \nntf\x00\x1f\xff".to_vec())];
@@ -100,7 +109,8 @@ fn mutated(text: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8>
     })
 }
 
-/// `raw` as serde_json would have it, the last of several members with one name winning; none if a number overflows.
+/// Converts `raw` as `serde_json` does: the last of several members with the same name wins. `None` if a
+/// number overflows.
 fn value(raw: Raw<'_>) -> Option<Value> {
     Some(match raw.kind() {
         Kind::Object => Value::Object(
@@ -109,8 +119,8 @@ fn value(raw: Raw<'_>) -> Option<Value> {
         Kind::Array => Value::Array(raw.elements().map(value).collect::<Option<_>>()?),
         Kind::String => Value::String(raw.string().into_owned()),
         Kind::Number => {
-            number::double(raw.text())?;
-            serde_json::from_str(raw.text()).expect("serde_json reads what fits a double")
+            number::to_double(raw.text())?;
+            serde_json::from_str(raw.text()).expect("serde_json reads any number that fits in a double")
         }
         Kind::Boolean => Value::Bool(raw.text() == "true"),
         Kind::Null => Value::Null,
@@ -125,75 +135,76 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-fn agrees_with_serde(body: &[u8]) {
+fn assert_agrees_with_serde_json(body: &[u8]) {
     let theirs = serde_json::from_slice::<Value>(body);
     match (json::check(body), theirs) {
         (Ok(ours), Ok(theirs)) => assert_eq!(value(ours), Some(theirs)),
         (Err(_), Err(_)) => {}
-        (Ok(ours), Err(_)) => assert_eq!(value(ours), None, "only a number that overflows is ours alone"),
+        (Ok(ours), Err(_)) => assert_eq!(value(ours), None, "only we accept a number that overflows"),
         (Err(error), Ok(theirs)) => assert!(depth(&theirs) > DEPTH_LIMIT, "{error}"),
     }
 }
 
-fn passes_agree(body: &[u8]) -> bool {
-    let taken = fast::batch(body, NOW);
-    if let Some(fast) = &taken {
-        let slow = slow::batch(body, NOW).expect("the slow pass takes what the fast one takes");
+/// Asserts that the slow pass agrees with the fast pass. Returns whether the fast pass accepted the body.
+fn fast_pass_accepts(body: &[u8]) -> bool {
+    let accepted = fast::batch(body, NOW);
+    if let Some(fast) = &accepted {
+        let slow = slow::batch(body, NOW).expect("the slow pass accepts what the fast pass accepts");
         assert_eq!(*fast, slow);
         for (fast, slow) in fast.samples.iter().zip(&slow.samples) {
             assert_eq!(fast.value.to_bits(), slow.value.to_bits());
         }
     }
-    taken.is_some()
+    accepted.is_some()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_document_reads_as_another_reader_has_it(text in document()) {
-        agrees_with_serde(text.as_bytes());
+    fn documents_are_read_as_by_serde_json(text in document()) {
+        assert_agrees_with_serde_json(text.as_bytes());
     }
 
     #[test]
-    fn broken_documents_are_broken_for_another_reader_too(body in mutated(document())) {
-        agrees_with_serde(&body);
+    fn mutated_documents_are_rejected_as_by_serde_json(body in mutated(document())) {
+        assert_agrees_with_serde_json(&body);
     }
 
     #[test]
-    fn what_the_fast_pass_takes_the_slow_one_takes_with_the_same_result(text in batch()) {
-        passes_agree(text.as_bytes());
+    fn slow_pass_agrees_with_the_fast_pass(text in batch()) {
+        fast_pass_accepts(text.as_bytes());
     }
 
     #[test]
-    fn the_passes_agree_on_broken_batches(body in mutated(batch())) {
-        passes_agree(&body);
+    fn passes_agree_on_mutated_batches(body in mutated(batch())) {
+        fast_pass_accepts(&body);
     }
 
     #[test]
-    fn any_double_comes_through_to_the_bit(value in any::<f64>().prop_filter("JSON has finite ones", |v| v.is_finite())) {
+    fn doubles_are_preserved_bit_for_bit(value in any::<f64>().prop_filter("JSON has only finite numbers", |v| v.is_finite())) {
         for text in [format!("{value}"), format!("{value:e}")] {
             let body = format!(r#"{{"projectId":"p","metricId":"a","value":{text}}}"#);
-            prop_assert!(passes_agree(body.as_bytes()));
-            let read = slow::batch(body.as_bytes(), NOW).expect("it is good").samples[0].value;
+            prop_assert!(fast_pass_accepts(body.as_bytes()));
+            let read = slow::batch(body.as_bytes(), NOW).expect("valid").samples[0].value;
             prop_assert_eq!(read.to_bits(), value.to_bits());
         }
     }
 }
 
 #[test]
-fn the_usual_bodies_take_the_fast_pass() {
+fn usual_bodies_take_the_fast_pass() {
     for body in [
         r#"{"projectId":"p","metrics":[{"metricId":"a","metricName":"A","value":42,"unit":"count","timestamp":1790000000000}]}"#,
         r#"{"projectId":"p","metrics":[{"metricId":"a","value":0.5},{"metricId":"b","value":-1e3,"unit":null}]}"#,
         r#"{"projectId":"p","metricId":"a","value":42,"unit":"\u00b5s"}"#,
     ] {
-        assert!(passes_agree(body.as_bytes()), "{body}");
+        assert!(fast_pass_accepts(body.as_bytes()), "{body}");
     }
 }
 
 #[test]
-fn sixty_four_levels_are_json_and_sixty_five_are_not() {
+fn nesting_is_limited_to_64_levels() {
     for (open, close) in [("[", "]"), (r#"{"":"#, "}")] {
         let nested = |depth| format!("{}0{}", open.repeat(depth), close.repeat(depth));
         assert!(json::check(nested(64).as_bytes()).is_ok());
@@ -202,7 +213,7 @@ fn sixty_four_levels_are_json_and_sixty_five_are_not() {
 }
 
 #[test]
-fn a_place_is_counted_in_lines_and_characters() {
+fn error_location_is_in_lines_and_characters() {
     for (body, line, column) in [
         (&b""[..], 1, 1),
         (b"{\n\n  x}", 3, 3),
@@ -211,7 +222,7 @@ fn a_place_is_counted_in_lines_and_characters() {
         (b"[1,\n2", 2, 2),
         ("\"\\é\"".as_bytes(), 1, 2),
     ] {
-        let error = json::check(body).expect_err("it is not JSON");
+        let error = json::check(body).expect_err("not JSON");
         assert_eq!((error.line, error.column), (line, column), "{error}");
     }
 }

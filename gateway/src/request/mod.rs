@@ -1,4 +1,4 @@
-//! What a request is made of before its JSON: its head, its key, its body as bytes.
+//! The parts of a request below the JSON: its head, its API key, and its body as bytes.
 
 pub mod body;
 pub mod encoding;

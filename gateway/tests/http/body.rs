@@ -1,12 +1,12 @@
-//! Bodies: each with the exact status, code and details of its answer. In the tables `~…` is a batch of the elements
-//! that follow, `+…` a flat body of the members that follow; both with the right project.
+//! Bodies, each with the exact status, code and details of its answer. The shorthand of the tables is
+//! explained in [`body_rows`](crate::body_rows).
 
 use crate::body_rows as rows;
-use crate::support::{Server, ask, post, server};
+use crate::support::{Server, ask, lock, post, server};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right").as_millis() as i64
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as i64
 }
 
 fn expand(shorthand: &str) -> String {
@@ -26,60 +26,60 @@ async fn expect_all(server: &Server, rows: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_invalid_json() {
+async fn malformed_json_is_rejected_with_its_location() {
     let server = server().await;
     for body in rows::NOT_JSON {
         let answer = ask(&server, post("", body)).await;
         assert_eq!(answer.summary(), "400 invalid_json", "{}", String::from_utf8_lossy(body));
         let json = answer.json();
-        let message = json["message"].as_str().expect("it is a string");
+        let message = json["message"].as_str().expect("a string");
         assert!(message.contains("line ") && message.contains("column "), "{message}");
     }
 }
 
 #[tokio::test]
-async fn every_rule_of_the_envelope_has_its_answer() {
+async fn each_envelope_rule_is_enforced() {
     expect_all(&server().await, rows::ENVELOPE).await;
 }
 
 #[tokio::test]
-async fn every_rule_of_a_metric_has_its_answer() {
+async fn each_metric_rule_is_enforced() {
     expect_all(&server().await, rows::METRIC).await;
 }
 
 #[tokio::test]
-async fn every_rule_of_the_flat_form_has_its_answer() {
+async fn each_flat_form_rule_is_enforced() {
     expect_all(&server().await, rows::FLAT).await;
 }
 
 #[tokio::test]
-async fn an_error_is_shown_with_its_place() {
+async fn json_errors_name_line_and_column() {
     let server = server().await;
-    for (body, place) in [
+    for (body, location) in [
         ("", "line 1, column 1"),
         ("{\n  \"a\": 1,\n}", "line 3, column 1"),
         ("{\"ä\": x}", "line 1, column 7"),
         ("{} x", "line 1, column 4"),
     ] {
         let json = ask(&server, post("", body)).await.json();
-        assert!(json["message"].as_str().is_some_and(|message| message.contains(place)), "{json}");
+        assert!(json["message"].as_str().is_some_and(|message| message.contains(location)), "{json}");
     }
 }
 
 #[tokio::test]
-async fn sixty_four_levels_are_taken_and_sixty_five_are_not() {
+async fn nesting_is_limited_to_64_levels() {
     let server = server().await;
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         for (depth, expected) in
             [(62, "200 1"), (63, "200 1"), (64, "400 invalid_json"), (100_000, "400 invalid_json")]
         {
-            // The envelope is a level of its own.
+            // The envelope adds one level.
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
             let body = expand(&format!(r#"+"metricId":"a","value":1,"extra":{deep}"#));
             assert_eq!(ask(&server, post("", &body)).await.summary(), expected, "{depth} levels of {open}");
         }
     }
-    // Within a metric: envelope, list and metric are three levels.
+    // Inside a metric, the envelope, the array and the metric add three levels.
     for (depth, expected) in [(61, "200 1"), (62, "400 invalid_json")] {
         let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let body = expand(&format!(r#"~{{"metricId":"a","value":1,"extra":{deep}}}"#));
@@ -88,7 +88,7 @@ async fn sixty_four_levels_are_taken_and_sixty_five_are_not() {
 }
 
 #[tokio::test]
-async fn a_hundred_metrics_are_taken_and_more_are_not() {
+async fn batches_are_limited_to_100_metrics() {
     let server = server().await;
     for (count, expected) in [
         (1, "200 1"),
@@ -101,14 +101,14 @@ async fn a_hundred_metrics_are_taken_and_more_are_not() {
         let answer = ask(&server, post("", expand(&format!("~{metrics}")))).await;
         assert_eq!(answer.summary(), expected);
     }
-    // What is too long is not looked into, and the envelope is all the same.
+    // The elements of a too long array are not checked, but the envelope is.
     let body = format!(r#"{{"projectId":1,"metrics":[{}]}}"#, vec!["0"; 101].join(","));
     let expected = "400 invalid_batch projectId:not_a_string metrics:too_many";
     assert_eq!(ask(&server, post("", &body)).await.summary(), expected);
 }
 
 #[tokio::test]
-async fn every_fault_of_every_metric_is_listed_in_order() {
+async fn all_faults_of_all_metrics_are_listed_in_order() {
     let server = server().await;
     let metrics =
         vec![r#"{"timestamp":"t","unit":1,"value":"1","metricName":2,"metricId":3}"#; 100].join(",");
@@ -129,7 +129,7 @@ async fn every_fault_of_every_metric_is_listed_in_order() {
 }
 
 #[tokio::test]
-async fn a_timestamp_is_bounded_by_the_clock_and_by_the_year_2000() {
+async fn timestamps_are_limited_by_the_clock_and_the_year_2000() {
     let server = server().await;
     let (far, near) = (now_ms() + 120_000, now_ms() + 30_000);
     for (timestamp, expected) in [
@@ -155,7 +155,7 @@ async fn a_timestamp_is_bounded_by_the_clock_and_by_the_year_2000() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_what_was_sent() {
+async fn published_batch_equals_the_sent_batch() {
     let server = server().await;
     let before = now_ms();
     let body = expand(
@@ -167,12 +167,12 @@ async fn what_is_stored_is_what_was_sent() {
     assert_eq!(answer.summary(), "200 4");
     let after = now_ms();
     let json = answer.json();
-    let records = server.kafka.records.lock().expect("no test panics while holding it");
-    let [(key, batch)] = records.as_slice() else { panic!("there is one record") };
+    let records = lock(&server.kafka.records);
+    let [(key, batch)] = records.as_slice() else { panic!("not exactly one record") };
     assert_eq!(*key, None);
     assert_eq!(batch.connection_id, "con_a");
     assert_eq!((batch.idempotency_key.as_str(), batch.body_hash.as_slice()), ("", &[][..]));
-    let id = proto::batch_id(&batch.batch_id).expect("it has 16 bytes");
+    let id = proto::batch_id(&batch.batch_id).expect("16 bytes");
     assert_eq!((json["batchId"].as_str(), id.get_version_num()), (Some(id.to_string().as_str()), 7));
     assert_eq!(json["receivedAt"], batch.received_at_ms);
     assert!((before..=after).contains(&batch.received_at_ms));

@@ -1,6 +1,7 @@
-//! The tables of bodies and answers. `~…` is a batch of these elements, `+…` a flat body of these members.
+//! Tables of bodies and expected answers. `~…` stands for a batch with the elements that follow, `+…` for a
+//! flat body with the members that follow; both name the right project.
 
-/// Bodies that are no JSON.
+/// Bodies that are not valid JSON.
 pub const NOT_JSON: &[&[u8]] = &[
     b"",
     b" \r\n\t",
@@ -113,7 +114,7 @@ pub const NOT_JSON: &[&[u8]] = &[
     b"tru\xc3\xa9",
 ];
 
-/// What is around the metrics.
+/// Rules of the envelope.
 pub const ENVELOPE: &[(&str, &str)] = &[
     ("[]", "400 invalid_batch body:not_an_object"),
     ("[{}]", "400 invalid_batch body:not_an_object"),
@@ -221,7 +222,7 @@ pub const ENVELOPE: &[(&str, &str)] = &[
     (r#"~{"metricId":"a","value":1},{"metricId":"a","value":1}"#, "200 2"),
 ];
 
-/// What is within a metric.
+/// Rules of the fields of a metric.
 pub const METRIC: &[(&str, &str)] = &[
     (r#"~{"value":1}"#, "400 invalid_batch 0.metricId:required"),
     (r#"~{"metricId":null,"value":1}"#, "400 invalid_batch 0.metricId:required"),
@@ -355,7 +356,7 @@ pub const METRIC: &[(&str, &str)] = &[
     ),
 ];
 
-/// One metric without an array.
+/// Rules of the flat form: a single metric without an array.
 pub const FLAT: &[(&str, &str)] = &[
     (r#"+"metricId":"a","value":1"#, "200 1"),
     (r#"+"metricId":"a","value":1,"metrics":null"#, "200 1"),

@@ -1,7 +1,7 @@
-//! Connections: bodies in pieces, bodies that nobody wants, bodies that stop, and what becomes of the connection.
+//! Chunked, unread and stalled bodies, and whether the connection stays open afterwards.
 
-use crate::support::{Connection, GOOD, PATH, ask, post, server, server_with};
-use gateway::request::body::BodyTimes;
+use crate::support::{Connection, PATH, VALID_BATCH, ask, lock, post, server, server_with};
+use gateway::request::body::BodyTimeouts;
 use std::time::Duration;
 
 fn head(headers: &str) -> String {
@@ -13,9 +13,9 @@ fn chunk(data: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_body_in_chunks_is_put_together() {
+async fn chunked_bodies_are_reassembled() {
     let server = server().await;
-    let (first, rest) = GOOD.split_at(10);
+    let (first, rest) = VALID_BATCH.split_at(10);
     let (second, third) = rest.split_at(1);
     let mut connection = Connection::to(&server).await;
     connection.write(head("Transfer-Encoding: chunked\r\n")).await;
@@ -24,23 +24,23 @@ async fn a_body_in_chunks_is_put_together() {
     }
     connection.write("0\r\n\r\n").await;
     assert_eq!(connection.read().await.summary(), "200 1");
-    connection.write(post("", GOOD)).await;
+    connection.write(post("", VALID_BATCH)).await;
     assert_eq!(connection.read().await.summary(), "200 1");
 }
 
 #[tokio::test]
-async fn trailers_do_not_matter() {
+async fn trailers_are_ignored() {
     let server = server().await;
     let request = format!(
         "{}{}0\r\nX-Checksum: 1\r\n\r\n",
         head("Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n"),
-        chunk(GOOD)
+        chunk(VALID_BATCH)
     );
     assert_eq!(ask(&server, request).await.summary(), "200 1");
 }
 
 #[tokio::test]
-async fn chunks_over_the_limit_are_refused_before_they_end() {
+async fn oversized_chunked_bodies_are_rejected_before_they_end() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
     connection.write(head("Transfer-Encoding: chunked\r\n")).await;
@@ -49,17 +49,17 @@ async fn chunks_over_the_limit_are_refused_before_they_end() {
         connection.write(&piece).await;
     }
     connection.write(chunk(" ")).await;
-    // The body goes on; the answer is there.
+    // The answer arrives although the body has not ended.
     let answer = connection.read().await;
     answer.check_shape();
     assert_eq!(answer.summary(), "413 body_too_large");
 }
 
 #[tokio::test]
-async fn a_client_that_writes_five_mebibytes_before_it_reads_sees_why_it_was_refused() {
+async fn clients_that_write_5_mib_before_reading_get_the_answer() {
     let server = server().await;
     let body = " ".repeat(5 << 20);
-    let unwanted = [
+    let rejected = [
         (post("", &body), "413 body_too_large"),
         (post("Content-Type: text/plain\r\n", &body), "415 unsupported_media_type"),
         (
@@ -68,31 +68,31 @@ async fn a_client_that_writes_five_mebibytes_before_it_reads_sees_why_it_was_ref
             "413 body_too_large",
         ),
     ];
-    for (request, expected) in unwanted {
+    for (request, expected) in rejected {
         let mut connection = Connection::to(&server).await;
         connection.write(request).await;
         assert_eq!(connection.read().await.summary(), expected);
-        connection.write(post("", GOOD)).await;
-        assert_eq!(connection.read().await.summary(), "200 1", "the connection goes on after {expected}");
+        connection.write(post("", VALID_BATCH)).await;
+        assert_eq!(connection.read().await.summary(), "200 1", "the connection stays open after {expected}");
     }
 }
 
 #[tokio::test]
-async fn a_connection_goes_on_after_each_kind_of_answer() {
+async fn connections_stay_open_after_each_kind_of_answer() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
-    let unknown = String::from_utf8(post("", GOOD)).expect("it is text").replace("good", "nobody");
-    let elsewhere = String::from_utf8(post("", GOOD)).expect("it is text").replace(PATH, "/");
-    let put = String::from_utf8(post("", GOOD)).expect("it is text").replace("POST", "PUT");
+    let unknown = String::from_utf8(post("", VALID_BATCH)).expect("valid UTF-8").replace("good", "nobody");
+    let elsewhere = String::from_utf8(post("", VALID_BATCH)).expect("valid UTF-8").replace(PATH, "/");
+    let put = String::from_utf8(post("", VALID_BATCH)).expect("valid UTF-8").replace("POST", "PUT");
     for (request, expected) in [
         (unknown.into_bytes(), "401 invalid_key"),
         (elsewhere.into_bytes(), "404 not_found"),
         (put.into_bytes(), "405 method_not_allowed"),
-        (post("Content-Encoding: br\r\n", GOOD), "415 unsupported_content_encoding"),
+        (post("Content-Encoding: br\r\n", VALID_BATCH), "415 unsupported_content_encoding"),
         (post("", "{"), "400 invalid_json"),
         (post("", ""), "400 invalid_json"),
         (post("", "{}"), "400 invalid_batch projectId:required metrics:required"),
-        (post("", GOOD), "200 1"),
+        (post("", VALID_BATCH), "200 1"),
     ] {
         for _ in 0..3 {
             connection.write(&request).await;
@@ -105,28 +105,28 @@ async fn a_connection_goes_on_after_each_kind_of_answer() {
 }
 
 #[tokio::test]
-async fn requests_sent_one_after_the_other_without_waiting_are_all_answered() {
+async fn pipelined_requests_are_all_answered() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
-    connection.write([post("", GOOD), post("", "{"), post("", GOOD)].concat()).await;
+    connection.write([post("", VALID_BATCH), post("", "{"), post("", VALID_BATCH)].concat()).await;
     for expected in ["200 1", "400 invalid_json", "200 1"] {
         assert_eq!(connection.read().await.summary(), expected);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
+async fn clients_that_expect_100_continue_receive_it() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
-    let length = format!("Expect: 100-continue\r\nContent-Length: {}\r\n", GOOD.len());
+    let length = format!("Expect: 100-continue\r\nContent-Length: {}\r\n", VALID_BATCH.len());
     connection.write(head(&length)).await;
     assert_eq!(connection.read().await.status, 100);
-    connection.write(GOOD).await;
+    connection.write(VALID_BATCH).await;
     assert_eq!(connection.read().await.summary(), "200 1");
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_continue_is_not_asked_for_what_nobody_wants() {
+async fn rejected_requests_get_no_100_continue() {
     let server = server().await;
     for (headers, expected) in [
         ("Expect: 100-continue\r\nContent-Length: 1048577\r\n", "413 body_too_large"),
@@ -142,10 +142,10 @@ async fn a_client_that_waits_for_100_continue_is_not_asked_for_what_nobody_wants
 }
 
 #[tokio::test]
-async fn a_body_that_stops_arriving_is_a_timeout_and_ends_the_connection() {
+async fn stalled_bodies_time_out_and_close_the_connection() {
     let short = Duration::from_millis(50);
     let long = Duration::from_secs(60);
-    for times in [BodyTimes { idle: short, total: long }, BodyTimes { idle: long, total: short }] {
+    for times in [BodyTimeouts { idle: short, total: long }, BodyTimeouts { idle: long, total: short }] {
         let server = server_with(times).await;
         for (headers, part) in [
             ("Content-Length: 100\r\n", ""),
@@ -165,7 +165,7 @@ async fn a_body_that_stops_arriving_is_a_timeout_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn chunks_that_are_none_are_invalid_or_end_the_connection() {
+async fn malformed_chunks_are_rejected_or_close_the_connection() {
     let server = server().await;
     for body in ["zz\r\n{}\r\n0\r\n\r\n", "5\r\n{}\r\n0\r\n\r\n"] {
         let mut connection = Connection::to(&server).await;
@@ -176,28 +176,28 @@ async fn chunks_that_are_none_are_invalid_or_end_the_connection() {
         }
         assert!(connection.is_closed().await);
     }
-    assert!(server.kafka.records.lock().expect("no test panics while holding it").is_empty());
+    assert!(lock(&server.kafka.records).is_empty());
 }
 
 #[tokio::test]
-async fn a_body_whose_sender_is_gone_stores_nothing() {
+async fn truncated_bodies_store_nothing() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
-    connection.write(head(&format!("Content-Length: {}\r\n", GOOD.len() + 1))).await;
-    connection.write(GOOD).await;
-    connection.end_of_input().await;
+    connection.write(head(&format!("Content-Length: {}\r\n", VALID_BATCH.len() + 1))).await;
+    connection.write(VALID_BATCH).await;
+    connection.close_sending_side().await;
     if let Some(answer) = connection.try_read(true).await {
         assert_eq!(answer.summary(), "400 invalid_json");
     }
     assert!(connection.is_closed().await);
-    assert!(server.kafka.records.lock().expect("no test panics while holding it").is_empty());
+    assert!(lock(&server.kafka.records).is_empty());
 }
 
 #[tokio::test]
-async fn a_client_may_ask_for_the_connection_to_be_closed() {
+async fn connection_close_is_honoured() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
-    connection.write(post("Connection: close\r\n", GOOD)).await;
+    connection.write(post("Connection: close\r\n", VALID_BATCH)).await;
     assert_eq!(connection.read().await.summary(), "200 1");
     assert!(connection.is_closed().await);
 }

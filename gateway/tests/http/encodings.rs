@@ -1,63 +1,67 @@
-//! Encoded bodies: whole, broken, and far too large once decoded.
+//! Encoded bodies: complete, damaged, and too large after decoding.
 
-use crate::support::{Answer, GOOD, Server, ask, post, server};
+use crate::support::{Answer, Server, VALID_BATCH, ask, lock, post, server};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::Write;
 
 fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.write_all(data).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
 }
 
 fn zlib(data: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.write_all(data).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
 }
 
-fn bare_deflate(data: &[u8]) -> Vec<u8> {
+fn raw_deflate(data: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(data).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.write_all(data).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
 }
 
 fn zstd(data: &[u8]) -> Vec<u8> {
-    zstd::encode_all(data, 3).expect("memory takes it")
+    zstd::encode_all(data, 3).expect("writing to memory")
 }
 
 type Encode = fn(&[u8]) -> Vec<u8>;
 
 const ENCODINGS: [(&str, Encode); 5] =
-    [("gzip", gzip), ("x-gzip", gzip), ("deflate", zlib), ("deflate", bare_deflate), ("zstd", zstd)];
+    [("gzip", gzip), ("x-gzip", gzip), ("deflate", zlib), ("deflate", raw_deflate), ("zstd", zstd)];
 
 async fn send(server: &Server, encoding: &str, body: &[u8]) -> Answer {
     ask(server, post(&format!("Content-Encoding: {encoding}\r\n"), body)).await
 }
 
-/// A good batch, made `length` bytes long by blanks at its end.
+/// A valid batch, padded with spaces to `length` bytes.
 fn padded(length: usize) -> Vec<u8> {
-    let mut body = GOOD.as_bytes().to_vec();
+    let mut body = VALID_BATCH.as_bytes().to_vec();
     body.resize(length, b' ');
     body
 }
 
 #[tokio::test]
-async fn each_encoding_is_undone_whatever_the_case_of_its_name() {
+async fn encodings_are_decoded_case_insensitively() {
     let server = server().await;
     for (name, encode) in ENCODINGS {
         for name in [name.to_owned(), name.to_uppercase()] {
-            assert_eq!(send(&server, &name, &encode(GOOD.as_bytes())).await.summary(), "200 1", "{name}");
+            assert_eq!(
+                send(&server, &name, &encode(VALID_BATCH.as_bytes())).await.summary(),
+                "200 1",
+                "{name}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_off_anywhere_does_not_decode() {
+async fn truncated_bodies_do_not_decode() {
     let server = server().await;
     for (name, encode) in ENCODINGS {
-        let whole = encode(GOOD.as_bytes());
+        let whole = encode(VALID_BATCH.as_bytes());
         for length in 0..whole.len() {
             let answer = send(&server, name, &whole[..length]).await;
             assert_eq!(answer.summary(), "400 invalid_json", "{name}, {length} of {} bytes", whole.len());
@@ -66,50 +70,50 @@ async fn a_body_that_is_cut_off_anywhere_does_not_decode() {
 }
 
 #[tokio::test]
-async fn a_body_with_something_behind_it_does_not_decode() {
+async fn trailing_bytes_do_not_decode() {
     let server = server().await;
     for (name, encode) in ENCODINGS {
         for rest in [&b"x"[..], b"\0", b"rest of something else"] {
-            let body = [&encode(GOOD.as_bytes()), rest].concat();
+            let body = [&encode(VALID_BATCH.as_bytes()), rest].concat();
             assert_eq!(send(&server, name, &body).await.summary(), "400 invalid_json", "{name}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_what_it_says_does_not_decode() {
+async fn bodies_with_the_wrong_encoding_do_not_decode() {
     let server = server().await;
     for (name, _) in ENCODINGS {
-        assert_eq!(send(&server, name, GOOD.as_bytes()).await.summary(), "400 invalid_json", "{name}");
+        assert_eq!(send(&server, name, VALID_BATCH.as_bytes()).await.summary(), "400 invalid_json", "{name}");
     }
     for (name, body) in [
-        ("gzip", zlib(GOOD.as_bytes())),
-        ("gzip", zstd(GOOD.as_bytes())),
-        ("zstd", gzip(GOOD.as_bytes())),
-        ("deflate", gzip(GOOD.as_bytes())),
-        ("identity", gzip(GOOD.as_bytes())),
+        ("gzip", zlib(VALID_BATCH.as_bytes())),
+        ("gzip", zstd(VALID_BATCH.as_bytes())),
+        ("zstd", gzip(VALID_BATCH.as_bytes())),
+        ("deflate", gzip(VALID_BATCH.as_bytes())),
+        ("identity", gzip(VALID_BATCH.as_bytes())),
     ] {
         assert_eq!(send(&server, name, &body).await.summary(), "400 invalid_json", "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_checksum_does_not_decode() {
+async fn wrong_checksums_do_not_decode() {
     let server = server().await;
-    let mut body = gzip(GOOD.as_bytes());
+    let mut body = gzip(VALID_BATCH.as_bytes());
     let at = body.len() - 6;
     body[at] ^= 1;
     assert_eq!(send(&server, "gzip", &body).await.summary(), "400 invalid_json");
-    let mut body = zlib(GOOD.as_bytes());
+    let mut body = zlib(VALID_BATCH.as_bytes());
     let at = body.len() - 1;
     body[at] ^= 1;
     assert_eq!(send(&server, "deflate", &body).await.summary(), "400 invalid_json");
 }
 
 #[tokio::test]
-async fn several_members_are_one_body() {
+async fn multiple_members_form_one_body() {
     let server = server().await;
-    let (first, second) = GOOD.as_bytes().split_at(20);
+    let (first, second) = VALID_BATCH.as_bytes().split_at(20);
     for (name, encode) in [("gzip", gzip as Encode), ("zstd", zstd)] {
         let body = [encode(first), encode(second)].concat();
         assert_eq!(send(&server, name, &body).await.summary(), "200 1", "{name}");
@@ -117,7 +121,7 @@ async fn several_members_are_one_body() {
 }
 
 #[tokio::test]
-async fn four_mebibytes_decoded_are_taken_and_one_byte_more_is_not() {
+async fn decoded_bodies_are_limited_to_4_mib() {
     let server = server().await;
     for (name, encode) in ENCODINGS {
         let largest = send(&server, name, &encode(&padded(4 << 20))).await;
@@ -128,7 +132,7 @@ async fn four_mebibytes_decoded_are_taken_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused() {
+async fn decompression_bombs_are_rejected() {
     let server = server().await;
     for (name, encode) in ENCODINGS {
         let bomb = encode(&padded(64 << 20));
@@ -138,35 +142,35 @@ async fn a_bomb_is_refused() {
 }
 
 #[tokio::test]
-async fn one_mebibyte_on_the_wire_is_taken_and_one_byte_more_is_not() {
+async fn bodies_are_limited_to_1_mib_on_the_wire() {
     let server = server().await;
     assert_eq!(ask(&server, post("", padded(1 << 20))).await.summary(), "200 1");
     assert_eq!(ask(&server, post("", padded((1 << 20) + 1))).await.summary(), "413 body_too_large");
 }
 
 #[tokio::test]
-async fn a_zstd_frame_that_asks_for_a_huge_window_does_not_decode() {
+async fn zstd_frames_with_a_huge_window_do_not_decode() {
     let server = server().await;
-    let mut encoder = zstd::Encoder::new(Vec::new(), 3).expect("the level is known");
-    encoder.window_log(27).expect("the window is allowed");
-    encoder.write_all(GOOD.as_bytes()).expect("memory takes it");
-    let body = encoder.finish().expect("memory takes it");
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).expect("a valid level");
+    encoder.window_log(27).expect("a valid window");
+    encoder.write_all(VALID_BATCH.as_bytes()).expect("writing to memory");
+    let body = encoder.finish().expect("writing to memory");
     assert_eq!(send(&server, "zstd", &body).await.summary(), "400 invalid_json");
 }
 
 #[tokio::test]
-async fn the_hash_is_that_of_the_decoded_bytes() {
+async fn body_hash_covers_the_decoded_bytes() {
     use sha2::{Digest, Sha256};
     let server = server().await;
     for (number, (name, encode)) in ENCODINGS.into_iter().enumerate() {
         let headers = format!("Content-Encoding: {name}\r\nIdempotency-Key: k-{number}\r\n");
-        assert_eq!(ask(&server, post(&headers, encode(GOOD.as_bytes()))).await.summary(), "200 1");
+        assert_eq!(ask(&server, post(&headers, encode(VALID_BATCH.as_bytes()))).await.summary(), "200 1");
     }
-    let records = server.kafka.records.lock().expect("no test panics while holding it");
+    let records = lock(&server.kafka.records);
     assert_eq!(records.len(), ENCODINGS.len());
     for (key, batch) in records.iter() {
         assert!(batch.idempotency_key.starts_with("k-"));
         assert_eq!(key.as_deref(), Some(batch.idempotency_key.as_str()));
-        assert_eq!(batch.body_hash, Sha256::digest(GOOD.as_bytes()).to_vec());
+        assert_eq!(batch.body_hash, Sha256::digest(VALID_BATCH.as_bytes()).to_vec());
     }
 }

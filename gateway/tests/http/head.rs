@@ -1,12 +1,12 @@
-//! What the head of a request decides, and in which order.
+//! The checks of a request's head and their order.
 
-use crate::support::{Connection, GOOD, PATH, Server, ask, post, server};
-use gateway::publish::NotPublished;
+use crate::support::{Connection, PATH, Server, VALID_BATCH, ask, lock, post, server};
+use gateway::publish::PublishError;
 
-/// A POST of a good batch with exactly these headers.
-fn with(headers: &[u8]) -> Vec<u8> {
-    let start = format!("POST {PATH} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n", GOOD.len());
-    [start.as_bytes(), headers, b"\r\n", GOOD.as_bytes()].concat()
+/// A POST of a valid batch with exactly these headers.
+fn with_headers(headers: &[u8]) -> Vec<u8> {
+    let start = format!("POST {PATH} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n", VALID_BATCH.len());
+    [start.as_bytes(), headers, b"\r\n", VALID_BATCH.as_bytes()].concat()
 }
 
 async fn expect(server: &Server, request: &[u8], expected: &str) {
@@ -15,7 +15,7 @@ async fn expect(server: &Server, request: &[u8], expected: &str) {
 }
 
 #[tokio::test]
-async fn each_authorization_header_has_its_answer() {
+async fn authorization_headers_are_checked() {
     let server = server().await;
     let rows: &[(&[u8], &str)] = &[
         (b"", "401 missing_key"),
@@ -37,23 +37,23 @@ async fn each_authorization_header_has_its_answer() {
         (b"AUTHORIZATION: BEARER good\r\n", "200 1"),
         (b"Authorization: Bearer    good\r\n", "200 1"),
         (b"Authorization:    Bearer good   \r\n", "200 1"),
-        (b"Authorization: Bearer GOOD\r\n", "401 invalid_key"),
+        (b"Authorization: Bearer VALID_BATCH\r\n", "401 invalid_key"),
         (b"Authorization: Bearer \"good\"\r\n", "401 invalid_key"),
         (b"Authorization: Bearer tm_x_y\r\n", "401 invalid_key"),
         (b"Authorization: Bearer good,\r\n", "401 invalid_key"),
         (b"Authorization: Bearer revoked\r\n", "401 revoked_key"),
         (b"Authorization: Bearer reader\r\n", "403 insufficient_scope"),
-        (b"Authorization: Bearer away\r\n", "503 unavailable"),
+        (b"Authorization: Bearer unavailable\r\n", "503 unavailable"),
     ];
     for (headers, expected) in rows {
-        expect(&server, &with(headers), expected).await;
+        expect(&server, &with_headers(headers), expected).await;
     }
 }
 
 #[tokio::test]
-async fn each_content_type_has_its_answer() {
+async fn content_types_other_than_json_are_rejected() {
     let server = server().await;
-    for good in [
+    for valid in [
         "application/json",
         "Application/JSON",
         "application/json; charset=utf-8",
@@ -65,9 +65,9 @@ async fn each_content_type_has_its_answer() {
         "application/CloudEvents+JSON",
         "text/x+json",
     ] {
-        expect(&server, &post(&format!("Content-Type: {good}\r\n"), GOOD), "200 1").await;
+        expect(&server, &post(&format!("Content-Type: {valid}\r\n"), VALID_BATCH), "200 1").await;
     }
-    for bad in [
+    for invalid in [
         "",
         "text/plain",
         "text/json",
@@ -85,18 +85,18 @@ async fn each_content_type_has_its_answer() {
         "text/plain; application/json",
         "*/*",
     ] {
-        let request = post(&format!("Content-Type: {bad}\r\n"), GOOD);
+        let request = post(&format!("Content-Type: {invalid}\r\n"), VALID_BATCH);
         expect(&server, &request, "415 unsupported_media_type").await;
     }
 }
 
 #[tokio::test]
-async fn each_content_encoding_that_is_unknown_is_refused() {
+async fn unknown_content_encodings_are_rejected() {
     let server = server().await;
-    for good in ["", "identity", "IDENTITY"] {
-        expect(&server, &post(&format!("Content-Encoding: {good}\r\n"), GOOD), "200 1").await;
+    for valid in ["", "identity", "IDENTITY"] {
+        expect(&server, &post(&format!("Content-Encoding: {valid}\r\n"), VALID_BATCH), "200 1").await;
     }
-    for bad in [
+    for invalid in [
         "br",
         "compress",
         "gzip, gzip",
@@ -108,27 +108,27 @@ async fn each_content_encoding_that_is_unknown_is_refused() {
         "identity\r\nContent-Encoding: identity",
         "*",
     ] {
-        let request = post(&format!("Content-Encoding: {bad}\r\n"), GOOD);
+        let request = post(&format!("Content-Encoding: {invalid}\r\n"), VALID_BATCH);
         expect(&server, &request, "415 unsupported_content_encoding").await;
     }
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_visible_ascii_and_at_most_255_long() {
+async fn idempotency_keys_are_1_to_255_visible_ascii_characters() {
     let server = server().await;
     let longest = "k".repeat(255);
-    for good in ["a", "018f-1:2/3", "!~", "\"quoted\"", &longest] {
-        expect(&server, &post(&format!("Idempotency-Key: {good}\r\n"), GOOD), "200 1").await;
+    for valid in ["a", "018f-1:2/3", "!~", "\"quoted\"", &longest] {
+        expect(&server, &post(&format!("Idempotency-Key: {valid}\r\n"), VALID_BATCH), "200 1").await;
     }
     let too_long = "k".repeat(256);
-    for bad in ["", "two words", "tab\tbed", "schlüssel", "a\r\nIdempotency-Key: a", &too_long] {
-        let request = post(&format!("Idempotency-Key: {bad}\r\n"), GOOD);
+    for invalid in ["", "two words", "tab\tbed", "schlüssel", "a\r\nIdempotency-Key: a", &too_long] {
+        let request = post(&format!("Idempotency-Key: {invalid}\r\n"), VALID_BATCH);
         expect(&server, &request, "400 invalid_idempotency_key").await;
     }
 }
 
 #[tokio::test]
-async fn every_other_path_is_not_found() {
+async fn other_paths_are_not_found() {
     let server = server().await;
     for path in [
         "/",
@@ -148,22 +148,22 @@ async fn every_other_path_is_not_found() {
             expect(&server, request.as_bytes(), "404 not_found").await;
         }
     }
-    let starred = b"OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n";
-    expect(&server, starred, "404 not_found").await;
+    let asterisk = b"OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n";
+    expect(&server, asterisk, "404 not_found").await;
 }
 
 #[tokio::test]
-async fn the_query_string_does_not_matter() {
+async fn query_strings_are_ignored() {
     let server = server().await;
     let request =
-        String::from_utf8(post("", GOOD)).expect("it is text").replacen("custom ", "custom?a=b ", 1);
+        String::from_utf8(post("", VALID_BATCH)).expect("valid UTF-8").replacen("custom ", "custom?a=b ", 1);
     expect(&server, request.as_bytes(), "200 1").await;
     let absolute = request.replacen(" /api", " http://test/api", 1);
     expect(&server, absolute.as_bytes(), "200 1").await;
 }
 
 #[tokio::test]
-async fn every_other_method_is_not_allowed() {
+async fn other_methods_are_not_allowed() {
     let server = server().await;
     for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "post"] {
         let request = format!("{method} {PATH} HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -172,19 +172,19 @@ async fn every_other_method_is_not_allowed() {
 }
 
 #[tokio::test]
-async fn head_is_not_allowed_and_has_no_body() {
+async fn head_requests_are_not_allowed_and_get_no_body() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
     connection.write(format!("HEAD {PATH} HTTP/1.1\r\nHost: test\r\n\r\n")).await;
-    let answer = connection.try_read(false).await.expect("there is an answer");
+    let answer = connection.try_read(false).await.expect("an answer");
     assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
     assert!(answer.header("x-request-id").is_some());
-    connection.write(post("", GOOD)).await;
+    connection.write(post("", VALID_BATCH)).await;
     assert_eq!(connection.read().await.summary(), "200 1");
 }
 
 #[tokio::test]
-async fn the_first_check_that_fails_answers() {
+async fn first_failed_check_decides_the_answer() {
     let server = server().await;
     let request = |method: &str, path: &str, headers: &str, body: &str| {
         format!(
@@ -197,7 +197,7 @@ async fn the_first_check_that_fails_answers() {
     let wrong_key = "Idempotency-Key: a b\r\n";
     let unknown = "Authorization: Bearer nobody\r\n";
     let reader = "Authorization: Bearer reader\r\n";
-    let good = "Authorization: Bearer good\r\n";
+    let valid = "Authorization: Bearer good\r\n";
     let other_project = r#"{"projectId":"prj_b","metrics":[{"metricId":"a","value":"x"}]}"#;
     for (method, path, headers, body, expected) in [
         ("PUT", "/x", format!("{wrong_type}{wrong_key}"), "{", "404 not_found"),
@@ -208,35 +208,35 @@ async fn the_first_check_that_fails_answers() {
         ("POST", PATH, String::new(), "{", "401 missing_key"),
         ("POST", PATH, unknown.to_owned(), "{", "401 invalid_key"),
         ("POST", PATH, reader.to_owned(), "{", "403 insufficient_scope"),
-        ("POST", PATH, format!("{good}Content-Encoding: gzip\r\n"), "{", "400 invalid_json"),
-        ("POST", PATH, good.to_owned(), "{", "400 invalid_json"),
-        ("POST", PATH, good.to_owned(), other_project, "400 invalid_batch 0.value:not_a_number"),
-        ("POST", PATH, good.to_owned(), &GOOD.replace("prj_a", "prj_b"), "403 project_mismatch"),
+        ("POST", PATH, format!("{valid}Content-Encoding: gzip\r\n"), "{", "400 invalid_json"),
+        ("POST", PATH, valid.to_owned(), "{", "400 invalid_json"),
+        ("POST", PATH, valid.to_owned(), other_project, "400 invalid_batch 0.value:not_a_number"),
+        ("POST", PATH, valid.to_owned(), &VALID_BATCH.replace("prj_a", "prj_b"), "403 project_mismatch"),
     ] {
         expect(&server, request(method, path, &headers, body).as_bytes(), expected).await;
     }
-    let announced = |headers: &str| {
+    let oversized = |headers: &str| {
         format!("POST {PATH} HTTP/1.1\r\nHost: t\r\n{headers}Content-Length: 1048577\r\n\r\n")
     };
-    expect(&server, announced(unknown).as_bytes(), "401 invalid_key").await;
-    expect(&server, announced(reader).as_bytes(), "403 insufficient_scope").await;
-    expect(&server, announced(good).as_bytes(), "413 body_too_large").await;
+    expect(&server, oversized(unknown).as_bytes(), "401 invalid_key").await;
+    expect(&server, oversized(reader).as_bytes(), "403 insufficient_scope").await;
+    expect(&server, oversized(valid).as_bytes(), "413 body_too_large").await;
 }
 
 #[tokio::test]
-async fn what_kafka_does_not_acknowledge_is_unavailable() {
+async fn unacknowledged_batches_are_answered_with_503() {
     let server = server().await;
     for failure in [
-        NotPublished::NotConnected,
-        NotPublished::QueueFull,
-        NotPublished::Refused,
-        NotPublished::TimedOut,
-        NotPublished::Failed,
+        PublishError::NotConnected,
+        PublishError::QueueFull,
+        PublishError::Refused,
+        PublishError::TimedOut,
+        PublishError::Failed,
     ] {
-        *server.kafka.failure.lock().expect("no test panics while holding it") = Some(failure);
-        expect(&server, &post("", GOOD), "503 unavailable").await;
+        *lock(&server.kafka.failure) = Some(failure);
+        expect(&server, &post("", VALID_BATCH), "503 unavailable").await;
     }
-    assert!(server.kafka.records.lock().expect("no test panics while holding it").is_empty());
+    assert!(lock(&server.kafka.records).is_empty());
 }
 
 #[tokio::test]
@@ -245,9 +245,9 @@ async fn request_ids_are_unique() {
     let mut connection = Connection::to(&server).await;
     let mut ids = std::collections::HashSet::new();
     for _ in 0..100 {
-        connection.write(post("", GOOD)).await;
+        connection.write(post("", VALID_BATCH)).await;
         let answer = connection.read().await;
-        assert!(ids.insert(answer.header("x-request-id").expect("every answer has one").to_owned()));
-        assert!(ids.insert(answer.json()["batchId"].as_str().expect("it is a string").to_owned()));
+        assert!(ids.insert(answer.header("x-request-id").expect("every answer has a request id").to_owned()));
+        assert!(ids.insert(answer.json()["batchId"].as_str().expect("a string").to_owned()));
     }
 }

@@ -1,6 +1,7 @@
-//! The gateway from outside: real sockets against the real handler. Keys, quotas and Kafka are stand-ins, so that every answer
-//! of the contract can be asked for without either.
+//! Tests the gateway from outside, over real sockets and with the real handler. Keys, quotas, claims and
+//! Kafka are fakes, so every answer of the API can be provoked without Redis and Kafka.
 
+mod auth_throttle;
 mod body;
 mod body_rows;
 mod connection;
@@ -10,5 +11,4 @@ mod idempotency;
 mod malformed;
 mod openapi;
 mod quota;
-mod slowdown;
 mod support;

@@ -1,35 +1,37 @@
-//! What is hardly HTTP or hardly meant well: each with the exact status of its answer, and its code where it is HTTP.
+//! Malformed and hostile requests, each with the exact status of its answer, and with its code where the HTTP
+//! is valid.
 //!
-//! A request that can be read in two ways is the smuggler's: whoever stands in front of us may read it the other way, and
-//! take what follows for the next request. Such a one is refused, or read as the standard says: by its chunks alone.
+//! A request that can be read in two ways allows request smuggling: a proxy in front of the gateway may read
+//! it the other way and take the rest for the next request. The gateway must reject such a request, or read
+//! it as the standard says, by its chunks alone.
 
-use crate::support::{Connection, GOOD, PATH, ask, post, server, server_with};
-use gateway::request::body::BodyTimes;
+use crate::support::{Connection, PATH, VALID_BATCH, ask, lock, post, server, server_with};
+use gateway::request::body::BodyTimeouts;
 use std::time::Duration;
 
-const KEY: &str = "Host: test\r\nAuthorization: Bearer good\r\n";
+const HOST_AND_KEY: &str = "Host: test\r\nAuthorization: Bearer good\r\n";
 
-/// All answers over one connection, until the server closes it or has nothing more to say: `200 1` where there is a
-/// body, `400` where there is none.
+/// Sends `request` and returns all answers until the server closes the connection: `200 1` for an answer with
+/// a body, `400` for one without.
 async fn answers(request: &[u8]) -> Vec<String> {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
     connection.write(request).await;
-    connection.try_end_of_input().await;
+    connection.try_close_sending_side().await;
     let mut answers = Vec::new();
     while let Some(answer) = connection.try_read(true).await {
         answers.push(if answer.body.is_empty() { answer.status.to_string() } else { answer.summary() });
     }
-    // Whatever it was, the next one is served.
-    assert_eq!(ask(&server, post("", GOOD)).await.summary(), "200 1");
+    // The server keeps serving other clients.
+    assert_eq!(ask(&server, post("", VALID_BATCH)).await.summary(), "200 1");
     answers
 }
 
 fn head(line: &str, headers: &str) -> String {
-    format!("{line}\r\n{KEY}{headers}\r\n")
+    format!("{line}\r\n{HOST_AND_KEY}{headers}\r\n")
 }
 
-fn posted(headers: &str) -> String {
+fn post_head(headers: &str) -> String {
     head(&format!("POST {PATH} HTTP/1.1"), headers)
 }
 
@@ -38,7 +40,7 @@ fn chunked(data: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_line_that_is_none_is_answered_with_a_bare_400() {
+async fn malformed_request_lines_get_a_bare_400() {
     for line in [
         "GET",
         "GET /",
@@ -69,7 +71,7 @@ async fn a_request_line_that_is_none_is_answered_with_a_bare_400() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_none_is_answered_with_a_bare_400() {
+async fn malformed_headers_get_a_bare_400() {
     for header in [
         "X",
         ": x",
@@ -88,13 +90,14 @@ async fn a_header_that_is_none_is_answered_with_a_bare_400() {
         "{}: y",
         "X@: y",
     ] {
-        let request = posted(&format!("{header}\r\nContent-Length: {}\r\n", GOOD.len())) + GOOD;
+        let request =
+            post_head(&format!("{header}\r\nContent-Length: {}\r\n", VALID_BATCH.len())) + VALID_BATCH;
         assert_eq!(answers(request.as_bytes()).await, ["400"], "{header:?}");
     }
 }
 
 #[tokio::test]
-async fn a_length_that_is_none_is_answered_with_a_bare_400() {
+async fn malformed_content_lengths_get_a_bare_400() {
     for length in [
         "-1",
         "+5",
@@ -111,13 +114,13 @@ async fn a_length_that_is_none_is_answered_with_a_bare_400() {
         "99999999999999999999999999",
         "5\r\nContent-Length: 6",
     ] {
-        let request = posted(&format!("Content-Length: {length}\r\n")) + GOOD;
+        let request = post_head(&format!("Content-Length: {length}\r\n")) + VALID_BATCH;
         assert_eq!(answers(request.as_bytes()).await, ["400"], "{length:?}");
     }
 }
 
 #[tokio::test]
-async fn a_transfer_encoding_that_does_not_end_in_chunked_is_answered_with_a_bare_400() {
+async fn unsupported_transfer_encodings_get_a_bare_400() {
     for encoding in [
         "gzip",
         "identity",
@@ -130,13 +133,13 @@ async fn a_transfer_encoding_that_does_not_end_in_chunked_is_answered_with_a_bar
         "chunked\r\nTransfer-Encoding: identity",
         "\u{b}chunked",
     ] {
-        let request = posted(&format!("Transfer-Encoding: {encoding}\r\n")) + &chunked(GOOD);
+        let request = post_head(&format!("Transfer-Encoding: {encoding}\r\n")) + &chunked(VALID_BATCH);
         assert_eq!(answers(request.as_bytes()).await, ["400"], "{encoding:?}");
     }
 }
 
 #[tokio::test]
-async fn chunks_that_are_none_store_nothing() {
+async fn malformed_chunks_store_nothing() {
     for body in [
         "zz\r\n{}\r\n0\r\n\r\n",
         "-2\r\n{}\r\n0\r\n\r\n",
@@ -157,20 +160,21 @@ async fn chunks_that_are_none_store_nothing() {
         "2",
         "",
     ] {
-        let request = posted("Transfer-Encoding: chunked\r\n") + body;
+        let request = post_head("Transfer-Encoding: chunked\r\n") + body;
         let got = answers(request.as_bytes()).await;
         assert!(got == ["400 invalid_json"] || got == ["400"] || got.is_empty(), "{body:?}: {got:?}");
     }
 }
 
 #[tokio::test]
-async fn nobody_smuggles_a_request_behind_another() {
+async fn request_smuggling_is_rejected() {
     let hidden = "GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n";
-    // Never by its length, which would make the body's first chunk another request.
-    let both = posted(&format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", GOOD.len()));
-    let swapped = posted(&format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", GOOD.len()));
+    // Reading by Content-Length would turn the rest of the chunks into another request.
+    let both = post_head(&format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", VALID_BATCH.len()));
+    let swapped =
+        post_head(&format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", VALID_BATCH.len()));
     for request in [both, swapped] {
-        let got = answers(format!("{request}{}{hidden}", chunked(GOOD)).as_bytes()).await;
+        let got = answers(format!("{request}{}{hidden}", chunked(VALID_BATCH)).as_bytes()).await;
         assert!(got == ["400"] || got == ["200 1"] || got == ["200 1", "404 not_found"], "{got:?}");
     }
     for (headers, body) in [
@@ -182,16 +186,18 @@ async fn nobody_smuggles_a_request_behind_another() {
         ("Content-Length : 41\r\n", hidden),
         ("X: y\rTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
     ] {
-        let request = format!("{}{body}{hidden}", posted(headers));
+        let request = format!("{}{body}{hidden}", post_head(headers));
         assert_eq!(answers(request.as_bytes()).await, ["400"], "{headers:?}");
     }
 }
 
 #[tokio::test]
-async fn a_hundred_headers_are_taken_and_a_thousand_are_not() {
+async fn requests_are_limited_to_100_headers() {
     let headers = |count: usize| (0..count).map(|index| format!("X-{index}: y\r\n")).collect::<String>();
-    let request = |count| posted(&format!("{}Content-Length: {}\r\n", headers(count), GOOD.len())) + GOOD;
-    // Three more are always there.
+    let request = |count| {
+        post_head(&format!("{}Content-Length: {}\r\n", headers(count), VALID_BATCH.len())) + VALID_BATCH
+    };
+    // Each request has three more headers.
     assert_eq!(answers(request(97).as_bytes()).await, ["200 1"]);
     for count in [98, 1_000] {
         assert_eq!(answers(request(count).as_bytes()).await, ["431"], "{count}");
@@ -199,68 +205,68 @@ async fn a_hundred_headers_are_taken_and_a_thousand_are_not() {
 }
 
 #[tokio::test]
-async fn a_head_without_an_end_is_refused_before_it_fills_the_memory() {
+async fn endless_heads_are_rejected() {
     let server = server().await;
     let mut connection = Connection::to(&server).await;
     let line = format!("X: {}\r\n", "y".repeat(1_000));
-    connection.write(format!("POST {PATH} HTTP/1.1\r\n{KEY}")).await;
+    connection.write(format!("POST {PATH} HTTP/1.1\r\n{HOST_AND_KEY}")).await;
     let mut sent = 0;
     while sent < 4 << 20 && connection.try_write(&line).await {
         sent += line.len();
     }
     let answer = connection.try_read(true).await;
     assert!(answer.is_none_or(|answer| answer.status == 431));
-    assert!(sent < 4 << 20, "4 MiB of head were taken");
-    assert_eq!(ask(&server, post("", GOOD)).await.summary(), "200 1");
+    assert!(sent < 4 << 20, "the server read 4 MiB of head");
+    assert_eq!(ask(&server, post("", VALID_BATCH)).await.summary(), "200 1");
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_more_gets_its_answer() {
-    for request in [post("", GOOD), posted("Transfer-Encoding: chunked\r\n").into_bytes()] {
+async fn half_closed_connections_get_an_answer() {
+    for request in [post("", VALID_BATCH), post_head("Transfer-Encoding: chunked\r\n").into_bytes()] {
         let mut request = request;
-        if !request.ends_with(GOOD.as_bytes()) {
-            request.extend_from_slice(chunked(GOOD).as_bytes());
+        if !request.ends_with(VALID_BATCH.as_bytes()) {
+            request.extend_from_slice(chunked(VALID_BATCH).as_bytes());
         }
-        // `answers` closes its half before it reads.
+        // `answers` closes its sending side before it reads.
         assert_eq!(answers(&request).await, ["200 1"]);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_anywhere_stores_nothing_and_hurts_nobody() {
-    let whole = post("", GOOD);
+async fn disconnects_at_any_byte_store_nothing() {
+    let whole = post("", VALID_BATCH);
     let server = server().await;
     for length in 0..whole.len() {
         let mut connection = Connection::to(&server).await;
         connection.write(&whole[..length]).await;
     }
-    assert_eq!(ask(&server, post("", GOOD)).await.summary(), "200 1");
-    let records = server.kafka.records.lock().expect("no test panics while holding it").len();
-    assert_eq!(records, 1, "only the whole one");
+    assert_eq!(ask(&server, post("", VALID_BATCH)).await.summary(), "200 1");
+    let records = lock(&server.kafka.records).len();
+    assert_eq!(records, 1, "only the complete request");
 }
 
 #[tokio::test]
-async fn a_body_that_comes_byte_by_byte_is_taken_as_long_as_it_moves() {
+async fn requests_sent_byte_by_byte_are_accepted() {
     let server =
-        server_with(BodyTimes { idle: Duration::from_secs(30), total: Duration::from_secs(60) }).await;
+        server_with(BodyTimeouts { idle: Duration::from_secs(30), total: Duration::from_secs(60) }).await;
     let mut connection = Connection::to(&server).await;
-    for byte in post("", GOOD) {
+    for byte in post("", VALID_BATCH) {
         connection.write([byte]).await;
     }
     assert_eq!(connection.read().await.summary(), "200 1");
 }
 
 #[tokio::test]
-async fn surrogates_and_bytes_that_are_no_text_are_invalid_json() {
+async fn invalid_escapes_and_bytes_are_invalid_json() {
     let server = server().await;
-    let places: [&dyn Fn(&str) -> String; 5] = [
+    let templates: [&dyn Fn(&str) -> String; 5] = [
         &|text| format!(r#"{{"projectId":"{text}","metricId":"a","value":1}}"#),
         &|text| format!(r#"{{"projectId":"prj_a","metricId":"{text}","value":1}}"#),
         &|text| format!(r#"{{"projectId":"prj_a","metricId":"a","metricName":"{text}","value":1}}"#),
         &|text| format!(r#"{{"projectId":"prj_a","metricId":"a","value":1,"unknown":"{text}"}}"#),
         &|text| format!(r#"{{"projectId":"prj_a","metricId":"a","value":1,"{text}":0}}"#),
     ];
-    for place in places {
+    for template in templates {
         for text in [
             r"\ud800",
             r"\udc00",
@@ -276,7 +282,7 @@ async fn surrogates_and_bytes_that_are_no_text_are_invalid_json() {
             r"\",
             r"\0",
         ] {
-            let body = place(text);
+            let body = template(text);
             assert_eq!(ask(&server, post("", &body)).await.summary(), "400 invalid_json", "{body}");
         }
         for bytes in [
@@ -289,8 +295,8 @@ async fn surrogates_and_bytes_that_are_no_text_are_invalid_json() {
             b"\0",
             b"\x1f",
         ] {
-            let text = place("@");
-            let (before, after) = text.split_once('@').expect("the place is marked");
+            let text = template("@");
+            let (before, after) = text.split_once('@').expect("a marked position");
             let body = [before.as_bytes(), bytes, after.as_bytes()].concat();
             let answer = ask(&server, post("", &body)).await;
             assert_eq!(answer.summary(), "400 invalid_json", "{bytes:?} in {text}");
@@ -299,7 +305,7 @@ async fn surrogates_and_bytes_that_are_no_text_are_invalid_json() {
 }
 
 #[tokio::test]
-async fn every_wrong_type_at_every_place_is_named() {
+async fn wrong_types_are_reported_for_each_field() {
     let server = server().await;
     let types = [
         ("string", r#""x""#),

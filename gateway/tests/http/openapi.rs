@@ -1,19 +1,19 @@
-//! Real requests and answers against the gateway's own description of them.
+//! Checks real requests and answers against the gateway's OpenAPI document.
 
-use crate::support::{Answer, LIMIT, ask, limited, post, server};
-use gateway::publish::NotPublished;
+use crate::support::{Answer, LIMIT, ask, limited, lock, post, server};
+use gateway::publish::PublishError;
 use serde_json::{Value, json};
 
 fn document() -> Value {
-    serde_json::from_str(&gateway::openapi::text()).expect("it is JSON")
+    serde_json::from_str(&gateway::openapi::text()).expect("valid JSON")
 }
 
-/// A validator for the schema at `pointer` of the description.
+/// Returns a validator for the schema at `pointer` of the document.
 fn validator(pointer: &str) -> jsonschema::Validator {
     let mut schema = document();
-    assert!(schema.pointer(pointer).is_some(), "{pointer} is described");
+    assert!(schema.pointer(pointer).is_some(), "{pointer} is not described");
     schema["$ref"] = json!(format!("#{pointer}"));
-    jsonschema::validator_for(&schema).expect("the schema is one")
+    jsonschema::validator_for(&schema).expect("a valid schema")
 }
 
 const OPERATION: &str = "/paths/~1api~1webhooks~1custom/post";
@@ -23,24 +23,24 @@ fn check_answer(answer: &Answer) {
     let json = answer.json();
     let faults: Vec<_> = validator(&pointer).iter_errors(&json).map(|error| error.to_string()).collect();
     assert!(faults.is_empty(), "{json}: {faults:?}");
-    // Names of headers know no case.
-    let described: Value =
+    // Header names are case-insensitive.
+    let lower_case: Value =
         serde_json::from_str(&gateway::openapi::text().replace("Idempotent-Replayed", "idempotent-replayed"))
-            .expect("it is JSON");
-    let described_too = |name: &str| name.starts_with("x-ratelimit-") || name == "idempotent-replayed";
-    for (name, _) in answer.headers.iter().filter(|(name, _)| described_too(name)) {
+            .expect("valid JSON");
+    let must_be_described = |name: &str| name.starts_with("x-ratelimit-") || name == "idempotent-replayed";
+    for (name, _) in answer.headers.iter().filter(|(name, _)| must_be_described(name)) {
         let pointer = format!("{OPERATION}/responses/{}/headers/{name}", answer.status);
-        assert!(described.pointer(&pointer).is_some(), "{name} of {} is described", answer.status);
+        assert!(lower_case.pointer(&pointer).is_some(), "{name} of {} is not described", answer.status);
     }
 }
 
 #[tokio::test]
-async fn every_answer_is_as_described() {
+async fn answers_match_the_document() {
     let server = server().await;
     let metric = r#"{"metricId":"a","value":1}"#;
     let batch = |metric: &str| format!(r#"{{"projectId":"prj_a","metrics":[{metric}]}}"#);
     let with_token =
-        |token| String::from_utf8(post("", batch(metric))).expect("it is text").replace("good", token);
+        |token| String::from_utf8(post("", batch(metric))).expect("valid UTF-8").replace("good", token);
     for request in [
         post("", batch(metric)),
         post("Idempotency-Key: a\r\n", batch(metric)),
@@ -58,7 +58,7 @@ async fn every_answer_is_as_described() {
         with_token("nobody").into_bytes(),
         with_token("revoked").into_bytes(),
         with_token("reader").into_bytes(),
-        with_token("away").into_bytes(),
+        with_token("unavailable").into_bytes(),
         with_token("two words").into_bytes(),
         b"GET / HTTP/1.1\r\nHost: t\r\n\r\n".to_vec(),
         b"GET /api/webhooks/custom HTTP/1.1\r\nHost: t\r\n\r\n".to_vec(),
@@ -69,15 +69,15 @@ async fn every_answer_is_as_described() {
     for _ in 0..=LIMIT {
         check_answer(&ask(&server, limited("", batch(metric))).await);
     }
-    *server.kafka.failure.lock().expect("no test panics while holding it") = Some(NotPublished::TimedOut);
+    *lock(&server.kafka.failure) = Some(PublishError::TimedOut);
     check_answer(&ask(&server, post("", batch(metric))).await);
 }
 
 #[tokio::test]
-async fn what_the_description_of_a_body_allows_is_what_is_accepted() {
+async fn body_schema_allows_exactly_the_accepted_bodies() {
     let server = server().await;
     let validator = validator(&format!("{OPERATION}/requestBody/content/application~1json/schema"));
-    for (body, good) in [
+    for (body, valid) in [
         (json!({"projectId": "prj_a", "metrics": [{"metricId": "a", "value": 1}]}), true),
         (
             json!({"projectId": "prj_a", "metrics": [{"metricId": "a", "value": 1.5, "unit": null, "x": {}}]}),
@@ -93,16 +93,16 @@ async fn what_the_description_of_a_body_allows_is_what_is_accepted() {
         (json!({"projectId": "prj_a", "metricId": "a", "value": 1, "unit": "x".repeat(33)}), false),
         (json!({"projectId": "prj_a", "metricId": "a", "value": 1, "timestamp": 1}), false),
     ] {
-        assert_eq!(validator.is_valid(&body), good, "{body}");
-        assert_eq!(ask(&server, post("", body.to_string())).await.status == 200, good, "{body}");
+        assert_eq!(validator.is_valid(&body), valid, "{body}");
+        assert_eq!(ask(&server, post("", body.to_string())).await.status == 200, valid, "{body}");
     }
 }
 
 #[test]
-fn the_examples_are_as_described() {
+fn examples_match_their_schemas() {
     let document = document();
     let responses = document.pointer(&format!("{OPERATION}/responses")).and_then(Value::as_object);
-    for (status, response) in responses.expect("there are answers") {
+    for (status, response) in responses.expect("described answers") {
         let pointer = format!("{OPERATION}/responses/{status}/content/application~1json/schema");
         let content = &response["content"]["application/json"];
         let many =

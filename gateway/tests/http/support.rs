@@ -1,29 +1,29 @@
-//! A gateway on a port of its own, and a client that sends exactly the bytes it is told to.
+//! Starts a gateway on its own port, and provides a client that sends the given bytes unchanged.
 
 use accounts::claims::{Away, Change, Claim, Exchanged, Seen};
 use accounts::keys::{AuthError, Key};
 use accounts::quota::{Charge, Source, Standing, Verdict};
 use accounts::{Scope, Scopes};
 use gateway::Gateway;
-use gateway::handle::Keys;
+use gateway::handle::Authenticator;
 use gateway::idempotency::{Claims, Idempotency};
 use gateway::metrics::Metrics;
 use gateway::outcomes::Outcomes;
-use gateway::publish::{NotPublished, Publish, Record};
+use gateway::publish::{Publish, PublishError, Record};
 use gateway::quota::Quota;
-use gateway::request::body::BodyTimes;
+use gateway::request::body::BodyTimeouts;
 use hyper::service::service_fn;
 use proto::Message;
 use proto::v1::MetricBatch;
 use serde_json::Value;
+use service::auth_throttle::AuthThrottle;
 use service::client::Clients;
 use service::http::HalfClosed;
-use service::slowdown::Slowdown;
 use service::traces::Traces;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,11 +31,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub const PATH: &str = "/api/webhooks/custom";
 
-/// Keys by their names: `good`, `limited` (to [`LIMIT`] requests), `reader`, `revoked`, `away`; every other token is
-/// unknown.
+/// Locks a mutex of a fake.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("not poisoned")
+}
+
+/// Accepts the tokens `good` and `limited` (to [`LIMIT`] requests per hour). `reader` lacks the ingest scope,
+/// `revoked` is revoked, and `unavailable` cannot be looked up. Every other token is unknown.
 struct FakeKeys;
 
-impl Keys for FakeKeys {
+impl Authenticator for FakeKeys {
     async fn authenticate(&self, token: &str) -> Result<Arc<Key>, AuthError> {
         let key = |scope, requests_per_hour| {
             Ok(Arc::new(Key {
@@ -51,56 +56,56 @@ impl Keys for FakeKeys {
             "limited" => key(Scope::Ingest, Some(LIMIT)),
             "reader" => key(Scope::Manage, Some(LIMIT)),
             "revoked" => Err(AuthError::Revoked),
-            "away" => Err(AuthError::Unavailable),
+            "unavailable" => Err(AuthError::Unavailable),
             _ => Err(AuthError::Unknown),
         }
     }
 
-    fn named(&self, _: &str) -> Option<Arc<Key>> {
+    fn find_cached(&self, _: &str) -> Option<Arc<Key>> {
         None
     }
 }
 
-/// A record's idempotency key and its batch.
+/// The idempotency key and the batch of a record.
 pub type Published = (Option<String>, MetricBatch);
 
-/// Keeps what it is given, or fails as it is told.
+/// Keeps the published records, or fails with `failure`.
 #[derive(Clone, Default)]
 pub struct FakeKafka {
     pub records: Arc<Mutex<Vec<Published>>>,
-    pub failure: Arc<Mutex<Option<NotPublished>>>,
-    /// While somebody writes, nothing arrives.
+    pub failure: Arc<Mutex<Option<PublishError>>>,
+    /// Publishes wait while a test holds the write lock.
     pub hold: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Publish for FakeKafka {
-    async fn publish(&self, record: Record<'_>) -> Result<(), NotPublished> {
-        let _arrives = self.hold.read().await;
-        if let Some(failure) = *self.failure.lock().expect("no test panics while holding it") {
+    async fn publish(&self, record: Record<'_>) -> Result<(), PublishError> {
+        let _released = self.hold.read().await;
+        if let Some(failure) = *lock(&self.failure) {
             return Err(failure);
         }
-        let batch = MetricBatch::decode(record.payload).expect("the gateway writes what the contract says");
+        let batch = MetricBatch::decode(record.payload).expect("a valid batch");
         assert_eq!(record.project_id, batch.project_id);
         let key = record.idempotency_key.map(str::to_owned);
-        self.records.lock().expect("no test panics while holding it").push((key, batch));
+        lock(&self.records).push((key, batch));
         Ok(())
     }
 }
 
-/// By project and key, a claim and whether its lease is over.
-type ByKey = HashMap<(String, String), (Claim, bool)>;
+/// Claims and whether their leases have expired, by project and key.
+type ClaimsByKey = HashMap<(String, String), (Claim, bool)>;
 
-/// Claims in memory.
+/// Keeps claims in memory.
 #[derive(Clone, Default)]
 pub struct FakeClaims {
-    pub all: Arc<Mutex<ByKey>>,
-    pub away: Arc<Mutex<bool>>,
+    pub all: Arc<Mutex<ClaimsByKey>>,
+    pub unavailable: Arc<Mutex<bool>>,
 }
 
 impl FakeClaims {
-    /// The only claim, if there is one.
+    /// Returns the only claim, if there is one.
     pub fn only(&self) -> Option<Claim> {
-        let all = self.all.lock().expect("no test panics while holding it");
+        let all = lock(&self.all);
         assert!(all.len() <= 1, "{all:?}");
         all.values().map(|(claim, _)| *claim).next()
     }
@@ -108,11 +113,11 @@ impl FakeClaims {
 
 impl Claims for FakeClaims {
     async fn exchange(&self, project_id: &str, key: &str, change: Change) -> Result<Exchanged, Away> {
-        if *self.away.lock().expect("no test panics while holding it") {
+        if *lock(&self.unavailable) {
             return Err(Away);
         }
         let name = (project_id.to_owned(), key.to_owned());
-        let mut all = self.all.lock().expect("no test panics while holding it");
+        let mut all = lock(&self.all);
         let version = all.get(&name).map(|(claim, _)| claim.version);
         let done = match change {
             Change::Put { expected, claim } if expected == version => {
@@ -123,35 +128,38 @@ impl Claims for FakeClaims {
             _ => false,
         };
         let seen = match all.get(&name) {
-            Some(&(claim, over)) => Seen { claim: Some(claim), lease_left_ms: if over { 0 } else { 60_000 } },
+            Some(&(claim, expired)) => {
+                Seen { claim: Some(claim), lease_left_ms: if expired { 0 } else { 60_000 } }
+            }
             None => Seen::default(),
         };
         Ok(Exchanged { done, seen })
     }
 }
 
-/// How many requests per hour the key `limited` may send.
+/// Hourly request limit of the key `limited`.
 pub const LIMIT: u64 = 3;
-/// The hour in which all is counted, and how many seconds are left of it.
+/// Hours since 1970 in which [`FakeQuota`] counts.
 pub const HOUR: u64 = 497_222;
+/// Seconds left of [`HOUR`].
 pub const SECONDS_LEFT: u64 = 1234;
 
-/// Counts by hand; what was given back is noted and not given out again.
+/// Counts in memory. Refunds are recorded but do not free quota.
 #[derive(Clone, Default)]
 pub struct FakeQuota {
     pub counted: Arc<Mutex<u64>>,
     pub refunds: Arc<Mutex<Vec<Charge>>>,
-    pub away: Arc<Mutex<bool>>,
+    pub unavailable: Arc<Mutex<bool>>,
 }
 
 impl Quota for FakeQuota {
     async fn count(&self, project_id: &str, limit: u64) -> Verdict {
         assert_eq!(project_id, "prj_a");
         let standing = Standing { limit, remaining: 0, reset: (HOUR + 1) * 3600 };
-        if *self.away.lock().expect("no test panics while holding it") {
+        if *lock(&self.unavailable) {
             return Verdict::Unavailable(standing);
         }
-        let mut counted = self.counted.lock().expect("no test panics while holding it");
+        let mut counted = lock(&self.counted);
         if *counted == limit {
             return Verdict::Over { standing, retry_after: SECONDS_LEFT };
         }
@@ -161,7 +169,7 @@ impl Quota for FakeQuota {
 
     fn refund(&self, project_id: &str, charge: Charge) {
         assert_eq!(project_id, "prj_a");
-        self.refunds.lock().expect("no test panics while holding it").push(charge);
+        lock(&self.refunds).push(charge);
     }
 }
 
@@ -171,40 +179,41 @@ pub struct Server {
     pub quota: FakeQuota,
     pub claims: FakeClaims,
     pub metrics: Metrics,
-    pub slowdown: Slowdown,
+    pub auth_throttle: AuthThrottle,
     _stop: DropGuard,
 }
 
-/// A gateway that waits long enough for any body.
+/// Starts a gateway with timeouts that no test reaches.
 pub async fn server() -> Server {
-    server_with(LONG).await
+    server_with(LONG_TIMEOUTS).await
 }
 
-const LONG: BodyTimes = BodyTimes { idle: Duration::from_secs(60), total: Duration::from_secs(60) };
+const LONG_TIMEOUTS: BodyTimeouts =
+    BodyTimeouts { idle: Duration::from_secs(60), total: Duration::from_secs(60) };
 
-pub async fn server_with(body_times: BodyTimes) -> Server {
-    start(body_times, Duration::from_secs(60)).await
+pub async fn server_with(body_timeouts: BodyTimeouts) -> Server {
+    start(body_timeouts, Duration::from_secs(60)).await
 }
 
-/// A gateway at which a repeat waits so long for the first.
-pub async fn server_with_patience(patience: Duration) -> Server {
-    start(LONG, patience).await
+/// Starts a gateway where a retry waits up to `max_wait` for the first request.
+pub async fn server_with_max_wait(max_wait: Duration) -> Server {
+    start(LONG_TIMEOUTS, max_wait).await
 }
 
-async fn start(body_times: BodyTimes, patience: Duration) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    let address = listener.local_addr().expect("it is bound");
+async fn start(body_timeouts: BodyTimeouts, max_wait: Duration) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound listener");
     let (kafka, quota, claims) = (FakeKafka::default(), FakeQuota::default(), FakeClaims::default());
-    let (metrics, slowdown) = (Metrics::default(), Slowdown::default());
+    let (metrics, auth_throttle) = (Metrics::default(), AuthThrottle::default());
     let stop = CancellationToken::new();
     let gateway = Arc::new(Gateway {
         keys: FakeKeys,
         quota: quota.clone(),
-        idempotency: Idempotency::new(claims.clone(), patience, metrics.idempotency.clone()),
+        idempotency: Idempotency::new(claims.clone(), max_wait, metrics.idempotency.clone()),
         publisher: kafka.clone(),
-        body_times,
-        clients: Clients::new("127.0.0.2".parse().expect("an address"), None),
-        slowdown: slowdown.clone(),
+        body_timeouts,
+        clients: Clients::new("127.0.0.2".parse().expect("a valid address"), None),
+        auth_throttle: auth_throttle.clone(),
         outcomes: Outcomes::default(),
         traces: Traces::default(),
         metrics: metrics.clone(),
@@ -223,16 +232,16 @@ async fn start(body_times: BodyTimes, patience: Duration) -> Server {
         stop.clone(),
         Duration::from_secs(1),
     ));
-    Server { address, kafka, quota, claims, metrics, slowdown, _stop: stop.drop_guard() }
+    Server { address, kafka, quota, claims, metrics, auth_throttle, _stop: stop.drop_guard() }
 }
 
 impl Server {
-    /// A line of its metrics: the value of `name`, with its labels.
+    /// Returns the value of the metric `name`, which includes its labels.
     pub fn metric(&self, name: &str) -> u64 {
         let mut registry = prometheus_client::registry::Registry::default();
         self.metrics.register(&mut registry);
         let mut page = String::new();
-        prometheus_client::encoding::text::encode(&mut page, &registry).expect("it is written to memory");
+        prometheus_client::encoding::text::encode(&mut page, &registry).expect("writing to memory");
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         value.unwrap_or(0)
     }
@@ -255,21 +264,22 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// `200 3` for three metrics accepted, else such as `400 invalid_batch 3.value:not_a_number metrics:empty`.
+    /// Returns `200 3` for three accepted metrics; for an error, for example
+    /// `400 invalid_batch 3.value:not_a_number metrics:empty`.
     pub fn summary(&self) -> String {
         let json = self.json();
-        let word = json["error"].as_str().map_or_else(|| json["accepted"].to_string(), str::to_owned);
+        let result = json["error"].as_str().map_or_else(|| json["accepted"].to_string(), str::to_owned);
         let details = json["details"].as_array().into_iter().flatten().map(|fault| {
             let index = fault["index"].as_u64().map_or_else(String::new, |index| format!("{index}."));
-            let text = |name: &str| fault[name].as_str().expect("it is a string").to_owned();
+            let text = |name: &str| fault[name].as_str().expect("a string").to_owned();
             format!(" {index}{}:{}", text("field"), text("code"))
         });
-        format!("{} {word}{}", self.status, details.collect::<String>())
+        format!("{} {result}{}", self.status, details.collect::<String>())
     }
 
-    /// Checks what every answer has, whatever it says.
+    /// Checks the properties that all answers share.
     pub fn check_shape(&self) {
-        let id = self.header("x-request-id").expect("every answer has a request id");
+        let id = self.header("x-request-id").expect("a request id");
         assert!(!id.is_empty());
         assert_eq!(self.header("content-type"), Some("application/json"));
         let json = self.json();
@@ -295,31 +305,31 @@ pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     pub async fn to(server: &Server) -> Self {
-        Self(BufReader::new(TcpStream::connect(server.address).await.expect("it listens")))
+        Self(BufReader::new(TcpStream::connect(server.address).await.expect("a listening server")))
     }
 
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.get_mut().write_all(bytes.as_ref()).await.expect("the server reads");
+        self.0.get_mut().write_all(bytes.as_ref()).await.expect("an open connection");
     }
 
-    /// False if the server takes nothing more.
+    /// Returns false if the server has closed the connection.
     pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.0.get_mut().write_all(bytes.as_ref()).await.is_ok()
     }
 
-    /// The server may have closed the connection already.
-    pub async fn try_end_of_input(&mut self) {
+    /// Does not fail if the server has closed the connection already.
+    pub async fn try_close_sending_side(&mut self) {
         let _ = self.0.get_mut().shutdown().await;
     }
 
-    pub async fn end_of_input(&mut self) {
-        self.0.get_mut().shutdown().await.expect("the connection is open");
+    pub async fn close_sending_side(&mut self) {
+        self.0.get_mut().shutdown().await.expect("an open connection");
     }
 
-    /// The next answer; none if the server closed the connection instead.
+    /// Returns the next answer, or `None` if the server closed the connection instead.
     pub async fn try_read(&mut self, has_body: bool) -> Option<Answer> {
         let status = self.line().await?;
-        let status = status.split(' ').nth(1)?.parse().expect("a status is a number");
+        let status = status.split(' ').nth(1)?.parse().expect("a numeric status");
         let mut headers = Vec::new();
         loop {
             let line = self.line().await?;
@@ -336,10 +346,10 @@ impl Connection {
     }
 
     pub async fn read(&mut self) -> Answer {
-        self.try_read(true).await.expect("there is an answer")
+        self.try_read(true).await.expect("an answer")
     }
 
-    /// Whether the server has closed the connection, without another byte.
+    /// Waits for the next byte. Returns true if the server closed the connection instead.
     pub async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         !matches!(self.0.read(&mut byte).await, Ok(1))
@@ -354,7 +364,8 @@ impl Connection {
     }
 }
 
-/// A request with the usual headers, those of `headers` (each ending in a line break), and `body`.
+/// Returns a POST with the key `good`, the additional `headers` (each with a line break at its end) and
+/// `body`.
 pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!(
@@ -364,24 +375,27 @@ pub fn post(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The same with a key that is counted.
+/// Like [`post`], but with the key `limited`, whose requests are counted.
 pub fn limited(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let request = String::from_utf8(post(headers, body)).expect("it is text");
+    let request = String::from_utf8(post(headers, body)).expect("valid UTF-8");
     request.replacen("Bearer good", "Bearer limited", 1).into_bytes()
 }
 
-/// Asks `condition` until it holds.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+/// Polls until `condition` holds; `description` is for the panic message.
+pub async fn until(description: &str, condition: impl Fn() -> bool) {
     let holds = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let patience = Duration::from_secs(60);
-    tokio::time::timeout(patience, holds).await.unwrap_or_else(|_| panic!("it never came about that {what}"));
+    let max_wait = Duration::from_secs(60);
+    tokio::time::timeout(max_wait, holds)
+        .await
+        .unwrap_or_else(|_| panic!("timed out waiting until {description}"));
 }
 
-/// The answer to `request`, sent over a connection of its own, with the shape that every answer has.
+/// Sends `request` over its own connection, checks the properties that all answers share, and returns the
+/// answer.
 pub async fn ask(server: &Server, request: impl AsRef<[u8]>) -> Answer {
     let mut connection = Connection::to(server).await;
     connection.write(request).await;
@@ -390,5 +404,5 @@ pub async fn ask(server: &Server, request: impl AsRef<[u8]>) -> Answer {
     answer
 }
 
-/// A batch of one good metric.
-pub const GOOD: &str = r#"{"projectId":"prj_a","metrics":[{"metricId":"daily_signups","value":42}]}"#;
+/// A batch of one valid metric.
+pub const VALID_BATCH: &str = r#"{"projectId":"prj_a","metrics":[{"metricId":"daily_signups","value":42}]}"#;
