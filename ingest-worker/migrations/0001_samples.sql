@@ -1,14 +1,15 @@
--- The store of one generation. {database} stands for its name.
+-- Store of one generation. {database} is replaced with the name of its database.
 
 CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic;
 
--- What is stored of metrics.v1, and the ledger of what is stored, in one table: an insert is one part, so that samples,
--- receipts, marker and rollups are there together or not at all.
+-- The samples, and the ledger that records which offsets are stored. Both are in one table because an insert is one part:
+-- samples, receipts, marker and rollups become visible together or not at all.
 --   sample   one metric of one batch
---   receipt  stands for a record that had an idempotency key, stored for ever
---   marker   ends a block: which offsets of the Kafka partition it covers, stored for ever
--- Partitioned by Kafka partition, because a deduplication token excludes within one table partition only, and because a
--- batch may span decades. The order keeps a series together, and receipts of a project by their key.
+--   receipt  one stored record that had an idempotency key, or that was a retried dead letter; never deleted
+--   marker   the end of a block: the offsets of the Kafka partition that the block covers; never deleted
+-- Partitioned by Kafka partition for two reasons: a deduplication token excludes repeats within one table partition only,
+-- and the event times of a batch may span decades. The sorting key keeps the samples of a series together, and finds a
+-- receipt by project and idempotency key.
 CREATE TABLE IF NOT EXISTS {database}.samples
 (
     kind            Enum8('sample' = 1, 'receipt' = 2, 'marker' = 3),
@@ -18,24 +19,24 @@ CREATE TABLE IF NOT EXISTS {database}.samples
     -- event time
     time            DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
     value           Float64 CODEC(Gorilla, ZSTD(1)),
-    -- when the gateway had received the request
+    -- time at which the gateway had received the request
     received_at     DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    -- the place in the log: Kafka partition, offset, index within the batch; unique among samples
+    -- position in the log: Kafka partition, offset, index within the batch; unique among samples
     partition       Int32 CODEC(ZSTD(1)),
     offset          Int64 CODEC(DoubleDelta, ZSTD(1)),
     `index`           UInt16 CODEC(DoubleDelta, ZSTD(1)),
-    -- as the client gave them; empty if it gave none
+    -- as sent by the client; empty if it sent none
     metric_name     String CODEC(ZSTD(1)),
     unit            String CODEC(ZSTD(1)),
     -- receipts: SHA-256 of the body, hexadecimal
     body_hash       String CODEC(ZSTD(1)),
-    -- markers: the offsets that the block covers, and the identity of the record at the last one
+    -- markers: first and last offset that the block covers, and the identity of the record at the last one
     first_offset    Int64 CODEC(ZSTD(1)),
     last_offset     Int64 CODEC(ZSTD(1)),
     identity        UUID CODEC(ZSTD(1)),
 
-    -- The chain of each Kafka partition in a few numbers a part. The sums of hashes tell whether the blocks link: over a
-    -- chain without gap or overlap all inner boundaries cancel out.
+    -- The chain of each Kafka partition, one row per part. The sums of hashes show whether the blocks are contiguous: in a
+    -- chain without gap or overlap, the hashes of all inner boundaries cancel out.
     PROJECTION chain
     (
         SELECT
@@ -44,7 +45,7 @@ CREATE TABLE IF NOT EXISTS {database}.samples
         GROUP BY kind, partition
     ),
 
-    -- A month of a series is a few hundred rows, and the states of aggregates are dear to read: small granules.
+    -- Small granules, because a month of a series is a few hundred rows and aggregation states are expensive to read.
     PROJECTION rollup_1h
     (
         SELECT
@@ -71,7 +72,7 @@ SETTINGS
     non_replicated_deduplication_window = 100000,
     lightweight_mutation_projection_mode = 'rebuild';
 
--- What people and reports read.
+-- The samples without receipts and markers, for people and reports.
 CREATE VIEW IF NOT EXISTS {database}.points AS
 SELECT project_id, metric_id, time, value, received_at, metric_name, unit, partition, offset, `index`
 FROM {database}.samples

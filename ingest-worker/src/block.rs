@@ -1,157 +1,171 @@
-//! A block: what one insert stores.
+//! A block: the decoded records that one insert stores.
 
-use crate::chain;
-use crate::fetch::Record;
-use crate::idempotency::{Claim, Keyed, Receipts, Wanted};
-use crate::record::{self, Poison};
+use crate::chain::BlockRange;
+use crate::fetched_record::FetchedRecord;
+use crate::idempotency::{Candidate, KeyedRequest, ReceiptQuery, Receipts};
+use crate::record::{self, RejectReason};
 use opentelemetry::trace::SpanContext;
 use proto::v1::MetricBatch;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// How large a block may get. Every bound is below what the engine would split an insert at.
+/// Maximum number of rows in a block. Below the size at which the engine would split an insert.
 pub const MAX_ROWS: usize = 100_000;
-/// Bytes of Kafka records.
+/// Maximum size of a block, in bytes of Kafka records.
 pub const MAX_BYTES: usize = 16 << 20;
-/// Records whose receipts must be looked up; one query asks for all of them.
-const MAX_CLAIMS: usize = 10_000;
+/// Maximum number of records whose receipts are looked up; one query looks up all of them.
+const MAX_LOOKUPS: usize = 10_000;
+/// Rows left free for the next batch. Gateways accept at most 100 metrics per batch; [`record::decode`] accepts 10,000.
+const RESERVED_ROWS: usize = 10_000;
 
-/// A record that is stored.
+/// A batch that the block stores.
 #[derive(Debug)]
-pub struct Stored {
-    /// Where it stands, and what it is known by.
-    pub claim: Claim,
-    /// What is in it.
+pub struct BlockEntry {
+    pub candidate: Candidate,
     pub batch: MetricBatch,
 }
 
-/// Records that follow on each other, decoded.
+/// A record that the block covers and does not store, with the reason.
+pub type RejectedRecord = (FetchedRecord, RejectReason);
+
+/// Consecutive records, decoded.
 #[derive(Debug)]
 pub struct Block {
-    /// What the protocol needs to know.
-    pub covers: chain::Block,
-    /// The batches that are stored, in the log's order.
-    pub batches: Vec<Stored>,
-    /// Metrics in all batches.
+    pub range: BlockRange,
+    /// Batches to store, in offset order.
+    pub entries: Vec<BlockEntry>,
+    /// Number of metrics in all entries.
     pub samples: usize,
-    /// The newest receipt of any batch, Unix milliseconds.
+    /// Latest time of receipt of any batch, Unix milliseconds.
     pub newest_ms: i64,
     bytes: usize,
-    /// Records that may be repeats.
-    doubtful: usize,
-    /// Those of its records that are traced: offset, the span that sent it, when it came.
+    /// Number of records whose receipts must be looked up.
+    lookups: usize,
+    /// Traced records: offset, span that sent the record, time of arrival.
     pub traced: Vec<(i64, SpanContext, Instant)>,
-    /// When the first record came to this process.
-    arrived: Instant,
-    /// The room that the records take in the partition's budget, given back when the block is stored.
-    room: Vec<OwnedSemaphorePermit>,
+    /// Arrival of the first record.
+    arrived_at: Instant,
+    /// Shares of the partition's memory budget, returned when the block is dropped.
+    budget: Vec<OwnedSemaphorePermit>,
 }
 
 impl Block {
-    /// An empty block that begins at `first`; `arrived` is when its first record came.
-    pub fn new(first: i64, arrived: Instant) -> Self {
+    /// Creates an empty block that begins at `first`.
+    pub fn new(first: i64, arrived_at: Instant) -> Self {
         Self {
-            covers: chain::Block { first, last: first - 1, identity: uuid::Uuid::nil() },
-            batches: Vec::new(),
+            range: BlockRange { first, last: first - 1, identity: uuid::Uuid::nil() },
+            entries: Vec::new(),
             samples: 0,
             newest_ms: 0,
             bytes: 0,
-            doubtful: 0,
+            lookups: 0,
             traced: Vec::new(),
-            arrived,
-            room: Vec::new(),
+            arrived_at,
+            budget: Vec::new(),
         }
     }
 
-    /// Adds a record. What cannot be stored is covered all the same, and handed back.
-    pub fn push(&mut self, record: Record) -> Option<(Record, Poison)> {
-        let read = record::read(&record.payload);
-        self.push_as(record, read)
+    /// Adds a record. A record that cannot be stored is covered too, and is returned.
+    pub fn push(&mut self, record: FetchedRecord) -> Option<RejectedRecord> {
+        let decoded = record::decode(&record.payload);
+        self.push_decoded(record, decoded)
     }
 
-    /// Adds a record that ClickHouse refuses: it is covered, and not stored.
-    pub fn push_refused(&mut self, record: Record, reason: String) -> Option<(Record, Poison)> {
-        self.push_as(record, Err(Poison::Refused(reason)))
+    /// Adds a record that ClickHouse rejects: it is covered, not stored, and returned.
+    pub fn push_rejected(&mut self, record: FetchedRecord, error: String) -> Option<RejectedRecord> {
+        self.push_decoded(record, Err(RejectReason::RejectedByClickHouse(error)))
     }
 
-    fn push_as(&mut self, mut record: Record, read: Result<MetricBatch, Poison>) -> Option<(Record, Poison)> {
-        self.covers.last = record.offset;
+    fn push_decoded(
+        &mut self,
+        mut record: FetchedRecord,
+        decoded: Result<MetricBatch, RejectReason>,
+    ) -> Option<RejectedRecord> {
+        self.range.last = record.offset;
         self.bytes += record.payload.len();
-        self.room.extend(record.room.take());
-        match read {
+        self.budget.extend(record.budget.take());
+        match decoded {
             Ok(batch) => {
-                self.covers.identity = proto::batch_id(&batch.batch_id).unwrap_or_default();
+                self.range.identity = proto::batch_id(&batch.batch_id).unwrap_or_default();
                 self.samples += batch.samples.len();
                 self.newest_ms = self.newest_ms.max(batch.received_at_ms);
-                let claim = claim(record.offset, record.origin, &batch);
-                self.doubtful += usize::from(claim.keyed.is_some() || claim.origin.is_some());
-                self.batches.push(Stored { claim, batch });
-                self.traced.extend(record.trace.take().map(|trace| (record.offset, trace, record.arrived)));
+                let candidate = candidate(record.offset, record.origin, &batch);
+                self.lookups += usize::from(candidate.keyed.is_some() || candidate.origin.is_some());
+                self.entries.push(BlockEntry { candidate, batch });
+                let arrived_at = record.arrived_at;
+                self.traced.extend(record.trace.take().map(|trace| (record.offset, trace, arrived_at)));
                 None
             }
-            Err(poison) => {
-                self.covers.identity = record::identity(&record.payload);
-                Some((record, poison))
+            Err(reason) => {
+                self.range.identity = record::identity(&record.payload);
+                Some((record, reason))
             }
         }
     }
 
-    /// Whether another record might make it too large.
+    /// Whether another record might exceed a limit.
     pub fn is_full(&self) -> bool {
-        // A batch has a hundred metrics at most as gateways let them in; leave room for one of the largest.
-        self.samples + 3 * self.batches.len() + 10_000 >= MAX_ROWS
+        // An entry has up to two receipts; the third row per entry is slack.
+        self.samples + 3 * self.entries.len() + RESERVED_ROWS >= MAX_ROWS
             || self.bytes >= MAX_BYTES
-            || self.doubtful >= MAX_CLAIMS
+            || self.lookups >= MAX_LOOKUPS
     }
 
-    /// Lets go of the records of all projects but one. They stay covered.
+    /// Removes the records of all projects but one. They stay covered.
     pub fn keep_only(&mut self, project: &str) {
-        self.batches.retain(|stored| stored.batch.project_id == project);
-        self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
+        self.entries.retain(|entry| entry.batch.project_id == project);
+        self.count_samples();
     }
 
-    /// Keeps the first half of the records that it stores; what follows them is covered no more. False if there are not
-    /// two.
+    /// Keeps the first half of the entries; the block then ends at the last of them. Returns false, and changes nothing,
+    /// if there are fewer than two entries.
     pub fn halve(&mut self) -> bool {
-        let half = self.batches.len() / 2;
-        let Some(last) = half.checked_sub(1).and_then(|last| self.batches.get(last)) else { return false };
-        self.covers.last = last.claim.offset;
-        self.covers.identity = proto::batch_id(&last.batch.batch_id).unwrap_or_default();
-        self.batches.truncate(half);
-        self.traced.retain(|(offset, ..)| *offset <= self.covers.last);
-        self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
+        let half = self.entries.len() / 2;
+        let Some(last) = half.checked_sub(1).and_then(|last| self.entries.get(last)) else { return false };
+        self.range.last = last.candidate.offset;
+        self.range.identity = proto::batch_id(&last.batch.batch_id).unwrap_or_default();
+        self.entries.truncate(half);
+        self.traced.retain(|(offset, ..)| *offset <= self.range.last);
+        self.count_samples();
         true
     }
 
-    /// What must be known of the blocks before this one; nothing if none of its records had a key.
-    pub fn wanted(&self) -> Wanted {
-        if self.doubtful == 0 { Wanted::default() } else { Wanted::by(self.claims()) }
+    /// Returns the receipts of earlier blocks that decide which entries are repeats.
+    pub fn receipt_query(&self) -> ReceiptQuery {
+        if self.lookups == 0 {
+            ReceiptQuery::default()
+        } else {
+            ReceiptQuery::for_candidates(self.candidates())
+        }
     }
 
-    /// Lets go of the records that repeat what is stored; tells how many. They stay covered.
+    /// Removes the entries that repeat a stored record, and returns their number. They stay covered.
     pub fn drop_repeats(&mut self, mut receipts: Receipts) -> usize {
-        let before = self.batches.len();
-        self.batches.retain(|stored| receipts.admit(stored.claim.clone()));
-        self.samples = self.batches.iter().map(|stored| stored.batch.samples.len()).sum();
-        before - self.batches.len()
+        let before = self.entries.len();
+        self.entries.retain(|entry| receipts.admit(entry.candidate.clone()));
+        self.count_samples();
+        before - self.entries.len()
     }
 
-    /// What its records are known by.
-    pub fn claims(&self) -> impl Iterator<Item = &Claim> {
-        self.batches.iter().map(|stored| &stored.claim)
+    pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.entries.iter().map(|entry| &entry.candidate)
     }
 
-    /// When its first record came.
-    pub fn arrived(&self) -> Instant {
-        self.arrived
+    /// Arrival of the first record.
+    pub fn arrived_at(&self) -> Instant {
+        self.arrived_at
+    }
+
+    fn count_samples(&mut self) {
+        self.samples = self.entries.iter().map(|entry| entry.batch.samples.len()).sum();
     }
 }
 
-fn claim(offset: i64, origin: Option<i64>, batch: &MetricBatch) -> Claim {
-    let keyed = (!batch.idempotency_key.is_empty()).then(|| Keyed {
+fn candidate(offset: i64, origin: Option<i64>, batch: &MetricBatch) -> Candidate {
+    let keyed = (!batch.idempotency_key.is_empty()).then(|| KeyedRequest {
         project_id: batch.project_id.clone(),
         key: batch.idempotency_key.clone(),
         body_hash: batch.body_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
     });
-    Claim { offset, received_at_ms: batch.received_at_ms, keyed, origin }
+    Candidate { offset, received_at_ms: batch.received_at_ms, keyed, origin }
 }

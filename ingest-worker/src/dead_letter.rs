@@ -1,22 +1,23 @@
-//! Records that cannot be stored: kept as they were, with the reason and their place.
+//! Writes records that cannot be stored to the dead-letter topic: the payload as it was, with the reason and the position
+//! in headers.
 
-use crate::record::Poison;
+use crate::record::RejectReason;
 use proto::topics::{Place, dead};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
 use service::kafka::writer::Writer;
 
-/// Writes the topic of dead letters.
+/// Writes dead letters. Clones share the producer.
 #[derive(Clone)]
-pub struct DeadLetters {
+pub struct DeadLetterWriter {
     writer: Writer,
     topic: String,
     source_topic: String,
 }
 
-impl DeadLetters {
-    /// A writer to `topic` for records of `source_topic`.
+impl DeadLetterWriter {
+    /// Creates a writer to `topic` for records of `source_topic`.
     pub fn new(brokers: &str, topic: &str, source_topic: &str) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-dead-letters");
         config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", "10000");
@@ -27,21 +28,21 @@ impl DeadLetters {
         })
     }
 
-    /// Keeps the record at `offset`, under the place where it stood first (`origin`, if it was retried); returns once
-    /// all in-sync replicas have it.
-    pub async fn keep(
+    /// Writes the record at `offset` as a dead letter. Its source is the position where the record stood first: `origin` if
+    /// it was retried. Returns once all in-sync replicas have it.
+    pub async fn write(
         &self,
         partition: i32,
         offset: i64,
         origin: Option<i64>,
         payload: &[u8],
-        poison: &Poison,
+        reason: &RejectReason,
     ) -> Result<(), KafkaError> {
         let place = |offset| Place { topic: self.source_topic.clone(), partition, offset }.to_string();
         let (source, place) = (place(origin.unwrap_or(offset)), place(offset));
-        let message = poison.to_string();
+        let message = reason.to_string();
         let headers = [
-            (dead::REASON, poison.reason()),
+            (dead::REASON, reason.code()),
             (dead::MESSAGE, &message),
             (dead::SOURCE, &source),
             (dead::PLACE, &place),

@@ -1,8 +1,9 @@
-//! Generations: which databases are filled, and that each is the one that it was.
+//! Generations of the store: finds them, creates them, and checks that each is the one that was created.
 //!
-//! A generation is known by its number, its database and the UUID of its table of samples, all written to `control.v1`
-//! when it was made. A table that is missing, or another one under the same name, is never silently made anew: its
-//! chains would begin at the log's start and hide what was lost.
+//! A generation is one ClickHouse database that is filled from the whole log. It is identified by its number, its database
+//! and the UUID of its table `samples`, which are written to `control.v1` when it is created. The *live* generation is the
+//! one that queries read. A table that is missing, or that was replaced by another one of the same name, is never silently
+//! recreated: its chains would begin at the start of the log and hide the loss.
 
 use accounts::control_log::{self, ControlWriter, Event, LogError};
 use clickhouse::Client;
@@ -14,47 +15,41 @@ use proto::v1::{Entity, Generation, Generations, entity::Kind};
 use rdkafka::error::KafkaError;
 use std::collections::HashMap;
 
-use crate::log::Log;
+use crate::kafka_log::KafkaLog;
 use crate::migrations;
 use crate::settings::Settings;
 
-/// Too few tokens would be remembered to outlast a stalled writer.
-const LEAST_WINDOW: u64 = 10_000;
+/// Minimum deduplication window, in blocks. With a smaller one, the engine could forget a token before a stalled writer
+/// sends the insert that the token must exclude.
+const MIN_DEDUPLICATION_WINDOW: u64 = 10_000;
 
-/// Why there is no generation to write to.
+/// Reason why a generation cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerationError {
-    /// The control log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// ClickHouse did not do what was asked.
     #[error("ClickHouse: {0}")]
     Store(#[from] StoreError),
-    /// Kafka did not answer.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// Something is missing, or was made by other means.
+    /// The database or its table is missing, or is not the one that was recorded. An operator has to act.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Finds the generations, makes and checks them.
+/// Finds, creates and checks generations.
 #[derive(Clone)]
-pub struct Generator {
-    /// Kafka.
+pub struct GenerationManager {
     pub brokers: String,
-    /// The installation's topics.
     pub topics: Topics,
-    /// The installation's namespace.
     pub namespace: String,
     /// Writes the control log.
     pub writer: ControlWriter,
-    /// ClickHouse, no database chosen.
+    /// ClickHouse client without a database.
     pub client: Client,
 }
 
-impl Generator {
-    /// The generations of this installation.
+impl GenerationManager {
     pub fn new(settings: &Settings, topics: &Topics, writer: &ControlWriter) -> Self {
         Self {
             brokers: settings.common.kafka_brokers.clone(),
@@ -65,31 +60,33 @@ impl Generator {
         }
     }
 
-    /// The generations as the control log has them now; none in a new installation. And the offset after what was read.
+    /// Reads the generations from the control log; none in a new installation. Also returns the offset after the last
+    /// record that was read.
     pub async fn recorded(&self) -> Result<(Option<Generations>, i64), GenerationError> {
         let (events, end) = control_log::snapshot(&self.brokers, &self.topics).await?;
-        Ok((in_events(&events)?, end))
+        Ok((find_in_events(&events)?, end))
     }
 
-    /// Makes the first generation if there is none.
-    pub async fn make_first(&self) -> Result<(), GenerationError> {
+    /// Creates the first generation if there is none.
+    pub async fn create_first(&self) -> Result<(), GenerationError> {
         if self.recorded().await?.0.is_some() {
             return Ok(());
         }
-        let bounds = Log::new(&self.brokers, &self.topics.metrics).bounds().await?;
-        let begins = bounds.into_iter().map(|(id, start, _)| (id, start)).collect();
-        let first = self.make(1, begins).await?;
-        // Two workers that start together make the same table, so what they write is the same.
-        self.record(Generations { generations: vec![first], read: 1, last_number: 1 }).await
+        let bounds = KafkaLog::new(&self.brokers, &self.topics.metrics).bounds().await?;
+        let begins = bounds.into_iter().map(|bounds| (bounds.partition, bounds.start)).collect();
+        let first = self.create(1, begins).await?;
+        // Two workers that start at the same time create the same table, so they write the same event.
+        self.publish(Generations { generations: vec![first], read: 1, last_number: 1 }).await
     }
 
-    /// Makes a database, whose chains begin at `begins`. One that was made and not recorded is taken if it is empty.
-    pub async fn make(
+    /// Creates a database whose chains begin at `begins`. A database that was created and not recorded is used if it is
+    /// empty.
+    pub async fn create(
         &self,
         number: u32,
         mut begins: HashMap<i32, i64>,
     ) -> Result<Generation, GenerationError> {
-        let database = database(&self.namespace, &format!("g{number}"));
+        let database = database_name(&self.namespace, &format!("g{number}"));
         migrations::apply(&self.client, &database).await?;
         let samples: u64 = self
             .client
@@ -100,9 +97,9 @@ impl Generator {
             .await?;
         if samples > 0 {
             return Err(GenerationError::Refused(format!(
-                "the database {database} already holds samples, but the control log knows nothing of it: either \
-                 {} was made anew (restore it), or the database is left from another installation (drop it, or choose \
-                 another --namespace)",
+                "database {database} already holds samples, but the control log does not list it. Either topic {} was \
+                 recreated: restore it. Or the database belongs to another installation: drop it, or choose another \
+                 --namespace",
                 self.topics.control
             )));
         }
@@ -110,22 +107,27 @@ impl Generator {
         Ok(Generation { number, table_uuid: self.table_uuid(&database).await?, database, begins })
     }
 
-    /// Writes which generations there are.
-    pub async fn record(&self, all: Generations) -> Result<(), GenerationError> {
+    /// Writes the list of generations to the control log.
+    pub async fn publish(&self, all: Generations) -> Result<(), GenerationError> {
         self.writer.publish(&Entity { kind: Some(Kind::Generations(all)) }).await?;
         Ok(())
     }
 
-    /// Checks that the database is the one that was recorded, and that its table is fit for the protocol.
+    /// Checks that the database is the one that was recorded, applies migrations, and checks that the table has the
+    /// properties that the protocol relies on.
     pub async fn check(&self, generation: &Generation) -> Result<(), GenerationError> {
         let Generation { database, table_uuid, number, .. } = generation;
         let found = self.table_uuid(database).await?;
         if &found != table_uuid {
             return Err(GenerationError::Refused(format!(
-                "the table {database}.samples of generation {number} is {}: it was {table_uuid} when the generation was \
-                 made. Its data is lost or elsewhere; nothing is written until it is restored, or rebuilt from Kafka \
-                 (ingest-worker rebuild clickhouse)",
-                if found.is_empty() { "missing".to_owned() } else { format!("another one ({found})") }
+                "table {database}.samples of generation {number} is {}; it had UUID {table_uuid} when the generation was \
+                 created. Nothing is written until it is restored, or rebuilt from Kafka with `ingest-worker rebuild \
+                 clickhouse`",
+                if found.is_empty() {
+                    "missing".to_owned()
+                } else {
+                    format!("a different table (UUID {found})")
+                }
             )));
         }
         migrations::apply(&self.client, database).await?;
@@ -138,18 +140,18 @@ impl Generator {
             .param("database", database)
             .fetch_one()
             .await?;
-        let window = setting(&engine, "non_replicated_deduplication_window").unwrap_or(0);
-        if window < LEAST_WINDOW || partition_key != "partition" {
+        let window = engine_setting(&engine, "non_replicated_deduplication_window").unwrap_or(0);
+        if window < MIN_DEDUPLICATION_WINDOW || partition_key != "partition" {
             return Err(GenerationError::Refused(format!(
-                "{database}.samples must be partitioned by `partition` with non_replicated_deduplication_window of at \
-                 least {LEAST_WINDOW}; it is partitioned by `{partition_key}` with {window}. Without them inserts are \
-                 not stored exactly once"
+                "table {database}.samples is partitioned by `{partition_key}` with non_replicated_deduplication_window = \
+                 {window}. Exactly-once storage needs `partition` and at least {MIN_DEDUPLICATION_WINDOW}: restore the \
+                 table definition"
             )));
         }
         Ok(())
     }
 
-    /// Empty if there is no such table.
+    /// Returns an empty string if there is no such table.
     async fn table_uuid(&self, database: &str) -> Result<String, StoreError> {
         let found: Option<String> = self
             .client
@@ -163,16 +165,16 @@ impl Generator {
     }
 }
 
-/// The generations, as the newest states of all entities have them; none in a new installation.
-pub fn in_events(events: &[Event]) -> Result<Option<Generations>, LogError> {
-    events.iter().map(in_event).find_map(Result::transpose).transpose()
+/// Finds the list of generations among the newest states of all entities; none in a new installation.
+pub fn find_in_events(events: &[Event]) -> Result<Option<Generations>, LogError> {
+    events.iter().map(from_event).find_map(Result::transpose).transpose()
 }
 
-/// The generations, if the event is theirs.
-pub fn in_event(event: &Event) -> Result<Option<Generations>, LogError> {
-    let ours =
+/// Returns the list of generations if the event holds it.
+pub fn from_event(event: &Event) -> Result<Option<Generations>, LogError> {
+    let matches =
         event.key.as_ref().is_some_and(|key| key.kind == EntityKind::Generations && key.id == GENERATIONS_ID);
-    let Some(value) = event.value.as_ref().filter(|_| ours) else { return Ok(None) };
+    let Some(value) = event.value.as_ref().filter(|_| matches) else { return Ok(None) };
     let entity =
         Entity::decode(value.as_slice()).map_err(|error| LogError::Undecodable(event.offset, error))?;
     Ok(match entity.kind {
@@ -181,13 +183,13 @@ pub fn in_event(event: &Event) -> Result<Option<Generations>, LogError> {
     })
 }
 
-/// The name of one of an installation's databases.
-pub fn database(namespace: &str, what: &str) -> String {
-    if namespace.is_empty() { format!("tidemark_{what}") } else { format!("tidemark_{namespace}_{what}") }
+/// Returns the name of a database of an installation.
+pub fn database_name(namespace: &str, suffix: &str) -> String {
+    if namespace.is_empty() { format!("tidemark_{suffix}") } else { format!("tidemark_{namespace}_{suffix}") }
 }
 
-/// The number that `name = …` has among a table's settings.
-fn setting(engine: &str, name: &str) -> Option<u64> {
+/// Parses the numeric setting `name = …` from the `engine_full` of a table.
+fn engine_setting(engine: &str, name: &str) -> Option<u64> {
     let (_, rest) = engine.split_once(name)?;
     rest.trim_start_matches([' ', '=']).split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
@@ -197,10 +199,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_is_found_in_what_the_engine_prints() {
+    fn numeric_setting_is_parsed_from_engine_full() {
         let engine = "MergeTree PARTITION BY partition ORDER BY x SETTINGS index_granularity = 8192, \
                       non_replicated_deduplication_window = 100000";
-        assert_eq!(setting(engine, "non_replicated_deduplication_window"), Some(100_000));
-        assert_eq!(setting("MergeTree ORDER BY x", "non_replicated_deduplication_window"), None);
+        assert_eq!(engine_setting(engine, "non_replicated_deduplication_window"), Some(100_000));
+        assert_eq!(engine_setting("MergeTree ORDER BY x", "non_replicated_deduplication_window"), None);
     }
 }

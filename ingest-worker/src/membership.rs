@@ -1,13 +1,13 @@
-//! Which partitions this worker looks after: its place in the consumer group.
+//! Membership of the consumer group, which distributes the partitions over the workers.
 //!
-//! Nothing is fetched here; the partitions are paused as soon as they come. Offsets are committed after the fact, so that
-//! the usual tools show the lag. They never say where to go on; but what was committed was stored, so a table that ends
-//! before it has lost something.
+//! Nothing is fetched here: partitions are paused as soon as they are assigned. Offsets are committed after a block is
+//! stored, so that the usual tools show the lag. A committed offset never decides where to continue, but everything before
+//! it was stored, so a table that ends before it has lost something.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use service::kafka::reader::{Reader, is_lost};
+use service::kafka::reader::{Reader, is_stalled};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,23 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The group of the workers that feed the generation in `database`.
-pub fn group(database: &str) -> String {
+/// Returns the consumer group of the workers that write to the generation in `database`.
+pub fn group_id(database: &str) -> String {
     format!("tidemark-ingest-{database}")
 }
 
-/// A change of what this worker looks after.
+/// A change of the partitions that this worker owns.
 #[derive(Debug)]
 pub enum Change {
-    /// These partitions came.
     Assigned(Vec<i32>),
-    /// These went.
     Revoked(Vec<i32>),
-    /// This worker is no longer in touch with the group, and has to join anew.
+    /// The consumer stalled; the worker must join the group again.
     Lost,
 }
 
-/// This worker's place in the group.
+/// Membership of this worker in the group. Clones share the consumer.
 #[derive(Clone)]
 pub struct Membership {
     consumer: Arc<Reader<Context>>,
@@ -45,7 +43,7 @@ impl ClientContext for Context {}
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(list) = rebalance {
-            // Nobody listens any more only when the process is leaving.
+            // The receiver is gone only while the process shuts down.
             let _ = self.0.send(Change::Revoked(partitions(list)));
         }
     }
@@ -53,7 +51,7 @@ impl ConsumerContext for Context {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             if let Err(error) = consumer.pause(list) {
-                tracing::warn!(%error, "could not pause the group's own fetching");
+                tracing::warn!(%error, "assigned partitions could not be paused");
             }
             let _ = self.0.send(Change::Assigned(partitions(list)));
         }
@@ -65,7 +63,7 @@ fn partitions(list: &TopicPartitionList) -> Vec<i32> {
 }
 
 impl Membership {
-    /// Joins `group`; changes come through the channel until `stop`.
+    /// Joins `group`, and sends changes to the returned channel until `stop`.
     pub fn join(
         brokers: &str,
         topic: &str,
@@ -89,10 +87,10 @@ impl Membership {
         tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    // Polling serves the rebalances; no record comes, for all is paused.
+                    // Polling serves the rebalances. No record arrives, because all partitions are paused.
                     message = polled.recv() => if let Err(error) = message {
-                        tracing::warn!(%error, "the consumer group reported an error");
-                        if is_lost(&error) {
+                        tracing::warn!(%error, "consumer group error");
+                        if is_stalled(&error) {
                             let _ = sender.send(Change::Lost);
                             return;
                         }
@@ -105,29 +103,29 @@ impl Membership {
         Ok((membership, changes))
     }
 
-    /// What the group was told last: everything before it was stored. None if nothing was.
-    pub async fn shown(&self, partition: i32) -> Result<Option<i64>, KafkaError> {
+    /// Reads the committed offset: everything before it was stored. None if nothing was committed.
+    pub async fn committed_offset(&self, partition: i32) -> Result<Option<i64>, KafkaError> {
         let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
-        let ask = move || {
-            let mut place = TopicPartitionList::new();
-            place.add_partition(&topic, partition);
-            consumer.committed_offsets(place, TIMEOUT)
+        let request = move || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&topic, partition);
+            consumer.committed_offsets(list, TIMEOUT)
         };
-        let committed = tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))?;
+        let committed = tokio::task::spawn_blocking(request).await.unwrap_or(Err(KafkaError::Canceled))?;
         Ok(committed.elements().first().and_then(|element| match element.offset() {
             Offset::Offset(next) => Some(next),
             _ => None,
         }))
     }
 
-    /// Tells the group, for the eyes of people, that everything before `next` is stored.
-    pub fn show_progress(&self, partition: i32, next: i64) {
-        let mut place = TopicPartitionList::new();
-        let committed = place
+    /// Commits that everything before `next` is stored. A failure is harmless, because the next block commits again.
+    pub fn commit_offset(&self, partition: i32, next: i64) {
+        let mut list = TopicPartitionList::new();
+        let committed = list
             .add_partition_offset(&self.topic, partition, Offset::Offset(next))
-            .and_then(|()| self.consumer.commit(&place, CommitMode::Async));
+            .and_then(|()| self.consumer.commit(&list, CommitMode::Async));
         if let Err(error) = committed {
-            tracing::debug!(partition, %error, "progress was not shown");
+            tracing::debug!(partition, %error, "offset commit failed");
         }
     }
 }

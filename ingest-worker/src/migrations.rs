@@ -1,21 +1,21 @@
-//! The table definitions: versioned files, applied in order, each statement safe to repeat.
+//! Applies the versioned table definitions of `migrations/` in order. Every statement is safe to repeat.
 
 use clickhouse::Client;
 use clickhouse::error::Error;
 
-/// Number and text of every file, ascending. A file that was released is never changed.
+/// Number and text of every file, ascending. The statements of a released file never change.
 const FILES: [(u32, &str); 1] = [(1, include_str!("../migrations/0001_samples.sql"))];
 
-/// The same for the database of usage, which belongs to no generation.
+/// Files of the usage database, which belongs to no generation.
 const USAGE_FILES: [(u32, &str); 1] = [(1, include_str!("../migrations/usage/0001_usage.sql"))];
 
-/// Brings `database` up to the newest version. Statements say `IF NOT EXISTS`, so that workers that start together do
-/// no harm to each other, and one that was broken off is begun again.
+/// Migrates the database of a generation to the newest version. Every statement has `IF NOT EXISTS`, so workers that start
+/// at the same time do not disturb each other, and an interrupted migration is repeated.
 pub async fn apply(client: &Client, database: &str) -> Result<(), Error> {
     apply_files(client, database, &FILES).await
 }
 
-/// The same for the database of usage.
+/// Migrates the usage database to the newest version.
 pub async fn apply_usage(client: &Client, database: &str) -> Result<(), Error> {
     apply_files(client, database, &USAGE_FILES).await
 }
@@ -32,14 +32,14 @@ async fn apply_files(client: &Client, database: &str, files: &[(u32, &str)]) -> 
     Ok(())
 }
 
-/// The newest version that was applied whole; 0 if there is none.
+/// Returns the newest version that was applied completely, or 0.
 async fn version(client: &Client, database: &str) -> Result<u32, Error> {
-    let known: u64 = client
+    let has_table: u64 = client
         .query("SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'migrations'")
         .param("database", database)
         .fetch_one()
         .await?;
-    if known == 0 {
+    if has_table == 0 {
         return Ok(0);
     }
     client.clone().with_database(database).query("SELECT max(number) FROM migrations").fetch_one().await
@@ -54,11 +54,11 @@ async fn record(client: &Client, database: &str, number: u32) -> Result<(), Erro
         )
         .execute()
         .await?;
-    // Written twice by two workers that started together, it says the same.
+    // Two workers that start at the same time may both write the row, which changes nothing.
     client.query_raw(&format!("INSERT INTO migrations (number) VALUES ({number})")).execute().await
 }
 
-/// The statements of a file, without its comments.
+/// Returns the statements of a file without its comments.
 fn statements(text: &str) -> Vec<String> {
     let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let code = code.join("\n");
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_numbered_in_order_and_name_no_fixed_database() {
+    fn files_are_ordered_repeatable_and_free_of_database_names() {
         for files in [FILES.as_slice(), USAGE_FILES.as_slice()] {
             assert!(files.windows(2).all(|pair| pair[0].0 < pair[1].0));
         }

@@ -1,94 +1,99 @@
-//! A record of `metrics.v1`: what is in it, and whether it can be stored.
+//! Decodes and validates a record of `metrics.v1`.
 //!
-//! What the table would refuse is found here, so that a block is refused only by a fault of ours. The rules are wider
-//! than the gateway's: what a gateway let in, of whatever version, is stored.
+//! Records that the table cannot hold are rejected here, so that ClickHouse rejects a block only because of a defect in
+//! this crate. The rules are wider than the gateway's: whatever a gateway of any version accepted can be stored.
+//!
+//! This file uses no other module of the crate, because the fuzz target includes it by path.
 
 use proto::Message as _;
 use proto::v1::{MetricBatch, Sample};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// 1900-01-01 and 2299-12-31T23:59:59.999Z in Unix milliseconds: what `DateTime64(3)` holds.
-const TIMES: std::ops::RangeInclusive<i64> = -2_208_988_800_000..=10_413_791_999_999;
+/// Range of `DateTime64(3)` in Unix milliseconds: 1900-01-01 to 2299-12-31T23:59:59.999Z.
+const TIME_RANGE_MS: std::ops::RangeInclusive<i64> = -2_208_988_800_000..=10_413_791_999_999;
 const MAX_SAMPLES: usize = 10_000;
-const MAX_TEXT: usize = 4_096;
+/// Maximum length of an id, name, unit or key, in bytes.
+const MAX_TEXT_BYTES: usize = 4_096;
 
-/// Why a record cannot be stored.
+/// Reason why a record cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Poison {
-    /// No payload, or bytes that are no `MetricBatch`.
-    #[error("not a MetricBatch: {0}")]
+pub enum RejectReason {
+    /// The payload is missing, or is not the expected protobuf message.
+    #[error("the payload cannot be decoded: {0}")]
     Undecodable(String),
-    /// A `MetricBatch` with something in it that the table cannot hold.
+    /// The `MetricBatch` contains a value that the table cannot hold.
     #[error("{0}")]
     Invalid(String),
-    /// ClickHouse refuses it, by itself.
-    #[error("ClickHouse refuses it: {0}")]
-    Refused(String),
+    /// ClickHouse rejects a block that contains this record alone.
+    #[error("ClickHouse rejects the record: {0}")]
+    RejectedByClickHouse(String),
 }
 
-impl Poison {
-    /// The reason as a word for machines.
-    pub fn reason(&self) -> &'static str {
+impl RejectReason {
+    /// Machine-readable code, written to the header `reason` of a dead letter.
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",
             Self::Invalid(_) => "invalid",
-            Self::Refused(_) => "refused",
+            Self::RejectedByClickHouse(_) => "refused",
         }
     }
 }
 
-/// The batch in a record.
-pub fn read(payload: &[u8]) -> Result<MetricBatch, Poison> {
-    let batch = MetricBatch::decode(payload).map_err(|error| Poison::Undecodable(error.to_string()))?;
-    let invalid = |message: &str| Err(Poison::Invalid(message.to_owned()));
+/// Decodes and validates the payload of a record.
+pub fn decode(payload: &[u8]) -> Result<MetricBatch, RejectReason> {
+    let batch = MetricBatch::decode(payload).map_err(|error| RejectReason::Undecodable(error.to_string()))?;
+    let invalid = |message: &str| Err(RejectReason::Invalid(message.to_owned()));
     if proto::batch_id(&batch.batch_id).is_none() {
-        return invalid("the batch id does not have 16 bytes");
+        return invalid("the batch id is not 16 bytes long");
     }
-    if batch.project_id.is_empty() || batch.project_id.len() > MAX_TEXT {
-        return invalid("the project id is empty or too long");
+    if batch.project_id.is_empty() || batch.project_id.len() > MAX_TEXT_BYTES {
+        return invalid("the project id is empty or longer than 4,096 bytes");
     }
     if batch.samples.is_empty() || batch.samples.len() > MAX_SAMPLES {
-        return invalid("there are no samples, or too many");
+        return invalid("the number of samples is not between 1 and 10,000");
     }
-    if !TIMES.contains(&batch.received_at_ms) {
-        return invalid("the time of receipt is out of range");
+    if !TIME_RANGE_MS.contains(&batch.received_at_ms) {
+        return invalid("received_at_ms is outside the years 1900 to 2299");
     }
-    if batch.idempotency_key.len() > MAX_TEXT
+    if batch.idempotency_key.len() > MAX_TEXT_BYTES
         || (!batch.idempotency_key.is_empty() && batch.body_hash.len() != 32)
     {
-        return invalid("the idempotency key is too long, or the body's hash does not have 32 bytes");
+        return invalid(
+            "the idempotency key is longer than 4,096 bytes, or the body hash is not 32 bytes long",
+        );
     }
     match batch
         .samples
         .iter()
         .enumerate()
-        .find_map(|(index, sample)| fault(sample).map(|fault| (index, fault)))
+        .find_map(|(index, sample)| sample_error(sample).map(|error| (index, error)))
     {
-        Some((index, fault)) => invalid(&format!("sample {index}: {fault}")),
+        Some((index, error)) => invalid(&format!("sample {index}: {error}")),
         None => Ok(batch),
     }
 }
 
-fn fault(sample: &Sample) -> Option<&'static str> {
-    let too_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > MAX_TEXT);
-    if sample.metric_id.is_empty() || sample.metric_id.len() > MAX_TEXT {
-        Some("the metric id is empty or too long")
+fn sample_error(sample: &Sample) -> Option<&'static str> {
+    let too_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES);
+    if sample.metric_id.is_empty() || sample.metric_id.len() > MAX_TEXT_BYTES {
+        Some("the metric id is empty or longer than 4,096 bytes")
     } else if !sample.value.is_finite() {
-        Some("the value is not finite")
-    } else if !TIMES.contains(&sample.timestamp_ms) {
-        Some("the timestamp is out of range")
+        Some("the value is not a finite number")
+    } else if !TIME_RANGE_MS.contains(&sample.timestamp_ms) {
+        Some("the timestamp is outside the years 1900 to 2299")
     } else if too_long(&sample.metric_name) || too_long(&sample.unit) {
-        Some("the name or the unit is too long")
+        Some("the metric name or the unit is longer than 4,096 bytes")
     } else {
         None
     }
 }
 
-/// What a record is known by: its batch id, or, where there is none, a hash of its bytes.
+/// Returns the identity of a record: its batch id, or a hash of its bytes if it has none.
 pub fn identity(payload: &[u8]) -> Uuid {
-    let named = MetricBatch::decode(payload).ok().and_then(|batch| proto::batch_id(&batch.batch_id));
-    named.unwrap_or_else(|| {
+    let batch_id = MetricBatch::decode(payload).ok().and_then(|batch| proto::batch_id(&batch.batch_id));
+    batch_id.unwrap_or_else(|| {
         let hash = Sha256::digest(payload);
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash[..16]);
@@ -122,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_gateway_writes_can_be_stored() {
-        assert_eq!(read(&batch().encode_to_vec()), Ok(batch()));
+    fn valid_batch_is_decoded() {
+        assert_eq!(decode(&batch().encode_to_vec()), Ok(batch()));
     }
 
     #[test]
-    fn what_the_table_cannot_hold_is_poison() {
+    fn values_outside_the_table_types_are_invalid() {
         let edits: [fn(&mut MetricBatch); 9] = [
             |batch| batch.batch_id.clear(),
             |batch| batch.project_id.clear(),
@@ -142,13 +147,13 @@ mod tests {
         for (index, edit) in edits.iter().enumerate() {
             let mut batch = batch();
             edit(&mut batch);
-            assert!(matches!(read(&batch.encode_to_vec()), Err(Poison::Invalid(_))), "edit {index}");
+            assert!(matches!(decode(&batch.encode_to_vec()), Err(RejectReason::Invalid(_))), "edit {index}");
         }
-        assert!(matches!(read(b"\xff\xff"), Err(Poison::Undecodable(_))));
+        assert!(matches!(decode(b"\xff\xff"), Err(RejectReason::Undecodable(_))));
     }
 
     #[test]
-    fn a_record_is_known_by_its_batch_id_and_any_other_bytes_by_themselves() {
+    fn identity_is_the_batch_id_or_a_hash_of_the_bytes() {
         assert_eq!(identity(&batch().encode_to_vec()), Uuid::from_bytes([7; 16]));
         assert_eq!(identity(b"\xff\x01"), identity(b"\xff\x01"));
         assert_ne!(identity(b"\xff\x01"), identity(b"\xff\x02"));

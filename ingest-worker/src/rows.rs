@@ -1,12 +1,12 @@
-//! The rows of the table of samples, as `migrations/` defines it.
+//! The rows of the table `samples`, as `migrations/` defines it.
 
-use crate::block::{Block, Stored};
+use crate::block::{Block, BlockEntry};
 use clickhouse::Row;
 use serde::Serialize;
 use std::borrow::Cow;
 use uuid::Uuid;
 
-/// `samples.kind`.
+/// Values of the column `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i8)]
 enum Kind {
@@ -15,7 +15,7 @@ enum Kind {
     Marker = 3,
 }
 
-/// One row. Times are Unix milliseconds.
+/// A row. Times are Unix milliseconds.
 #[derive(Debug, Clone, Row, Serialize)]
 pub struct SampleRow<'a> {
     kind: i8,
@@ -60,55 +60,57 @@ impl<'a> SampleRow<'a> {
     }
 }
 
-/// Every row of `block`: samples, then receipts, and the marker last.
+/// Returns the rows of `block`: samples, then receipts, then the marker.
 pub fn of(block: &Block, partition: i32) -> impl Iterator<Item = SampleRow<'_>> + Send {
-    let batches = block.batches.iter();
-    let samples = batches.clone().flat_map(move |Stored { claim, batch }| {
-        // `record::read` lets no batch pass that has more samples than an index can count.
+    let entries = block.entries.iter();
+    let samples = entries.clone().flat_map(move |BlockEntry { candidate, batch }| {
+        // `record::decode` rejects batches with more samples than a `u16` can index.
         (0u16..).zip(&batch.samples).map(move |(index, sample)| SampleRow {
             project_id: &batch.project_id,
             metric_id: &sample.metric_id,
             time: sample.timestamp_ms,
             value: sample.value,
             received_at: batch.received_at_ms,
-            offset: claim.offset,
+            offset: candidate.offset,
             index,
             metric_name: sample.metric_name.as_deref().unwrap_or_default(),
             unit: sample.unit.as_deref().unwrap_or_default(),
             ..SampleRow::empty(Kind::Sample, partition)
         })
     });
-    let receipts = batches.flat_map(move |Stored { claim, batch }| {
+    let receipts = entries.flat_map(move |BlockEntry { candidate, batch }| {
         let receipt = SampleRow {
             time: batch.received_at_ms,
             received_at: batch.received_at_ms,
-            offset: claim.offset,
+            offset: candidate.offset,
             identity: proto::batch_id(&batch.batch_id).unwrap_or_default(),
             ..SampleRow::empty(Kind::Receipt, partition)
         };
-        let keyed = claim.keyed.as_ref().map(|keyed| SampleRow {
+        let keyed = candidate.keyed.as_ref().map(|keyed| SampleRow {
             project_id: &keyed.project_id,
             idempotency_key: Cow::Borrowed(&keyed.key),
             body_hash: &keyed.body_hash,
             ..receipt.clone()
         });
-        let origin =
-            claim.origin.map(|origin| SampleRow { idempotency_key: origin_key(origin).into(), ..receipt });
+        let origin = candidate
+            .origin
+            .map(|origin| SampleRow { idempotency_key: origin_key(origin).into(), ..receipt });
         keyed.into_iter().chain(origin)
     });
     let marker = SampleRow {
         time: block.newest_ms,
         received_at: block.newest_ms,
-        offset: block.covers.last,
-        first_offset: block.covers.first,
-        last_offset: block.covers.last,
-        identity: block.covers.identity,
+        offset: block.range.last,
+        first_offset: block.range.first,
+        last_offset: block.range.last,
+        identity: block.range.identity,
         ..SampleRow::empty(Kind::Marker, partition)
     };
     samples.chain(receipts).chain(std::iter::once(marker))
 }
 
-/// What the receipt of a retried dead letter stands under, with no project: no key of a client is ever there.
+/// Returns the `idempotency_key` of the receipt of a retried dead letter. Its `project_id` is empty, so it never collides
+/// with a key of a client.
 pub fn origin_key(origin: i64) -> String {
     origin.to_string()
 }
@@ -119,13 +121,13 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_block_ends_in_the_one_marker_that_says_what_it_covers() {
+    fn block_ends_with_one_marker_of_its_range() {
         let mut block = Block::new(5, Instant::now());
-        block.covers.last = 7;
-        block.covers.identity = Uuid::from_u128(1);
+        block.range.last = 7;
+        block.range.identity = Uuid::from_u128(1);
         let rows: Vec<_> = of(&block, 3).collect();
-        let [marker] = &rows[..] else { panic!("a block without records is a marker alone: {rows:?}") };
-        let said = (marker.kind, marker.partition, marker.first_offset, marker.last_offset, marker.identity);
-        assert_eq!(said, (Kind::Marker as i8, 3, 5, 7, Uuid::from_u128(1)));
+        let [marker] = &rows[..] else { panic!("expected the marker alone: {rows:?}") };
+        let found = (marker.kind, marker.partition, marker.first_offset, marker.last_offset, marker.identity);
+        assert_eq!(found, (Kind::Marker as i8, 3, 5, 7, Uuid::from_u128(1)));
     }
 }

@@ -1,11 +1,11 @@
-//! The worker's settings, and what it can be told to do.
+//! The settings of the worker and its commands, as clap parses and `--help` prints them.
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
 
-/// Writes metrics from Kafka to ClickHouse, each exactly once. Without a command it does just that; the commands work
-/// beside running workers and take the same settings.
+/// Copies metrics from Kafka to ClickHouse and stores each exactly once. Without a command it runs until it is stopped.
+/// The other commands can be used while workers are running and take the same settings.
 #[derive(Debug, Parser)]
 #[command(name = "ingest-worker", version)]
 pub struct Arguments {
@@ -13,7 +13,7 @@ pub struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     common: Common,
-    /// ClickHouse, `http://host:port`, or `https://…` over TLS.
+    /// URL of ClickHouse: `http://host:port`, or `https://…` for TLS.
     #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
     clickhouse_url: String,
     /// ClickHouse user.
@@ -28,159 +28,159 @@ pub struct Arguments {
         hide_env_values = true
     )]
     clickhouse_password: String,
-    /// Where health and metrics are served.
+    /// Address and port of the health and metrics endpoints.
     #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9081", value_name = "ADDRESS")]
     ops_listen: String,
 }
 
-/// What the worker is told to do.
+/// A command of the worker.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Write metrics until told to stop (the default).
+    /// Store metrics until stopped (the default).
     Run,
-    /// Ask the process that runs on this machine with the same --ops-listen whether it can serve: ends with 0 if it can.
+    /// Check whether the worker on this machine with the same --ops-listen is ready; exits with 0 if it is.
     Health,
-    /// Fill a store anew from Kafka, while all services run.
+    /// Rebuild a store from Kafka while all services keep running.
     #[command(subcommand)]
     Rebuild(Rebuild),
-    /// The stores of metrics: list them, drop one.
+    /// List the generations of the metrics store, or drop one.
     Generations {
+        /// Action; lists the generations if none is given.
         #[command(subcommand)]
         command: Option<Generations>,
     },
-    /// Records that could not be stored: look at them, send them again, give them up.
+    /// List, show, retry or drop dead letters: records that could not be stored.
     #[command(subcommand)]
     Dead(Dead),
-    /// Replay the log, or a part of it, into a scratch database and compare it with the store that is read.
+    /// Replay the log, or a part of it, into a scratch database and compare the result with the live generation.
     ///
-    /// Nothing is switched, and the scratch database is dropped at the end. Ends with 1 if they differ.
+    /// The live generation does not change, and the scratch database is dropped at the end. Exits with 1 if they differ.
     Verify(Verify),
 }
 
-/// What is filled anew.
+/// The store to rebuild.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Rebuild {
-    /// Projects, keys, plans and all other entities in Redis, from the control log.
+    /// Rebuild projects, keys, plans and all other entities in Redis from the control log.
     ///
-    /// Whatever stands there goes first; until the new state is there, lookups are answered 503. Ends when Redis is
-    /// filled. Quotas and remembered idempotency keys stay.
+    /// Removes the existing entities first; lookups are answered with 503 until the new ones are complete. Returns when
+    /// Redis is complete. Quotas and remembered idempotency keys are kept.
     Redis,
-    /// The metrics in ClickHouse: a new generation, filled from the beginning of the log by the running workers.
+    /// Rebuild the metrics in ClickHouse: the running workers fill a new generation from the beginning of the log.
     ///
-    /// Shows the progress, waits until the new generation has caught up, compares it with the one that is read, and
-    /// switches. Ingestion and queries go on meanwhile. It can be broken off at any time: run again, it goes on with the
-    /// generation that was begun (`generations drop` gives that up).
+    /// Prints progress, waits until the new generation has caught up, compares it with the live one, and switches queries
+    /// to it. Ingestion and queries continue meanwhile. If interrupted, run it again: it resumes the generation that it
+    /// started (`generations drop` discards that one).
     Clickhouse(RebuildClickhouse),
 }
 
-/// How ClickHouse is filled anew.
+/// Options of `rebuild clickhouse`.
 #[derive(Debug, Clone, Args)]
 pub struct RebuildClickhouse {
-    /// Drop the old generation once the new one is read.
+    /// Drop the old generation after the switch.
     #[arg(long)]
     pub drop_old: bool,
-    /// Begin where the log begins, although the store that is read begins earlier: what retention took out of Kafka is
-    /// then gone for good with the old generation.
+    /// Start at the beginning of the log even though the live generation starts earlier. Metrics that retention has removed
+    /// from Kafka are then lost when the old generation is dropped.
     #[arg(long)]
     pub from_log_start: bool,
-    /// Switch although the two generations differ; the differences are printed all the same.
+    /// Switch even if the two generations differ. The differences are still printed.
     #[arg(long)]
     pub accept_differences: bool,
 }
 
-/// What is done with generations.
+/// An action on generations.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Generations {
-    /// Number, database, which one is read, heads and lag of each (the default).
+    /// Print number, database, state, and the head and lag of every partition (the default).
     List,
-    /// Stop feeding a generation and drop its database; the one that is read is refused.
+    /// Stop writing to a generation and drop its database. The live generation cannot be dropped.
     Drop {
-        /// Its number.
+        /// Number of the generation.
         number: u32,
     },
 }
 
-/// What is done with dead letters. A source is the place where a record stood first, as `list` prints it.
+/// An action on dead letters. The source of a dead letter is the position where its record stood first.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Dead {
-    /// All that were neither sent again nor given up.
+    /// List all dead letters that were neither retried nor dropped.
     List,
-    /// One of them, with its bytes.
+    /// Show a dead letter and its bytes.
     Show {
-        /// Its source, `topic/partition/offset`.
+        /// Source as printed by `list`: `topic/partition/offset`.
         source: String,
     },
-    /// Send a record back to its own partition. It is stored once, however often it is sent; if it still cannot be
-    /// stored it becomes a dead letter of the same source again.
+    /// Send a record back to its partition. It is stored once, however often it is sent. If it still cannot be stored, it
+    /// becomes a dead letter with the same source again.
     Retry {
-        /// Its source, `topic/partition/offset`.
+        /// Source as printed by `list`: `topic/partition/offset`.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         source: Option<String>,
-        /// Every one that `list` prints.
+        /// Retry all dead letters that `list` prints.
         #[arg(long)]
         all: bool,
     },
-    /// Give a record up: it is listed no more. Its bytes stay in the topic.
+    /// Discard a record: it is no longer listed. Its bytes stay in the topic.
     Drop {
-        /// Its source, `topic/partition/offset`.
+        /// Source as printed by `list`: `topic/partition/offset`.
         source: String,
     },
 }
 
-/// Which part is verified.
+/// Options of `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct Verify {
-    /// Only this project.
+    /// Verify this project only.
     #[arg(long, value_name = "ID")]
     pub project: Option<String>,
-    /// Only what was received from this moment on: Unix milliseconds, or `2026-01-31T12:00:00Z`.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Verify only records written to Kafka at this time or later: Unix milliseconds, or `2026-01-31T12:00:00Z`.
+    #[arg(long, value_name = "TIME", value_parser = parse_time_ms)]
     pub from: Option<i64>,
 }
 
-/// The settings, checked.
+/// Validated settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What to do.
+    /// Command to execute.
     pub command: Command,
-    /// What every service takes.
+    /// Settings that all services share.
     pub common: Common,
-    /// ClickHouse.
+    /// ClickHouse client without a database.
     pub clickhouse: clickhouse::Client,
-    /// Where health and metrics are served.
+    /// Address of the health and metrics endpoints.
     pub ops_listen: SocketAddr,
 }
 
-/// Unix milliseconds.
-fn moment(text: &str) -> Result<i64, String> {
+/// Parses a time into Unix milliseconds.
+fn parse_time_ms(text: &str) -> Result<i64, String> {
     if let Ok(ms) = text.parse() {
         return Ok(ms);
     }
-    let expected =
-        || format!("`{text}` is neither Unix milliseconds nor a time such as 2026-01-31T12:00:00Z");
+    let expected = || format!("`{text}` is neither Unix milliseconds nor a time like 2026-01-31T12:00:00Z");
     let time = humantime::parse_rfc3339_weak(text).map_err(|_| expected())?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| expected())?;
-    i64::try_from(since.as_millis()).map_err(|_| expected())
+    let since_epoch = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| expected())?;
+    i64::try_from(since_epoch.as_millis()).map_err(|_| expected())
 }
 
 impl Arguments {
-    /// Reads the command line; ends the process if it cannot be read. Settings may stand before or after the command.
-    pub fn read() -> Self {
-        let everywhere = Self::command().mut_args(|argument| argument.global(true));
-        Self::from_arg_matches(&everywhere.get_matches()).unwrap_or_else(|error| error.exit())
+    /// Parses the command line, or exits the process with clap's message. Settings may precede or follow the command.
+    pub fn parse_or_exit() -> Self {
+        let global = Self::command().mut_args(|argument| argument.global(true));
+        Self::from_arg_matches(&global.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
-    /// The operations port to ask, if that is all that was asked for.
-    pub fn health(&self) -> Option<&str> {
+    /// Returns the operations address to probe if the command is `health`.
+    pub fn health_probe(&self) -> Option<&str> {
         matches!(self.command, Some(Command::Health)).then_some(&*self.ops_listen)
     }
 
-    /// Whether only the check was asked for.
+    /// Whether `--validate` was given.
     pub fn validate(&self) -> bool {
         self.common.validate
     }
 
-    /// The settings, or everything that is wrong with them.
+    /// Validates the settings; the error lists every invalid one.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
         self.common.check(&mut faults);
@@ -204,24 +204,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_read_from_milliseconds_and_from_text() {
-        assert_eq!(moment("1790000000000"), Ok(1_790_000_000_000));
-        assert_eq!(moment("1970-01-02T00:00:00Z"), Ok(86_400_000));
-        assert!(moment("yesterday").is_err());
+    fn time_is_parsed_from_milliseconds_and_rfc3339() {
+        assert_eq!(parse_time_ms("1790000000000"), Ok(1_790_000_000_000));
+        assert_eq!(parse_time_ms("1970-01-02T00:00:00Z"), Ok(86_400_000));
+        assert!(parse_time_ms("yesterday").is_err());
     }
 
     #[test]
-    fn settings_stand_before_or_after_the_command_and_without_one_the_worker_runs() {
-        let read = |line: &[&str]| {
-            let everywhere = Arguments::command().mut_args(|argument| argument.global(true));
+    fn settings_precede_or_follow_an_optional_command() {
+        let parse = |line: &[&str]| {
+            let global = Arguments::command().mut_args(|argument| argument.global(true));
             let words = std::iter::once("ingest-worker").chain(line.iter().copied());
-            Arguments::from_arg_matches(&everywhere.get_matches_from(words)).expect("it is valid")
+            Arguments::from_arg_matches(&global.get_matches_from(words)).expect("the arguments are valid")
         };
         for line in [["--namespace", "a", "rebuild", "redis"], ["rebuild", "redis", "--namespace", "a"]] {
-            let read = read(&line);
-            assert_eq!(read.common.namespace, "a");
-            assert!(matches!(read.command, Some(Command::Rebuild(Rebuild::Redis))));
+            let parsed = parse(&line);
+            assert_eq!(parsed.common.namespace, "a");
+            assert!(matches!(parsed.command, Some(Command::Rebuild(Rebuild::Redis))));
         }
-        assert!(read(&[]).command.is_none());
+        assert!(parse(&[]).command.is_none());
     }
 }

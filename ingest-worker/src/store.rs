@@ -1,61 +1,51 @@
-//! The table of samples of one generation: reading a chain, inserting a block.
+//! The table `samples` of one generation: reads chains and receipts, inserts blocks.
 
 use crate::block::Block;
-use crate::chain::{self, Answer, Chain};
-use crate::idempotency::{Keyed, Receipts, Wanted};
+use crate::boot_clock::BootInstant;
+use crate::chain::{BlockRange, Chain, InsertOutcome};
+use crate::idempotency::{KeyedRequest, ReceiptQuery, Receipts};
 use crate::rows::{self, SampleRow};
 use clickhouse::{Client, Row, error::Error};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// An insert is not finished if the chain was read longer ago than this: by then others may have moved it on, and the
-/// engine forgets tokens after a number of blocks, which takes many times as long.
-const PERMISSION: Duration = Duration::from_secs(120);
-/// From this age on, the chain is read again before a block is offered.
-const AGED: Duration = Duration::from_secs(60);
+/// Maximum age of a reading of the chain at the end of an insert; an older insert is abandoned. Other workers may have
+/// advanced the head by then. The engine forgets tokens after a number of blocks, and writing that many blocks takes many
+/// times as long as this.
+const CHAIN_READ_VALID_FOR: Duration = Duration::from_secs(120);
+/// Age of a reading of the chain from which on the chain is read again before a block is offered.
+pub const CHAIN_READ_REFRESH_AGE: Duration = Duration::from_secs(60);
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(60);
-/// Room for the keys of a block in one question.
-const MAX_QUESTION: &str = "100000000";
-/// An insert is one block only if the engine would split at nothing below this.
+/// Limit for the text and the syntax tree of a query that lists all idempotency keys of a block.
+const RECEIPT_QUERY_LIMIT: &str = "100000000";
+/// Block size, in rows and bytes, below which the engine must not split an insert.
 const NO_SPLIT: &str = "1000000000";
 
-/// Error codes of ClickHouse that the same insert would meet again: what is asked for is wrong, not the moment.
-const PERMANENT: [u32; 17] = [6, 10, 16, 27, 36, 44, 47, 50, 53, 62, 69, 70, 115, 117, 130, 349, 469];
-/// Those of them that one record may be to blame for: a value that cannot be read or converted, a broken constraint.
-const OF_DATA: [u32; 8] = [6, 27, 69, 70, 117, 130, 349, 469];
+/// Error codes of ClickHouse that the same insert would meet again, because the fault is in the insert itself:
+/// CANNOT_PARSE_TEXT, NOT_FOUND_COLUMN_IN_BLOCK, NO_SUCH_COLUMN_IN_TABLE, CANNOT_PARSE_INPUT_ASSERTION_FAILED,
+/// BAD_ARGUMENTS, ILLEGAL_COLUMN, UNKNOWN_IDENTIFIER, UNKNOWN_TYPE, TYPE_MISMATCH, SYNTAX_ERROR, ARGUMENT_OUT_OF_BOUND,
+/// CANNOT_CONVERT_TYPE, UNKNOWN_SETTING, INCORRECT_DATA, CANNOT_READ_ARRAY_FROM_TEXT, CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
+/// VIOLATED_CONSTRAINT.
+const PERMANENT_ERRORS: [u32; 17] = [6, 10, 16, 27, 36, 44, 47, 50, 53, 62, 69, 70, 115, 117, 130, 349, 469];
+/// The permanent errors that a single record can cause: a value that cannot be parsed or converted, a violated constraint.
+const RECORD_ERRORS: [u32; 8] = [6, 27, 69, 70, 117, 130, 349, 469];
 
-/// A moment on the clock that also runs while the machine or the process is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
-
-impl Moment {
-    /// Now.
-    pub fn now() -> Self {
-        let now = clock_gettime(ClockId::Boottime);
-        // Neither part of this clock is ever negative.
-        Self(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
-    }
-
-    fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
-    }
-
-    /// Whether a chain that was read then is too old to offer a block by.
-    pub fn is_aged(self) -> bool {
-        self.elapsed() > AGED
-    }
-}
-
-/// The table of samples of one generation.
+/// The table `samples` of one generation.
 #[derive(Clone)]
 pub struct Store {
     client: Client,
-    /// Begins every token: the generation's number and the control log's id.
-    scope: String,
+    /// Prefix of every deduplication token: number of the generation and id of the control log.
+    token_scope: String,
+}
+
+/// Result of an insert.
+pub struct InsertResult {
+    pub outcome: InsertOutcome,
+    /// The error of ClickHouse, if the block was rejected and a single record can be the cause.
+    pub record_error: Option<String>,
 }
 
 #[derive(Row, Deserialize)]
@@ -76,13 +66,15 @@ struct ReceiptRow {
 }
 
 impl Store {
-    /// The table in `database`. `scope` makes its tokens like no other generation's.
-    pub fn new(client: &Client, database: &str, scope: String) -> Self {
-        Self { client: client.clone().with_database(database), scope }
+    /// Opens the table in `database`. `token_scope` must differ from that of every other generation; it may be empty if
+    /// nothing is inserted.
+    pub fn new(client: &Client, database: &str, token_scope: String) -> Self {
+        Self { client: client.clone().with_database(database), token_scope }
     }
 
-    /// The chain of a Kafka partition, from the projection `chain`: a row for each part. The sums over hashes telescope:
-    /// if every block begins where another one ends, all but the first beginning and the last end cancel out.
+    /// Reads the chain of a Kafka partition from the ClickHouse projection `chain`, which has one row per part. `links`
+    /// compares sums of hashes that telescope: if every block begins at the offset after another block, all terms but the
+    /// first beginning and the last end cancel out.
     pub async fn chain(&self, partition: i32) -> Result<Option<Chain>, Error> {
         let row = self
             .client
@@ -105,7 +97,7 @@ impl Store {
         }))
     }
 
-    /// The head of every partition that has a chain.
+    /// Reads the head of every partition that has a chain.
     pub async fn heads(&self) -> Result<BTreeMap<i32, i64>, Error> {
         let heads = self
             .client
@@ -117,11 +109,16 @@ impl Store {
         Ok(heads.into_iter().collect())
     }
 
-    /// The receipts that a block which begins at `before` needs, found by primary key.
-    pub async fn receipts(&self, partition: i32, before: i64, wanted: &Wanted) -> Result<Receipts, Error> {
+    /// Reads the receipts below offset `before` that `query` asks for, by primary key.
+    pub async fn receipts(
+        &self,
+        partition: i32,
+        before: i64,
+        query: &ReceiptQuery,
+    ) -> Result<Receipts, Error> {
         let origins: HashMap<String, i64> =
-            wanted.origins.iter().map(|&origin| (rows::origin_key(origin), origin)).collect();
-        let keys = wanted.keys.iter().map(|(project, key)| (project.as_str(), "", key.as_str()));
+            query.origins.iter().map(|&origin| (rows::origin_key(origin), origin)).collect();
+        let keys = query.keys.iter().map(|(project, key)| (project.as_str(), "", key.as_str()));
         let keys: Vec<_> = keys.chain(origins.keys().map(|key| ("", "", key.as_str()))).collect();
         let rows = self
             .client
@@ -134,32 +131,37 @@ impl Store {
             .bind(keys)
             .param("partition", partition)
             .param("before", before)
-            .with_setting("max_query_size", MAX_QUESTION)
-            .with_setting("max_ast_elements", MAX_QUESTION)
-            .with_setting("max_expanded_ast_elements", MAX_QUESTION)
+            .with_setting("max_query_size", RECEIPT_QUERY_LIMIT)
+            .with_setting("max_ast_elements", RECEIPT_QUERY_LIMIT)
+            .with_setting("max_expanded_ast_elements", RECEIPT_QUERY_LIMIT)
             .fetch_all::<ReceiptRow>()
             .await?;
         let mut receipts = Receipts::default();
         for ReceiptRow { project_id, idempotency_key: key, body_hash, received_at_ms } in rows {
             if project_id.is_empty() {
-                origins.get(&key).into_iter().for_each(|&origin| receipts.place(origin));
+                origins.get(&key).into_iter().for_each(|&origin| receipts.add_offset(origin));
             } else {
-                receipts.keyed(Keyed { project_id, key, body_hash }, received_at_ms);
+                receipts.add_keyed(KeyedRequest { project_id, key, body_hash }, received_at_ms);
             }
         }
-        for offset in self.stored_at(partition, before, wanted).await? {
-            receipts.place(offset);
+        for offset in self.stored_origins(partition, before, query).await? {
+            receipts.add_offset(offset);
         }
         Ok(receipts)
     }
 
-    /// Which origins are stored from where they stood first. Rare, for it reads the offsets of a partition: only a
-    /// block with a retried dead letter asks.
-    async fn stored_at(&self, partition: i32, before: i64, wanted: &Wanted) -> Result<Vec<i64>, Error> {
-        if wanted.origins.is_empty() {
+    /// Returns the origins whose record is stored at its first offset. Scans the offsets of the partition, which is rare:
+    /// only a block with a retried dead letter needs it.
+    async fn stored_origins(
+        &self,
+        partition: i32,
+        before: i64,
+        query: &ReceiptQuery,
+    ) -> Result<Vec<i64>, Error> {
+        if query.origins.is_empty() {
             return Ok(Vec::new());
         }
-        let origins: Vec<i64> = wanted.origins.iter().copied().collect();
+        let origins: Vec<i64> = query.origins.iter().copied().collect();
         self.client
             .query(
                 "SELECT DISTINCT offset FROM samples
@@ -172,28 +174,26 @@ impl Store {
             .await
     }
 
-    /// Inserts `block` as one part. `read_at`: when the chain was read that allows it. With it the reason, if a record
-    /// may be to blame for a refusal.
+    /// Inserts `block` as one part. `chain_read_at` is the time of the reading of the chain that the insert relies on.
     pub async fn insert(
         &self,
         partition: i32,
         block: &Block,
-        form: u32,
-        read_at: Moment,
-    ) -> (Answer, Option<String>) {
-        match self.try_insert(partition, block, form, read_at).await {
-            Ok(answer) => (answer, None),
+        token_form: u32,
+        chain_read_at: BootInstant,
+    ) -> InsertResult {
+        match self.try_insert(partition, block, token_form, chain_read_at).await {
+            Ok(outcome) => InsertResult { outcome, record_error: None },
             Err(error) if is_permanent(&error) => {
-                tracing::error!(partition, first = block.covers.first, last = block.covers.last, %error,
-                    "ClickHouse refused a block for good");
-                (
-                    Answer::Refused,
-                    code(&error).filter(|code| OF_DATA.contains(code)).map(|_| error.to_string()),
-                )
+                tracing::error!(partition, first = block.range.first, last = block.range.last, %error,
+                    "block rejected by ClickHouse");
+                let by_record = error_code(&error).is_some_and(|code| RECORD_ERRORS.contains(&code));
+                let record_error = by_record.then(|| error.to_string());
+                InsertResult { outcome: InsertOutcome::Rejected, record_error }
             }
             Err(error) => {
-                tracing::warn!(partition, first = block.covers.first, %error, "an insert ended without a clear answer");
-                (Answer::Unknown, None)
+                tracing::warn!(partition, first = block.range.first, %error, "insert outcome unknown");
+                InsertResult { outcome: InsertOutcome::Unknown, record_error: None }
             }
         }
     }
@@ -202,10 +202,10 @@ impl Store {
         &self,
         partition: i32,
         block: &Block,
-        form: u32,
-        read_at: Moment,
-    ) -> Result<Answer, Error> {
-        let token = self.token_of(partition, &block.covers, form);
+        token_form: u32,
+        chain_read_at: BootInstant,
+    ) -> Result<InsertOutcome, Error> {
+        let token = self.block_token(partition, &block.range, token_form);
         let mut insert = self
             .client
             .insert::<SampleRow<'_>>("samples")
@@ -213,7 +213,7 @@ impl Store {
             .with_timeouts(Some(SEND_TIMEOUT), Some(END_TIMEOUT))
             .with_setting("insert_deduplication_token", &token)
             .with_setting("insert_deduplicate", "1")
-            // Everything in one block, and that block when the request ends, not later.
+            // The engine must store everything as one block, and before it answers.
             .with_setting("async_insert", "0")
             .with_setting("max_partitions_per_insert_block", "1")
             .with_setting("max_insert_block_size", NO_SPLIT)
@@ -223,45 +223,52 @@ impl Store {
         for row in rows::of(block, partition) {
             insert.write(&row).await?;
         }
-        if read_at.elapsed() > PERMISSION {
-            // Dropped without its end, the request stores nothing.
-            return Ok(Answer::Stale);
+        if chain_read_at.elapsed() > CHAIN_READ_VALID_FOR {
+            // A request that is dropped before its end stores nothing.
+            return Ok(InsertOutcome::Abandoned);
         }
         insert.end().await?;
-        Ok(Answer::Ok)
+        Ok(InsertOutcome::Acknowledged)
     }
 
-    /// Whether the engine works on an insert of the block that begins at `first`.
-    pub async fn is_running(&self, partition: i32, first: i64, form: u32) -> Result<bool, Error> {
+    /// Whether an insert with this token runs in the engine.
+    pub async fn is_insert_running(
+        &self,
+        partition: i32,
+        first: i64,
+        token_form: u32,
+    ) -> Result<bool, Error> {
         let running: u64 = self
             .client
             .query(
                 "SELECT count() FROM system.processes
                  WHERE Settings['insert_deduplication_token'] = {token:String} AND query_kind = 'Insert'",
             )
-            .param("token", self.token(partition, first, form))
+            .param("token", self.token(partition, first, token_form))
             .fetch_one()
             .await?;
         Ok(running > 0)
     }
 
-    /// Blocks of one beginning have one token, whatever their length: they exclude each other.
-    fn token_of(&self, partition: i32, covers: &chain::Block, form: u32) -> String {
-        self.token(partition, covers.first, form)
+    /// Returns the token of a block. It depends on the first offset and not on the last, so that blocks with the same first
+    /// offset exclude each other.
+    fn block_token(&self, partition: i32, range: &BlockRange, token_form: u32) -> String {
+        self.token(partition, range.first, token_form)
     }
 
-    fn token(&self, partition: i32, first: i64, form: u32) -> String {
-        let plain = format!("{}/{partition}/{first}", self.scope);
-        if form == 0 { plain } else { format!("{plain}/{form}") }
+    fn token(&self, partition: i32, first: i64, token_form: u32) -> String {
+        let plain = format!("{}/{partition}/{first}", self.token_scope);
+        if token_form == 0 { plain } else { format!("{plain}/{token_form}") }
     }
 }
 
 fn is_permanent(error: &Error) -> bool {
-    matches!(error, Error::SchemaMismatch(_)) || code(error).is_some_and(|code| PERMANENT.contains(&code))
+    matches!(error, Error::SchemaMismatch(_))
+        || error_code(error).is_some_and(|code| PERMANENT_ERRORS.contains(&code))
 }
 
-/// ClickHouse's number of the error, if it is one of ClickHouse's.
-fn code(error: &Error) -> Option<u32> {
+/// Returns the error code of ClickHouse, if ClickHouse reported the error.
+fn error_code(error: &Error) -> Option<u32> {
     match error {
         Error::BadResponse(text) => service::clickhouse::error_code(text),
         _ => None,
@@ -273,21 +280,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_of_one_beginning_have_one_token_and_all_others_another() {
+    fn token_depends_on_first_offset_partition_and_form_only() {
         let store = Store::new(&Client::default(), "test", "1/log".to_owned());
-        let token = |partition, first, last, form| {
-            store.token_of(partition, &chain::Block { first, last, identity: Uuid::nil() }, form)
+        let token = |partition, first, last, token_form| {
+            store.block_token(partition, &BlockRange { first, last, identity: Uuid::nil() }, token_form)
         };
         let one = token(0, 5, 9, 0);
-        assert_eq!(one, token(0, 5, 7, 0), "whatever their length");
+        assert_eq!(one, token(0, 5, 7, 0), "the last offset does not count");
         for other in [token(1, 5, 9, 0), token(0, 6, 9, 0), token(0, 5, 9, 1), token(0, 9, 9, 0)] {
             assert_ne!(one, other);
         }
     }
 
     #[test]
-    fn a_wrong_type_is_permanent_and_a_lack_of_memory_is_not() {
-        let bad = |code| Error::BadResponse(format!("Code: {code}. DB::Exception: so it is"));
+    fn type_mismatch_is_permanent_and_memory_limit_is_not() {
+        let bad = |code| Error::BadResponse(format!("Code: {code}. DB::Exception: message"));
         assert!(is_permanent(&bad(53)));
         assert!(!is_permanent(&bad(241)));
         assert!(!is_permanent(&Error::TimedOut));

@@ -1,11 +1,12 @@
-//! The protocol against a model of Kafka and of the engine.
+//! Runs the protocol against a model of Kafka and of the engine.
 //!
-//! Several workers believe at once that the partition is theirs, which is worse than any rebalance. A schedule of random
-//! choices lets one of them take a step, lets the engine take an insert's token or finish it, loses an answer, crashes a
-//! worker (its request may live on or not), or kills the engine (each running insert is then stored, lost, or a ghost).
+//! Several workers believe at the same time that they own the partition, which is worse than any rebalance. A random
+//! schedule lets a worker take a step, lets the engine write the token of an insert or finish it, loses an answer, stalls
+//! or crashes a worker (its request may outlive it), or kills the engine (each running insert is then stored, lost, or
+//! becomes a phantom insert).
 //!
-//! What may never happen: two blocks that overlap, a gap, a refusal (nothing was lost), a record that is not stored in
-//! the end. What must be refused: see the tests of loss.
+//! Invariants: blocks never overlap, the chain has no gap, nothing is refused (because nothing was lost), and every
+//! record is stored in the end. The tests of loss below show what must be refused.
 
 use super::*;
 use proptest::prelude::*;
@@ -15,34 +16,34 @@ fn identity(offset: i64) -> Uuid {
     Uuid::from_u128(0xf00d_0000 + offset as u128)
 }
 
-/// One insert that the engine works on.
+/// An insert that runs in the engine.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct RunningInsert {
     id: usize,
-    form: u32,
-    block: Block,
-    /// Its token is written, its data is not yet to be seen: what repeats it is dropped and answered "ok".
+    token_form: u32,
+    block: BlockRange,
+    /// Its token is written and its data is not visible yet: repeats of it are dropped and acknowledged.
     has_token: bool,
 }
 
 #[derive(Default)]
 struct Engine {
     tokens: HashSet<(i64, u32)>,
-    blocks: Vec<Block>,
-    running: Vec<Run>,
+    blocks: Vec<BlockRange>,
+    running: Vec<RunningInsert>,
 }
 
 impl Engine {
-    fn store(&mut self, run: Run) {
-        if run.has_token || self.tokens.insert((run.block.first, run.form)) {
-            self.blocks.push(run.block);
+    fn store(&mut self, insert: RunningInsert) {
+        if insert.has_token || self.tokens.insert((insert.block.first, insert.token_form)) {
+            self.blocks.push(insert.block);
         }
     }
 
-    fn take_token(&mut self, pick: usize) {
+    fn write_token(&mut self, pick: usize) {
         let picked = pick % self.running.len().max(1);
-        if let Some(run) = self.running.get_mut(picked) {
-            run.has_token |= self.tokens.insert((run.block.first, run.form));
+        if let Some(insert) = self.running.get_mut(picked) {
+            insert.has_token |= self.tokens.insert((insert.block.first, insert.token_form));
         }
     }
 
@@ -57,30 +58,32 @@ impl Engine {
 
 struct Worker {
     machine: Machine,
-    /// What it is to do next; none while it waits for an insert.
+    /// The next action; none while an insert is in flight.
     action: Option<Action>,
-    block: Option<Block>,
-    waits_for: Option<usize>,
+    block: Option<BlockRange>,
+    /// Id of the insert in flight.
+    awaited_insert: Option<usize>,
 }
 
 impl Worker {
     fn new() -> Self {
         let mut machine = Machine::new(0);
         let action = Some(machine.on(Event::Start));
-        Self { machine, action, block: None, waits_for: None }
+        Self { machine, action, block: None, awaited_insert: None }
     }
 
-    fn hear(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         self.action = Some(self.machine.on(event));
     }
 }
 
 struct World {
     engine: Engine,
-    /// The offsets that exist, ascending, gaps included.
+    /// Offsets of the records, ascending, with gaps.
     log: Vec<i64>,
     workers: Vec<Worker>,
-    runs: usize,
+    /// Number of inserts sent so far.
+    inserts: usize,
 }
 
 impl World {
@@ -97,7 +100,7 @@ impl World {
             engine: Engine::default(),
             log,
             workers: (0..workers).map(|_| Worker::new()).collect(),
-            runs: 0,
+            inserts: 0,
         }
     }
 
@@ -109,7 +112,7 @@ impl World {
         self.engine.chain().map_or(-1, |chain| chain.last) + 1 == self.end()
     }
 
-    /// Worker `index` does what it is to do; `size` decides how much it puts into a block.
+    /// Performs the next action of worker `index`; `size` is the number of records that it puts into a block.
     fn step(&mut self, index: usize, size: usize) {
         let end = self.end();
         let worker = &mut self.workers[index];
@@ -122,89 +125,91 @@ impl World {
             }
             Action::NextBlock { from, .. } => {
                 if size == 5 {
-                    // Every now and then the permission is too old by the time that records come.
-                    worker.hear(Event::Aged);
+                    // Sometimes the reading of the chain has grown old by the time that records arrive.
+                    worker.handle(Event::ChainReadExpired);
                     return;
                 }
                 let Some(&last) = self.log.iter().filter(|offset| **offset >= from).take(size).last() else {
                     return;
                 };
-                let block = Block { first: from, last, identity: identity(last) };
+                let block = BlockRange { first: from, last, identity: identity(last) };
                 worker.block = Some(block);
-                Event::Ready(block)
+                Event::BlockReady(block)
             }
-            Action::Insert { form } => {
-                let block = worker.block.expect("a block was offered before an insert");
-                self.runs += 1;
-                self.engine.running.push(Run { id: self.runs, form, block, has_token: false });
-                worker.waits_for = Some(self.runs);
+            Action::Insert { token_form } => {
+                let block = worker.block.expect("a block is offered before an insert");
+                self.inserts += 1;
+                let insert = RunningInsert { id: self.inserts, token_form, block, has_token: false };
+                self.engine.running.push(insert);
+                worker.awaited_insert = Some(self.inserts);
                 worker.action = None;
                 return;
             }
-            Action::FindRunning { form } => {
-                let begin = worker.block.expect("a block was offered").first;
-                Event::Running(
-                    self.engine.running.iter().any(|run| run.block.first == begin && run.form == form),
-                )
+            Action::FindRunningInsert { token_form } => {
+                let first = worker.block.expect("a block is offered before an insert").first;
+                let same_token =
+                    |insert: &RunningInsert| insert.block.first == first && insert.token_form == token_form;
+                Event::InsertRunning(self.engine.running.iter().any(same_token))
             }
             Action::Wait => Event::Waited,
-            Action::Narrow => panic!("nothing was refused"),
-            Action::Refuse(refusal) => panic!("nothing was lost, yet: {refusal}"),
+            Action::Bisect => panic!("the machine bisects although no block was rejected"),
+            Action::Refuse(refusal) => panic!("the machine refuses although nothing was lost: {refusal}"),
         };
-        worker.hear(event);
+        worker.handle(event);
     }
 
-    fn answer(&mut self, run: usize, answer: Answer) {
-        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.waits_for == Some(run)) {
-            worker.waits_for = None;
-            worker.hear(Event::Inserted(answer));
+    fn answer(&mut self, insert: usize, outcome: InsertOutcome) {
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.awaited_insert == Some(insert)) {
+            worker.awaited_insert = None;
+            worker.handle(Event::Inserted(outcome));
         }
     }
 
-    fn finish_insert(&mut self, pick: usize, answer: Answer) {
+    fn finish_insert(&mut self, pick: usize, outcome: InsertOutcome) {
         if !self.engine.running.is_empty() {
-            let run = self.engine.running.remove(pick % self.engine.running.len());
-            self.engine.store(run);
-            self.answer(run.id, answer);
+            let insert = self.engine.running.remove(pick % self.engine.running.len());
+            self.engine.store(insert);
+            self.answer(insert.id, outcome);
         }
     }
 
-    /// The request goes on in the engine; its sender gave up.
+    /// The sender gives up; its request continues in the engine.
     fn lose_answer(&mut self, pick: usize) {
-        if let Some(run) = self.engine.running.get(pick % self.engine.running.len().max(1)) {
-            self.answer(run.id, Answer::Unknown);
+        if let Some(insert) = self.engine.running.get(pick % self.engine.running.len().max(1)) {
+            self.answer(insert.id, InsertOutcome::Unknown);
         }
     }
 
-    /// It was stopped for so long that it does not send its request's end.
+    /// The sender stalls for so long that it does not send the end of its request.
     fn stall(&mut self, pick: usize) {
         let picked = pick % self.engine.running.len().max(1);
-        // What has its token was sent whole.
-        if self.engine.running.get(picked).is_some_and(|run| !run.has_token) {
-            let run = self.engine.running.remove(picked);
-            self.answer(run.id, Answer::Stale);
+        // An insert that has its token was sent completely.
+        if self.engine.running.get(picked).is_some_and(|insert| !insert.has_token) {
+            let insert = self.engine.running.remove(picked);
+            self.answer(insert.id, InsertOutcome::Abandoned);
         }
     }
 
-    fn crash_worker(&mut self, index: usize, request_was_whole: bool) {
-        if let Some(run) = self.workers[index].waits_for
-            && !request_was_whole
+    fn crash_worker(&mut self, index: usize, request_was_complete: bool) {
+        if let Some(insert) = self.workers[index].awaited_insert
+            && !request_was_complete
         {
-            self.engine.running.retain(|other| other.id != run || other.has_token);
+            self.engine.running.retain(|other| other.id != insert || other.has_token);
         }
         self.workers[index] = Worker::new();
     }
 
+    /// `fates` decides for each running insert whether it is lost, stored, or becomes a phantom insert.
     fn kill_engine(&mut self, fates: usize) {
-        for (index, run) in std::mem::take(&mut self.engine.running).into_iter().enumerate() {
+        for (index, insert) in std::mem::take(&mut self.engine.running).into_iter().enumerate() {
             match (fates >> (2 * (index % 16))) & 3 {
-                0 if !run.has_token => {}
-                1 | 2 => self.engine.store(run),
+                0 if !insert.has_token => {}
+                1 | 2 => self.engine.store(insert),
                 _ => {
-                    self.engine.tokens.insert((run.block.first, run.form));
+                    self.engine.tokens.insert((insert.block.first, insert.token_form));
                 }
             }
-            self.answer(run.id, Answer::Unknown);
+            self.answer(insert.id, InsertOutcome::Unknown);
         }
     }
 
@@ -214,21 +219,21 @@ impl World {
         }
     }
 
-    /// No more faults: every record is stored in bounded time.
+    /// Runs without further faults until every record is stored; fails if that takes too long.
     fn settle(&mut self) {
         for round in 0..10_000 {
             if self.complete() {
                 return;
             }
-            // Uneven turns, so that no two workers wait for each other for ever by the test's own rhythm.
+            // An irregular order, so that the rhythm of the test cannot keep two workers waiting for each other.
             let index = (round * 7 + round / 5) % self.workers.len();
             self.step(index, 3);
             if round % 4 == 0 {
-                self.finish_insert(round, Answer::Ok);
+                self.finish_insert(round, InsertOutcome::Acknowledged);
             }
             self.assert_sound();
         }
-        panic!("the backlog did not go away");
+        panic!("the backlog was not stored");
     }
 }
 
@@ -236,7 +241,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn every_record_is_stored_once_whatever_happens(
+    fn every_record_is_stored_once_under_random_faults(
         gaps in prop::collection::vec(prop_oneof![9 => Just(0u8), 1 => 1u8..4], 1..40),
         workers in 1usize..4,
         schedule in prop::collection::vec((0u8..45, any::<usize>(), 1usize..6), 0..400),
@@ -249,9 +254,9 @@ proptest! {
                 1 => world.crash_worker(index, pick % 3 == 0),
                 2 => world.lose_answer(pick),
                 3 => world.stall(pick),
-                4 => world.finish_insert(pick, Answer::Unknown),
-                15..=19 => world.engine.take_token(pick),
-                5..=14 => world.finish_insert(pick, Answer::Ok),
+                4 => world.finish_insert(pick, InsertOutcome::Unknown),
+                15..=19 => world.engine.write_token(pick),
+                5..=14 => world.finish_insert(pick, InsertOutcome::Acknowledged),
                 _ => world.step(index, size),
             }
             world.assert_sound();
@@ -264,19 +269,19 @@ proptest! {
     }
 }
 
-/// A worker alone with an engine that never fails, until all is stored.
+/// A single worker that has stored every record in an engine without faults.
 fn settled(records: usize) -> World {
     let mut world = World::new(&vec![0; records], 1);
     world.settle();
-    // The last insert was stored; let the worker see it.
+    // The last insert is stored; let the worker read its marker.
     for _ in 0..4 {
         world.step(0, 1);
     }
     world
 }
 
-/// What a worker that knows nothing does with the chain and the log as they are.
-fn taken_over(chain: Option<Chain>, log: LogView) -> Action {
+/// The action of a new worker that takes the partition over and reads this chain and this log.
+fn take_over(chain: Option<Chain>, log: LogView) -> Action {
     let mut machine = Machine::new(0);
     machine.on(Event::Start);
     match machine.on(Event::Chain(chain)) {
@@ -286,23 +291,27 @@ fn taken_over(chain: Option<Chain>, log: LogView) -> Action {
 }
 
 #[test]
-fn a_ghost_is_passed_by_the_tokens_next_form_and_by_nothing_sooner() {
+fn phantom_insert_is_passed_by_the_next_token_form_and_not_sooner() {
     let mut world = World::new(&[0], 1);
     world.engine.tokens.insert((0, 0));
     let mut forms = Vec::new();
     for _ in 0..60 {
-        if let Some(Action::Insert { form }) = world.workers[0].action {
-            forms.push(form);
+        if let Some(Action::Insert { token_form }) = world.workers[0].action {
+            forms.push(token_form);
         }
         world.step(0, 1);
-        world.finish_insert(0, Answer::Ok);
+        world.finish_insert(0, InsertOutcome::Acknowledged);
     }
     assert!(world.complete());
-    assert_eq!(forms, [0, 0, 1], "twice plainly, the second time alone, then the next form");
+    assert_eq!(
+        forms,
+        [0, 0, 1],
+        "twice with the plain token, the second time alone, then with the next form"
+    );
 }
 
 #[test]
-fn a_second_ghost_of_the_same_beginning_is_passed_too() {
+fn second_phantom_insert_at_the_same_offset_is_passed() {
     let mut world = World::new(&[0], 1);
     world.engine.tokens.extend([(0, 0), (0, 1)]);
     world.settle();
@@ -310,111 +319,117 @@ fn a_second_ghost_of_the_same_beginning_is_passed_too() {
 }
 
 #[test]
-fn no_ghost_is_believed_while_another_insert_of_that_beginning_runs() {
+fn no_phantom_insert_is_assumed_while_another_insert_runs() {
     let mut world = World::new(&[0], 1);
     world.engine.tokens.insert((0, 0));
-    let block = Block { first: 0, last: 0, identity: identity(0) };
-    world.engine.running.push(Run { id: usize::MAX, form: 0, block, has_token: true });
+    let block = BlockRange { first: 0, last: 0, identity: identity(0) };
+    let other = RunningInsert { id: usize::MAX, token_form: 0, block, has_token: true };
+    world.engine.running.push(other);
     for _ in 0..100 {
         world.step(0, 1);
-        if let Some(own) = world.engine.running.iter().position(|run| run.id != usize::MAX) {
-            world.finish_insert(own, Answer::Ok);
+        if let Some(own) = world.engine.running.iter().position(|insert| insert.id != usize::MAX) {
+            world.finish_insert(own, InsertOutcome::Acknowledged);
         }
-        assert!(!matches!(world.workers[0].action, Some(Action::Insert { form: 1 })));
+        assert!(!matches!(world.workers[0].action, Some(Action::Insert { token_form: 1 })));
     }
 }
 
 #[test]
-fn no_ghost_is_believed_while_an_insert_runs_that_began_after_the_look() {
+fn no_phantom_insert_is_assumed_while_a_later_insert_runs() {
     let mut world = World::new(&[0], 2);
-    // The first worker's insert was answered "ok" twice, the second time alone, and the chain stands still.
+    // The first worker's insert was acknowledged twice, the second time alone, and the head has not advanced.
     world.engine.tokens.insert((0, 0));
     let alone = (0..100).any(|_| {
         world.step(0, 1);
-        world.finish_insert(0, Answer::Ok);
-        matches!(world.workers[0].machine.state, State::Inserting { doubt: Doubt::SentAlone, .. })
+        world.finish_insert(0, InsertOutcome::Acknowledged);
+        matches!(world.workers[0].machine.state, State::Inserting { check: PhantomCheck::SentAlone, .. })
     });
-    assert!(alone, "it never inserted alone");
-    // No ghost after all: the second worker's insert has the token, and its data is not yet to be seen.
-    let block = Block { first: 0, last: 0, identity: identity(0) };
+    assert!(alone, "the worker never inserted alone");
+    // It is not a phantom insert: another worker's insert has the token, and its data is not visible yet.
+    let block = BlockRange { first: 0, last: 0, identity: identity(0) };
     world.step(0, 1);
-    world.engine.running.insert(0, Run { id: usize::MAX, form: 0, block, has_token: true });
-    world.finish_insert(1, Answer::Ok);
+    let other = RunningInsert { id: usize::MAX, token_form: 0, block, has_token: true };
+    world.engine.running.insert(0, other);
+    world.finish_insert(1, InsertOutcome::Acknowledged);
     for _ in 0..20 {
         world.step(0, 1);
-        assert_eq!(world.engine.running.len(), 1, "it waits");
+        assert_eq!(world.engine.running.len(), 1, "the worker waits");
     }
-    world.finish_insert(0, Answer::Ok);
+    world.finish_insert(0, InsertOutcome::Acknowledged);
     world.settle();
     assert_eq!(world.engine.blocks, [block]);
 }
 
 #[test]
-fn a_block_of_another_length_from_another_worker_is_adopted() {
+fn block_of_another_length_from_another_worker_is_adopted() {
     let mut machine = Machine::new(0);
-    let block = |last| Block { first: 0, last, identity: identity(last) };
+    let block = |last| BlockRange { first: 0, last, identity: identity(last) };
     let chain = |last| Some(Chain { first: 0, last, identity: identity(last), linked: true });
     machine.on(Event::Start);
     machine.on(Event::Chain(None));
     machine.on(Event::Log(LogView { start: 0, end: 10, identity: None }));
-    machine.on(Event::Ready(block(9)));
-    machine.on(Event::Inserted(Answer::Ok));
-    assert_eq!(machine.on(Event::Chain(chain(4))), Action::ReadChain, "ours was dropped: take over again");
+    machine.on(Event::BlockReady(block(9)));
+    machine.on(Event::Inserted(InsertOutcome::Acknowledged));
+    assert_eq!(
+        machine.on(Event::Chain(chain(4))),
+        Action::ReadChain,
+        "our block was dropped: take over again"
+    );
     assert_eq!(machine.on(Event::Chain(chain(4))), Action::ReadLog(Some(4)));
     let log = LogView { start: 0, end: 10, identity: Some(identity(4)) };
-    assert_eq!(machine.on(Event::Log(log)), Action::NextBlock { from: 5, stored: false });
+    assert_eq!(machine.on(Event::Log(log)), Action::NextBlock { from: 5, keep_fetched: false });
 }
 
 #[test]
-fn a_block_that_does_not_follow_on_the_chain_is_not_inserted() {
+fn block_that_does_not_continue_the_chain_is_not_inserted() {
     let mut world = settled(3);
     let machine = &mut world.workers[0].machine;
     assert_eq!(machine.next_offset(), 3);
-    let block = Block { first: 4, last: 5, identity: identity(5) };
-    assert_eq!(machine.on(Event::Ready(block)), Action::ReadChain);
+    let block = BlockRange { first: 4, last: 5, identity: identity(5) };
+    assert_eq!(machine.on(Event::BlockReady(block)), Action::ReadChain);
 }
 
 #[test]
-fn a_block_that_the_engine_refuses_is_narrowed_only_when_nothing_of_it_is_stored() {
-    let offered = || {
+fn rejected_block_is_bisected_only_if_none_of_it_is_stored() {
+    let rejected = || {
         let mut machine = Machine::new(0);
         machine.on(Event::Start);
         machine.on(Event::Chain(None));
         machine.on(Event::Log(LogView { start: 0, end: 10, identity: None }));
-        machine.on(Event::Ready(Block { first: 0, last: 9, identity: identity(9) }));
-        assert_eq!(machine.on(Event::Inserted(Answer::Refused)), Action::ReadChain);
+        machine.on(Event::BlockReady(BlockRange { first: 0, last: 9, identity: identity(9) }));
+        assert_eq!(machine.on(Event::Inserted(InsertOutcome::Rejected)), Action::ReadChain);
         machine
     };
-    let narrowing = || {
-        let mut machine = offered();
-        assert_eq!(machine.on(Event::Chain(None)), Action::Narrow);
+    let bisecting = || {
+        let mut machine = rejected();
+        assert_eq!(machine.on(Event::Chain(None)), Action::Bisect);
         machine
     };
-    let half = |first, last| Event::Ready(Block { first, last, identity: Uuid::nil() });
-    assert_eq!(narrowing().on(half(0, 4)), Action::Insert { form: 0 });
+    let half = |first, last| Event::BlockReady(BlockRange { first, last, identity: Uuid::nil() });
+    assert_eq!(bisecting().on(half(0, 4)), Action::Insert { token_form: 0 });
     for wrong in [half(0, 9), half(1, 4), half(0, -1), Event::Start] {
-        assert_eq!(narrowing().on(wrong), Action::ReadChain, "{wrong:?}");
+        assert_eq!(bisecting().on(wrong), Action::ReadChain, "{wrong:?}");
     }
-    let refused = Action::Refuse(Refusal::BlockRefused { first: 0, last: 9 });
-    assert_eq!(narrowing().on(Event::Hopeless), refused);
+    let refused = Action::Refuse(Refusal::BlockRejected { first: 0, last: 9 });
+    assert_eq!(bisecting().on(Event::CannotBisect), refused);
     let stored = Chain { first: 0, last: 9, identity: identity(9), linked: true };
-    assert_eq!(offered().on(Event::Chain(Some(stored))), Action::NextBlock { from: 10, stored: true });
+    assert_eq!(rejected().on(Event::Chain(Some(stored))), Action::NextBlock { from: 10, keep_fetched: true });
 }
 
 #[test]
-fn a_missing_part_is_refused() {
+fn missing_part_is_refused() {
     let chain = Chain { first: 0, last: 9, identity: identity(9), linked: false };
     let log = LogView { start: 0, end: 10, identity: Some(identity(9)) };
-    assert_eq!(taken_over(Some(chain), log), Action::Refuse(Refusal::ChainBroken { first: 0, last: 9 }));
+    assert_eq!(take_over(Some(chain), log), Action::Refuse(Refusal::ChainBroken { first: 0, last: 9 }));
     let chain = Chain { first: 4, linked: true, ..chain };
     assert_eq!(
-        taken_over(Some(chain), log),
+        take_over(Some(chain), log),
         Action::Refuse(Refusal::WrongBeginning { first: 4, expected: 0 })
     );
 }
 
 #[test]
-fn a_table_that_lost_its_newest_blocks_or_all_of_them_is_refused() {
+fn table_that_lost_its_newest_or_all_blocks_is_refused() {
     for (chain, now) in
         [(None, None), (Some(Chain { first: 0, last: 1, identity: identity(1), linked: true }), Some(1))]
     {
@@ -426,43 +441,43 @@ fn a_table_that_lost_its_newest_blocks_or_all_of_them_is_refused() {
 }
 
 #[test]
-fn what_others_had_stored_is_missed_by_a_machine_that_never_saw_it() {
+fn loss_of_blocks_stored_by_other_workers_is_refused() {
     let chain = Chain { first: 0, last: 1, identity: identity(1), linked: true };
     for (chain, now) in [(None, None), (Some(chain), Some(1))] {
         let mut machine = Machine::new(0);
-        machine.was_stored(5);
+        machine.expect_stored_before(5);
         machine.on(Event::Start);
         assert_eq!(machine.on(Event::Chain(chain)), Action::Refuse(Refusal::HeadWentBack { before: 4, now }));
     }
     let mut machine = Machine::new(0);
-    machine.was_stored(2);
+    machine.expect_stored_before(2);
     machine.on(Event::Start);
     assert_eq!(machine.on(Event::Chain(Some(chain))), Action::ReadLog(Some(1)), "nothing is missing");
 }
 
 #[test]
-fn a_topic_made_anew_is_refused_whether_it_is_shorter_or_longer() {
+fn recreated_topic_is_refused_whether_shorter_or_longer() {
     let chain = Chain { first: 0, last: 9, identity: identity(9), linked: true };
     let log = |end, identity| LogView { start: 0, end, identity };
     assert_eq!(
-        taken_over(Some(chain), log(3, None)),
+        take_over(Some(chain), log(3, None)),
         Action::Refuse(Refusal::LogTooShort { head: 9, end: 3 })
     );
     let other = Some(identity(77));
-    assert_eq!(taken_over(Some(chain), log(30, other)), Action::Refuse(Refusal::AnotherLog { head: 9 }));
+    assert_eq!(take_over(Some(chain), log(30, other)), Action::Refuse(Refusal::AnotherLog { head: 9 }));
 }
 
 #[test]
-fn records_that_expired_before_they_were_stored_are_refused() {
+fn expiry_of_records_that_were_not_stored_is_refused() {
     let log = LogView { start: 5, end: 20, identity: None };
-    assert_eq!(taken_over(None, log), Action::Refuse(Refusal::LogTruncated { from: 0, to: 4 }));
+    assert_eq!(take_over(None, log), Action::Refuse(Refusal::LogTruncated { from: 0, to: 4 }));
     let chain = Chain { first: 0, last: 2, identity: identity(2), linked: true };
-    assert_eq!(taken_over(Some(chain), log), Action::Refuse(Refusal::LogTruncated { from: 3, to: 4 }));
+    assert_eq!(take_over(Some(chain), log), Action::Refuse(Refusal::LogTruncated { from: 3, to: 4 }));
 }
 
 #[test]
-fn a_head_whose_own_record_expired_goes_on_when_nothing_after_it_did() {
+fn expiry_of_the_record_at_the_head_alone_is_accepted() {
     let chain = Chain { first: 0, last: 4, identity: identity(4), linked: true };
     let log = LogView { start: 5, end: 20, identity: None };
-    assert_eq!(taken_over(Some(chain), log), Action::NextBlock { from: 5, stored: false });
+    assert_eq!(take_over(Some(chain), log), Action::NextBlock { from: 5, keep_fetched: false });
 }

@@ -1,8 +1,8 @@
-//! Compares two stores over the same part of the log.
+//! Compares two stores over the same ranges of the log.
 //!
-//! What is stored follows from the log alone, so the two must hold the same rows. Counts and a sum of hashes over every
-//! field that a client gave must be equal; sums of values may differ by the order in which they were added, by
-//! [`TOLERANCE`] of what was added without its signs.
+//! The rows of a store are a function of the log alone, so both must hold the same rows. Per project, the number of metrics
+//! and a sum of hashes over every field that the client sent must be equal. Sums of values may differ, because they depend
+//! on the order of addition: by [`TOLERANCE`] times the sum of the magnitudes.
 
 use clickhouse::error::Error;
 use clickhouse::{Client, Row};
@@ -10,41 +10,36 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// How far two sums of the same values may be apart, relative to the sum of their magnitudes.
+/// Maximum difference of two sums of the same values, relative to the sum of their magnitudes.
 pub const TOLERANCE: f64 = 1e-9;
 
-/// A stretch of a Kafka partition; both ends belong to it.
+/// A range of offsets of a Kafka partition; includes both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// The partition.
+pub struct OffsetRange {
     pub partition: i32,
-    /// The first offset.
     pub first: i64,
-    /// The last offset.
     pub last: i64,
 }
 
-/// The parts of the log that two chains have in common, by where they begin (0 if it is not said) and their heads.
-pub fn in_common(begins: [&dyn Fn(i32) -> i64; 2], heads: [&BTreeMap<i32, i64>; 2]) -> Vec<Stretch> {
+/// Returns the ranges that two stores have in common, from the first offsets of their chains and their heads.
+pub fn common_ranges(begins: [&dyn Fn(i32) -> i64; 2], heads: [&BTreeMap<i32, i64>; 2]) -> Vec<OffsetRange> {
     let partitions = heads[0].keys().filter(|partition| heads[1].contains_key(partition));
-    let stretch = |&partition: &i32| Stretch {
+    let range = |&partition: &i32| OffsetRange {
         partition,
         first: begins[0](partition).max(begins[1](partition)),
         last: heads[0][&partition].min(heads[1][&partition]),
     };
-    partitions.map(stretch).filter(|stretch| stretch.first <= stretch.last).collect()
+    partitions.map(range).filter(|range| range.first <= range.last).collect()
 }
 
-/// What a store holds of a project.
+/// Totals of the metrics of a project.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Totals {
-    /// Metrics.
     pub count: u64,
-    /// Of their values.
     pub sum: f64,
-    /// Of their values without signs.
+    /// Sum of the absolute values.
     pub magnitude: f64,
-    /// Of the hashes of all fields, wrapping.
+    /// Wrapping sum of the hashes of all fields.
     pub hash: u64,
 }
 
@@ -63,38 +58,37 @@ impl Totals {
     }
 }
 
-/// By project.
+/// Totals by project id.
 pub type Projects = BTreeMap<String, Totals>;
 
-/// A project of which two stores say different things.
+/// A project whose totals differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// The project.
     pub project_id: String,
-    /// What the store that is read holds.
     pub live: Totals,
-    /// What the other one holds.
     pub rebuilt: Totals,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { project_id, live, rebuilt } = self;
-        write!(f, "{project_id}: {} metrics with sum {} are read, ", live.count, live.sum)?;
+        write!(f, "{project_id}: {} metrics with sum {} in the live generation, ", live.count, live.sum)?;
         match (live.count == rebuilt.count, live.hash == rebuilt.hash) {
-            (true, false) => write!(f, "and as many others, with sum {}, follow from the log", rebuilt.sum),
-            _ => write!(f, "{} with sum {} follow from the log", rebuilt.count, rebuilt.sum),
+            (true, false) => {
+                write!(f, "as many different ones with sum {} according to the log", rebuilt.sum)
+            }
+            _ => write!(f, "{} with sum {} according to the log", rebuilt.count, rebuilt.sum),
         }
     }
 }
 
-/// Where two stores differ.
+/// Returns the projects whose totals differ.
 pub fn differences(live: &Projects, rebuilt: &Projects) -> Vec<Difference> {
     let projects: BTreeSet<&String> = live.keys().chain(rebuilt.keys()).collect();
-    let of = |store: &Projects, project: &String| store.get(project).copied().unwrap_or_default();
+    let totals = |store: &Projects, project: &String| store.get(project).copied().unwrap_or_default();
     projects
         .into_iter()
-        .map(|project| (project, of(live, project), of(rebuilt, project)))
+        .map(|project| (project, totals(live, project), totals(rebuilt, project)))
         .filter(|(_, live, rebuilt)| !live.equals(rebuilt))
         .map(|(project, live, rebuilt)| Difference { project_id: project.clone(), live, rebuilt })
         .collect()
@@ -109,11 +103,11 @@ struct TotalsRow {
     hash: u64,
 }
 
-/// What `database` holds of a stretch: of one project, or of all.
+/// Reads the totals of a range in `database`, of one project or of all.
 pub async fn totals(
     client: &Client,
     database: &str,
-    stretch: Stretch,
+    range: OffsetRange,
     project: Option<&str>,
 ) -> Result<Projects, Error> {
     let mut query = client
@@ -129,9 +123,9 @@ pub async fn totals(
              GROUP BY project_id",
             if project.is_some() { "AND project_id = {project:String}" } else { "" }
         ))
-        .param("partition", stretch.partition)
-        .param("first", stretch.first)
-        .param("last", stretch.last);
+        .param("partition", range.partition)
+        .param("first", range.first)
+        .param("last", range.last);
     if let Some(project) = project {
         query = query.param("project", project);
     }
@@ -143,7 +137,7 @@ pub async fn totals(
     Ok(rows.into_iter().map(totals).collect())
 }
 
-/// Adds what another stretch holds.
+/// Adds the totals of another range.
 pub fn add(all: &mut Projects, more: Projects) {
     for (project, totals) in more {
         all.entry(project).or_default().add(totals);
@@ -161,7 +155,7 @@ mod tests {
     const SOME: Totals = Totals { count: 3, sum: 1e9, magnitude: 3e9, hash: 7 };
 
     #[test]
-    fn sums_may_differ_by_the_order_of_adding_and_nothing_else_may() {
+    fn only_sums_may_differ_and_only_within_the_tolerance() {
         let same = [SOME, Totals { sum: 1e9 + 0.5, ..SOME }];
         for other in same {
             assert!(differences(&store(SOME), &store(other)).is_empty(), "{other:?}");
@@ -174,18 +168,18 @@ mod tests {
     }
 
     #[test]
-    fn a_project_that_one_of_them_lacks_is_a_difference() {
+    fn project_missing_from_one_store_is_a_difference() {
         assert_eq!(differences(&store(SOME), &Projects::new()).len(), 1);
         assert_eq!(differences(&Projects::new(), &store(SOME)).len(), 1);
         assert!(differences(&Projects::new(), &Projects::new()).is_empty());
     }
 
     #[test]
-    fn two_chains_are_compared_from_the_later_beginning_to_the_nearer_head() {
+    fn common_range_is_from_the_later_beginning_to_the_lower_head() {
         let heads = [BTreeMap::from([(0, 10), (1, 5), (2, 3)]), BTreeMap::from([(0, 8), (1, 9), (3, 1)])];
         let begins = |partition| if partition == 1 { 7 } else { 2 };
-        let stretches = in_common([&|_| 0, &begins], [&heads[0], &heads[1]]);
-        // Of partition 1 the one ends before the other begins; the others are in one store only.
-        assert_eq!(stretches, [Stretch { partition: 0, first: 2, last: 8 }]);
+        let ranges = common_ranges([&|_| 0, &begins], [&heads[0], &heads[1]]);
+        // In partition 1 one store ends before the other begins; partitions 2 and 3 are in one store only.
+        assert_eq!(ranges, [OffsetRange { partition: 0, first: 2, last: 8 }]);
     }
 }

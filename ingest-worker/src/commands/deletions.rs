@@ -1,21 +1,22 @@
-//! What commands that compare stores must know of deletions.
+//! Deletions, as far as the commands that compare stores need them.
 
 use super::Failure;
 use super::compare::Projects;
-use crate::deletion::ledger::Ledger;
-use crate::generation::Generator;
+use crate::deletion::ledger::DeletionLedger;
+use crate::generation::GenerationManager;
 use accounts::control_log;
 
-/// The deletions as the control log has them now.
-pub async fn recorded(generator: &Generator) -> Result<Ledger, Failure> {
-    let (events, _) = control_log::snapshot(&generator.brokers, &generator.topics).await?;
-    Ok(Ledger::of(&events)?)
+/// Reads the deletions from the control log.
+pub async fn recorded(manager: &GenerationManager) -> Result<DeletionLedger, Failure> {
+    let (events, _) = control_log::snapshot(&manager.brokers, &manager.topics).await?;
+    Ok(DeletionLedger::from_events(&events)?)
 }
 
-/// Of a removed project, what came late goes late: it says nothing about a store.
-pub fn leave_out_removed(ledger: &Ledger, stores: [&mut Projects; 2]) {
-    let removed = ledger.removed_projects();
+/// Removes deleted projects from both stores. Their late records are erased only now and then, so a difference there says
+/// nothing about a store.
+pub fn exclude_deleted_projects(ledger: &DeletionLedger, stores: [&mut Projects; 2]) {
+    let deleted = ledger.deleted_projects();
     for projects in stores {
-        projects.retain(|project, _| !removed.contains(project.as_str()));
+        projects.retain(|project, _| !deleted.contains(project.as_str()));
     }
 }

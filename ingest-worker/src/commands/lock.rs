@@ -1,8 +1,8 @@
-//! Changes of the entity that lists the generations, one at a time: under a lock in Redis, from what the control log
-//! says, and not published once the lock may have run out.
+//! Serializes changes of the list of generations: each takes a lock in Redis, starts from the control log, and is not
+//! published if the lock may have expired.
 
 use super::Failure;
-use crate::generation::Generator;
+use crate::generation::GenerationManager;
 use accounts::lease::Lease;
 use accounts::projection::Projection;
 use accounts::servers::connect;
@@ -10,43 +10,45 @@ use proto::control::GENERATIONS_ID;
 use proto::v1::Generations;
 use std::time::{Duration, Instant};
 
-/// The lock ends by itself: longer than a change takes with Kafka's timeout behind it.
-const LOCK: Duration = Duration::from_secs(30);
-/// What is older when it is to be published is given up.
-const OLDEST: Duration = Duration::from_secs(15);
+/// Duration of the lock: longer than [`MAX_CHANGE_TIME`] plus the timeout of publishing to Kafka.
+const LOCK_DURATION: Duration = Duration::from_secs(30);
+/// A change that takes longer than this is not published.
+const MAX_CHANGE_TIME: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Changes the generations: `edit` sees them as they are, and may refuse.
-pub async fn change<T>(
-    generator: &Generator,
+/// Changes the list of generations. `edit` receives the current list, and may reject the change.
+pub async fn update_generations<T>(
+    manager: &GenerationManager,
     redis_url: &str,
     edit: impl FnOnce(&mut Generations) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let name = Projection::new(&generator.namespace).key("generations-lock", GENERATIONS_ID);
+    let name = Projection::new(&manager.namespace).key("generations-lock", GENERATIONS_ID);
     let lock = Lease::new(connect(redis_url)?, name);
-    let begun = Instant::now();
-    let held = loop {
-        let asked = Instant::now();
-        if lock.take(LOCK).await? {
-            break asked;
+    let started = Instant::now();
+    let locked_at = loop {
+        let requested_at = Instant::now();
+        if lock.take(LOCK_DURATION).await? {
+            break requested_at;
         }
-        if begun.elapsed() > LOCK {
-            return Err("another command is changing the generations: wait until it has ended".into());
+        if started.elapsed() > LOCK_DURATION {
+            return Err("another command is changing the generations: try again once it has ended".into());
         }
         tokio::time::sleep(PAUSE).await;
     };
-    let changed = async {
-        let (all, _) = generator.recorded().await?;
+    let change = async {
+        let (all, _) = manager.recorded().await?;
         let mut all =
-            all.ok_or("there is no generation yet: start an ingest-worker, which makes the first")?;
+            all.ok_or("no generation exists yet: start an ingest-worker, which creates the first one")?;
         let result = edit(&mut all)?;
-        if held.elapsed() > OLDEST {
-            return Err("this took too long to be safe; nothing was changed: run it again".into());
+        if locked_at.elapsed() > MAX_CHANGE_TIME {
+            return Err(
+                "the change took too long, and its lock may expire; nothing was changed: try again".into()
+            );
         }
-        generator.record(all).await?;
+        manager.publish(all).await?;
         Ok(result)
     };
-    let result = changed.await;
+    let result = change.await;
     lock.give_back().await;
     result
 }

@@ -1,19 +1,20 @@
-//! What an operator tells the worker to do beside running workers. Each command prints its progress on standard output;
-//! what goes wrong is one sentence on standard error, and the exit code is 1.
+//! Commands of the operator, which can be used while workers are running. A command prints its progress on standard output.
+//! If it fails, it prints the reason on standard error and exits with 1.
 
 mod compare;
 mod dead;
+mod dead_letter_topic;
 mod deletions;
 mod generations;
-mod letters;
 mod lock;
+mod open_dead_letters;
 mod progress;
 mod rebuild_clickhouse;
 mod rebuild_redis;
 mod stores;
 mod verify;
 
-use crate::generation::Generator;
+use crate::generation::GenerationManager;
 use crate::settings::{Command, Generations, Rebuild, Settings};
 use accounts::commands::PUBLISH_TIMEOUT;
 use accounts::control_log::ControlWriter;
@@ -21,45 +22,43 @@ use proto::topics::Topics;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-/// Why a command did not reach its end.
+/// Reason why a command failed.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Carries a command out. [`Command::Run`] and [`Command::Health`] are `main`'s own, and none of these.
+/// Executes a command. [`Command::Run`] and [`Command::Health`] are executed by `main`, and do nothing here.
 pub async fn run(settings: &Settings, command: &Command) -> Result<(), Failure> {
     let topics = Topics::new(&settings.common.namespace);
     let writer = ControlWriter::new(&settings.common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
-    let generator = Generator::new(settings, &topics, &writer);
+    let manager = GenerationManager::new(settings, &topics, &writer);
     match command {
         Command::Run | Command::Health => Ok(()),
         Command::Rebuild(Rebuild::Redis) => rebuild_redis::run(settings, &writer).await,
         Command::Rebuild(Rebuild::Clickhouse(options)) => {
-            rebuild_clickhouse::run(settings, &generator, options).await
+            rebuild_clickhouse::run(settings, &manager, options).await
         }
-        Command::Generations { command: None | Some(Generations::List) } => {
-            generations::list(&generator).await
-        }
+        Command::Generations { command: None | Some(Generations::List) } => generations::list(&manager).await,
         Command::Generations { command: Some(Generations::Drop { number }) } => {
-            generations::end(&generator, settings, *number).await
+            generations::drop_generation(&manager, settings, *number).await
         }
-        Command::Dead(command) => dead::run(settings, &topics, &generator, command).await,
-        Command::Verify(part) => verify::run(&generator, part).await,
+        Command::Dead(command) => dead::run(settings, &topics, &manager, command).await,
+        Command::Verify(options) => verify::run(&manager, options).await,
     }
 }
 
-/// Lets a line of progress through once a second on a terminal, and every ten seconds elsewhere.
-struct Lines {
-    every: Duration,
+/// Prints progress lines: at most one per second on a terminal, and one per ten seconds elsewhere.
+struct ProgressPrinter {
+    interval: Duration,
     last: Option<Instant>,
 }
 
-impl Lines {
+impl ProgressPrinter {
     fn new() -> Self {
-        let every = Duration::from_secs(if std::io::stdout().is_terminal() { 1 } else { 10 });
-        Self { every, last: None }
+        let interval = Duration::from_secs(if std::io::stdout().is_terminal() { 1 } else { 10 });
+        Self { interval, last: None }
     }
 
     fn print(&mut self, line: impl FnOnce() -> String) {
-        if self.last.is_none_or(|last| last.elapsed() >= self.every) {
+        if self.last.is_none_or(|last| last.elapsed() >= self.interval) {
             self.last = Some(Instant::now());
             println!("{}", line());
         }

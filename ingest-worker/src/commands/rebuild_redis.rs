@@ -1,22 +1,22 @@
 //! `rebuild redis`.
 
-use super::{Failure, Lines};
+use super::{Failure, ProgressPrinter};
 use crate::settings::Settings;
 use accounts::control_log::ControlWriter;
 use accounts::rebuild::{Progress, rebuild};
 use std::time::Instant;
 
-/// Fills Redis anew; ends when it is filled.
+/// Rebuilds the Redis projection; returns when it is complete.
 pub async fn run(settings: &Settings, writer: &ControlWriter) -> Result<(), Failure> {
-    let begun = Instant::now();
-    let mut lines = Lines::new();
+    let started = Instant::now();
+    let mut printer = ProgressPrinter::new();
     let entities = rebuild(&settings.common, writer, |progress| {
-        lines.print(|| match progress {
-            Progress::Removed(entities) => format!("{entities} entities taken out of Redis"),
-            Progress::Filled(done, all) => format!("{done} of {all} entities put back"),
+        printer.print(|| match progress {
+            Progress::Removed(entities) => format!("removed {entities} entities from Redis"),
+            Progress::Filled(done, all) => format!("restored {done} of {all} entities"),
         });
     })
     .await?;
-    println!("Redis is filled: {entities} entities in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("Redis rebuilt: {entities} entities in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }

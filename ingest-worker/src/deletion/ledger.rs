@@ -1,9 +1,10 @@
-//! Which deletions there are, which generation has applied them, and which it may apply now: no I/O.
+//! Deletions, and the generations that have applied them: a pure state without I/O.
 //!
-//! A generation may apply a deletion once all of its chains have passed the cuts. Before that, a record below a cut could
-//! still be stored after the deleting; from then on none ever is, for a chain stores no offset twice. So what was applied
-//! once stays applied, whoever does it how often, and only the very deletion that was applied counts as applied: a later
-//! one of the same metric has another time and higher cuts.
+//! A deletion has a cut-off offset for each partition; it covers the records below. A generation may apply it once all of
+//! its chains have passed the cut-off offsets. Before that, a record below a cut-off offset could still be stored after the
+//! erasure. From then on that cannot happen, because a chain stores no offset twice. So a deletion that was applied stays
+//! applied, whichever worker applies it and however often. An event that a deletion was applied counts for exactly that
+//! deletion: a later deletion of the same metric has another time and higher cut-off offsets.
 
 use accounts::control_log::{Event, LogError};
 use proto::Message as _;
@@ -11,45 +12,44 @@ use proto::control::EntityKind;
 use proto::v1::{Deletion, Entity, entity::Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A project and one of its metrics; all of them where the metric is empty.
+/// Project id and metric id; the metric id is empty if the whole project is deleted.
 type Target = (String, String);
 
-/// The deletions, as the control log has them.
+/// The deletions in the control log.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ledger {
+pub struct DeletionLedger {
     deletions: BTreeMap<Target, Deletion>,
-    /// By target and generation, when that deletion was made which the generation has applied.
+    /// Time of the deletion that a generation has applied, by target and generation.
     applied: BTreeMap<(Target, u32), i64>,
 }
 
-impl Ledger {
-    /// What these events say.
-    pub fn of(events: &[Event]) -> Result<Self, LogError> {
+impl DeletionLedger {
+    pub fn from_events(events: &[Event]) -> Result<Self, LogError> {
         let mut ledger = Self::default();
         for event in events {
-            ledger.take(event)?;
+            ledger.apply_event(event)?;
         }
         Ok(ledger)
     }
 
-    /// Takes an event in; tells whether it was about deletions.
-    pub fn take(&mut self, event: &Event) -> Result<bool, LogError> {
-        let ours = event
+    /// Applies an event; returns whether it concerned deletions.
+    pub fn apply_event(&mut self, event: &Event) -> Result<bool, LogError> {
+        let matches = event
             .key
             .as_ref()
             .is_some_and(|key| matches!(key.kind, EntityKind::Deletion | EntityKind::DeletionApplied));
-        let Some(value) = event.value.as_ref().filter(|_| ours) else { return Ok(false) };
+        let Some(value) = event.value.as_ref().filter(|_| matches) else { return Ok(false) };
         let entity =
             Entity::decode(value.as_slice()).map_err(|error| LogError::Undecodable(event.offset, error))?;
         match entity.kind {
-            Some(kind) => self.learn(kind),
+            Some(kind) => self.apply_kind(kind),
             None => return Ok(false),
         }
         Ok(true)
     }
 
-    /// The same, decoded.
-    pub fn learn(&mut self, kind: Kind) {
+    /// Applies a decoded event; ignores kinds that do not concern deletions.
+    pub fn apply_kind(&mut self, kind: Kind) {
         match kind {
             Kind::Deletion(deletion) => {
                 self.deletions.insert(target(&deletion), deletion);
@@ -62,47 +62,47 @@ impl Ledger {
         }
     }
 
-    /// All deletions, the newest of each target.
+    /// Returns the newest deletion of each target.
     pub fn all(&self) -> impl Iterator<Item = &Deletion> {
         self.deletions.values()
     }
 
-    /// Those that `generation` has not applied.
-    pub fn open(&self, generation: u32) -> impl Iterator<Item = &Deletion> {
+    /// Returns the deletions that `generation` has not applied.
+    pub fn pending(&self, generation: u32) -> impl Iterator<Item = &Deletion> {
         self.deletions.values().filter(move |deletion| !self.has_applied(generation, deletion))
     }
 
-    /// Those of them that it may apply. `next` tells, by partition, the first offset that its chain does not cover.
+    /// Returns the pending deletions that `generation` may apply. `next` returns the first offset that the chain of a
+    /// partition does not cover.
     pub fn due(&self, generation: u32, next: impl Fn(i32) -> i64) -> Vec<Deletion> {
         let passed =
             |deletion: &&Deletion| deletion.cuts.iter().all(|(&partition, &cut)| cut <= next(partition));
-        self.open(generation).filter(passed).cloned().collect()
+        self.pending(generation).filter(passed).cloned().collect()
     }
 
-    /// Deletions of removed projects that `generation` has applied. They cover whatever comes later too: a gateway that
-    /// cannot reach Redis takes a key for good for a while.
-    pub fn removed(&self, generation: u32) -> Vec<Deletion> {
-        let removed =
+    /// Returns the deletions of whole projects that `generation` has applied. They cover later records too: a gateway that
+    /// cannot reach Redis accepts the keys of a deleted project for a while.
+    pub fn applied_project_deletions(&self, generation: u32) -> Vec<Deletion> {
+        let applied =
             |deletion: &&Deletion| deletion.metric_id.is_empty() && self.has_applied(generation, deletion);
-        self.all().filter(removed).cloned().collect()
+        self.all().filter(applied).cloned().collect()
     }
 
-    /// The projects that were removed.
-    pub fn removed_projects(&self) -> BTreeSet<&str> {
-        let removed = self.all().filter(|deletion| deletion.metric_id.is_empty());
-        removed.map(|deletion| deletion.project_id.as_str()).collect()
+    pub fn deleted_projects(&self) -> BTreeSet<&str> {
+        let deleted = self.all().filter(|deletion| deletion.metric_id.is_empty());
+        deleted.map(|deletion| deletion.project_id.as_str()).collect()
     }
 
-    /// Whether a record that stood at `offset` held a sample that was deleted since.
+    /// Whether the sample of this metric in the record at `offset` has been deleted.
     pub fn covers(&self, project_id: &str, metric_id: &str, partition: i32, offset: i64) -> bool {
-        let of = |metric: &str| self.deletions.get(&(project_id.to_owned(), metric.to_owned()));
-        [of(metric_id), of("")]
+        let deletion_of = |metric: &str| self.deletions.get(&(project_id.to_owned(), metric.to_owned()));
+        [deletion_of(metric_id), deletion_of("")]
             .into_iter()
             .flatten()
             .any(|deletion| accounts::deletions::covers(deletion, metric_id, partition, offset))
     }
 
-    /// Whether the two know the same deletions, whoever has applied them.
+    /// Whether both contain the same deletions, ignoring which generations have applied them.
     pub fn same_deletions(&self, other: &Self) -> bool {
         self.deletions == other.deletions
     }

@@ -1,19 +1,19 @@
-//! Carries deletions out in one generation.
+//! Applies deletions of metrics and projects to one generation.
 //!
-//! The worker that looks after the first partition does it for all of them. It keeps nothing in mind: what is open follows
-//! from the control log ([`ledger`]), what is left to do from the table ([`erase`]). So it may end anywhere, and two that
-//! do it at once do no harm. When nothing of a deletion is left, the control log is told; from then on queries of this
-//! generation need not pass over it any more.
+//! The worker that owns the first partition applies them to all partitions. It keeps no state of its own: pending deletions
+//! follow from the control log ([`ledger`]), and the rows still to erase from the table ([`erase`]). So it may stop
+//! anywhere, and two workers that do it at the same time do no harm. Once no row that a deletion covers is left, an event
+//! in the control log records that; from then on queries of this generation need not filter the deletion out.
 
 pub mod erase;
 pub mod ledger;
 
-use crate::generation::Generator;
+use crate::generation::GenerationManager;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use accounts::control_log::LogError;
 use erase::Eraser;
-use ledger::Ledger;
+use ledger::DeletionLedger;
 use proto::v1::{Deletion, DeletionApplied, Entity, Generation, entity::Kind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,85 +21,85 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The partition whose owner carries deletions out; every topic has it.
-pub const OWNERS_PARTITION: i32 = 0;
-/// Between two looks at what is open.
-const LOOK: Duration = Duration::from_millis(300);
-/// Between two looks for what came late of removed projects.
-const LATE: Duration = Duration::from_secs(60);
-/// So long after something failed.
+/// The owner of this partition applies deletions. Every topic has it.
+pub const DELETER_PARTITION: i32 = 0;
+/// Pause between checks for pending deletions.
+const CHECK_INTERVAL: Duration = Duration::from_millis(300);
+/// Pause between checks for late records of deleted projects.
+const LATE_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// Pause after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Why a deletion was not carried out.
+/// Reason why a deletion was not applied.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum DeletionError {
     #[error("ClickHouse: {0}")]
     Store(#[from] clickhouse::error::Error),
     #[error(transparent)]
     Log(#[from] LogError),
 }
 
-/// Carries out the deletions of one generation.
+/// Applies the deletions of one generation.
 pub struct Deleter {
-    generator: Generator,
+    manager: GenerationManager,
     generation: Generation,
     store: Store,
     eraser: Eraser,
-    ledger: watch::Receiver<Ledger>,
+    ledger: watch::Receiver<DeletionLedger>,
     metrics: Arc<Metrics>,
 }
 
 impl Deleter {
-    /// The deleter of `generation`.
     pub fn new(
-        generator: Generator,
+        manager: GenerationManager,
         generation: Generation,
-        ledger: watch::Receiver<Ledger>,
+        ledger: watch::Receiver<DeletionLedger>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let Generation { database, .. } = &generation;
         Self {
-            store: Store::new(&generator.client, database, String::new()),
-            eraser: Eraser::new(&generator.client, database),
-            generator,
+            store: Store::new(&manager.client, database, String::new()),
+            eraser: Eraser::new(&manager.client, database),
+            manager,
             generation,
             ledger,
             metrics,
         }
     }
 
-    /// Runs until `stop`; what fails is said, and tried again.
+    /// Runs until `stop`; retries after failures.
     pub async fn run(self, stop: CancellationToken) {
         tokio::select! {
-            () = self.keep_deleting() => {}
+            () = self.apply_continuously() => {}
             () = stop.cancelled() => {}
         }
-        self.metrics.deletions(self.generation.number, 0);
+        self.metrics.set_pending_deletions(self.generation.number, 0);
     }
 
-    async fn keep_deleting(&self) {
-        let mut late = Instant::now();
+    async fn apply_continuously(&self) {
+        let generation = self.generation.number;
+        let mut late_check = Instant::now();
         loop {
-            let mut pause = LOOK;
-            if let Err(error) = self.apply().await {
-                tracing::warn!(generation = self.generation.number, %error, "deletions could not be applied yet");
+            let mut pause = CHECK_INTERVAL;
+            if let Err(error) = self.apply_due().await {
+                tracing::warn!(generation, %error, "applying deletions failed; retrying");
                 pause = RETRY;
-            } else if late.elapsed() >= LATE {
-                late = Instant::now();
-                if let Err(error) = self.erase_late().await {
-                    tracing::warn!(generation = self.generation.number, %error, "nothing late was looked for");
+            } else if late_check.elapsed() >= LATE_CHECK_INTERVAL {
+                late_check = Instant::now();
+                if let Err(error) = self.erase_late_records().await {
+                    tracing::warn!(generation, %error, "erasing late records of deleted projects failed; retrying");
                 }
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Applies what is due.
-    async fn apply(&self) -> Result<(), Failed> {
+    /// Applies the deletions that are due.
+    async fn apply_due(&self) -> Result<(), DeletionError> {
         let number = self.generation.number;
-        let open = self.ledger.borrow().open(number).count();
-        self.metrics.deletions(number, open);
-        if open == 0 {
+        let pending = self.ledger.borrow().pending(number).count();
+        self.metrics.set_pending_deletions(number, pending);
+        if pending == 0 {
             return Ok(());
         }
         let heads = self.store.heads().await?;
@@ -111,25 +111,26 @@ impl Deleter {
         }
         let erased = self.eraser.erase(&due).await?;
         for deletion in &due {
-            self.generator.writer.publish(&applied(deletion, number)).await?;
+            self.manager.writer.publish(&applied(deletion, number)).await?;
         }
         tracing::info!(generation = number, deletions = due.len(), samples = erased, "applied deletions");
-        // The log tells us as it tells all others; until then it would be found due once more.
+        // Waits until the events come back through the control log; until then the deletions would be found due again.
         let mut ledger = self.ledger.clone();
-        let known = ledger.wait_for(|ledger| {
-            let open: Vec<&Deletion> = ledger.open(number).collect();
-            due.iter().all(|done| !open.contains(&done))
+        let received = ledger.wait_for(|ledger| {
+            let pending: Vec<&Deletion> = ledger.pending(number).collect();
+            due.iter().all(|applied| !pending.contains(&applied))
         });
-        let _ = tokio::time::timeout(RETRY, known).await;
+        let _ = tokio::time::timeout(RETRY, received).await;
         Ok(())
     }
 
-    /// Erases what came of removed projects after they had gone.
-    async fn erase_late(&self) -> Result<(), Failed> {
-        let removed = self.ledger.borrow().removed(self.generation.number);
-        let erased = self.eraser.erase(&removed).await?;
+    /// Erases records of deleted projects that were stored after the deletion was applied.
+    async fn erase_late_records(&self) -> Result<(), DeletionError> {
+        let number = self.generation.number;
+        let deletions = self.ledger.borrow().applied_project_deletions(number);
+        let erased = self.eraser.erase(&deletions).await?;
         if erased > 0 {
-            tracing::info!(generation = self.generation.number, samples = erased, "erased what came late");
+            tracing::info!(generation = number, samples = erased, "erased late records of deleted projects");
         }
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! Takes records of `outcomes.v1` in batches, one for half a second.
+//! Reads records of `outcomes.v1` in batches of half a second.
 
 use super::record;
 use super::table::UsageRow;
-use crate::record::Poison;
+use crate::record::RejectReason;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use service::kafka::reader::{Reader, is_lost};
+use service::kafka::reader::{Reader, is_stalled};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How long a batch is gathered.
-const GATHER: Duration = Duration::from_millis(500);
-/// How many rows it holds at most, but for the last record's.
-const MOST_ROWS: usize = 50_000;
-/// Between two errors of the group.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Gathering time of a batch.
+const GATHER_TIME: Duration = Duration::from_millis(500);
+/// A batch is complete once it has this many rows; the last record may add more.
+const FULL_ROWS: usize = 50_000;
+/// Pause after an error of the consumer group.
+const ERROR_PAUSE: Duration = Duration::from_millis(500);
 
-/// A member of the group that reads the topic.
+/// A member of the consumer group that reads the topic.
 pub struct Consumer {
     consumer: Reader,
     topic: String,
@@ -28,12 +28,18 @@ pub struct Consumer {
 /// Records that are stored together.
 #[derive(Default)]
 pub struct Batch {
-    /// What they say.
     pub rows: Vec<UsageRow>,
-    /// Those that cannot be stored: partition, offset, the record, and why.
-    pub poison: Vec<(i32, i64, Vec<u8>, Poison)>,
-    /// The offset after the last one of each partition.
+    pub rejected: Vec<RejectedRecord>,
+    /// Offset after the last record, by partition.
     next: HashMap<i32, i64>,
+}
+
+/// A record that cannot be stored.
+pub struct RejectedRecord {
+    pub partition: i32,
+    pub offset: i64,
+    pub payload: Vec<u8>,
+    pub reason: RejectReason,
 }
 
 impl Consumer {
@@ -52,27 +58,27 @@ impl Consumer {
         Ok(Self { consumer, topic: topic.to_owned() })
     }
 
-    /// The next records, at least one; none if the consumer reads no more and another one has to join.
-    pub async fn batch(&self) -> Option<Batch> {
+    /// Reads the next records, at least one. None if the consumer stalled and has to be recreated.
+    pub async fn next_batch(&self) -> Option<Batch> {
         let mut batch = Batch::default();
         batch.add(&self.next().await?);
-        let end = Instant::now() + GATHER;
-        while batch.rows.len() < MOST_ROWS
-            && let Ok(Some(message)) = timeout_at(end, self.next()).await
+        let deadline = Instant::now() + GATHER_TIME;
+        while batch.rows.len() < FULL_ROWS
+            && let Ok(Some(message)) = timeout_at(deadline, self.next()).await
         {
             batch.add(&message);
         }
         Some(batch)
     }
 
-    /// What was in `batch` is stored. If that is not written down, it is stored once more.
+    /// Commits that `batch` is stored. If the commit fails, the batch is stored again, which changes nothing.
     pub fn commit(&self, batch: &Batch) {
-        let mut places = TopicPartitionList::new();
+        let mut list = TopicPartitionList::new();
         let added = batch.next.iter().try_for_each(|(&partition, &next)| {
-            places.add_partition_offset(&self.topic, partition, Offset::Offset(next))
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(next))
         });
-        if let Err(error) = added.and_then(|()| self.consumer.commit(&places, CommitMode::Async)) {
-            tracing::debug!(%error, "how far outcomes are stored was not written down");
+        if let Err(error) = added.and_then(|()| self.consumer.commit(&list, CommitMode::Async)) {
+            tracing::debug!(%error, "offset commit failed");
         }
     }
 
@@ -80,10 +86,10 @@ impl Consumer {
         loop {
             match self.consumer.recv().await {
                 Ok(message) => return Some(message),
-                Err(error) if is_lost(&error) => return None,
-                Err(error) => tracing::warn!(%error, "the topic of outcomes cannot be read; trying again"),
+                Err(error) if is_stalled(&error) => return None,
+                Err(error) => tracing::warn!(%error, "outcomes could not be read; retrying"),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(ERROR_PAUSE).await;
         }
     }
 }
@@ -92,9 +98,11 @@ impl Batch {
     fn add(&mut self, message: &BorrowedMessage<'_>) {
         let (partition, offset) = (message.partition(), message.offset());
         let payload = message.payload().unwrap_or_default();
-        match record::read(payload) {
+        match record::decode(payload) {
             Ok(rows) => self.rows.extend(rows),
-            Err(poison) => self.poison.push((partition, offset, payload.to_vec(), poison)),
+            Err(reason) => {
+                self.rejected.push(RejectedRecord { partition, offset, payload: payload.to_vec(), reason })
+            }
         }
         self.next.insert(partition, offset + 1);
     }

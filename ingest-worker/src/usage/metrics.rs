@@ -1,28 +1,27 @@
-//! What is measured of the way of outcomes into the table.
+//! Prometheus metrics of the usage consumer.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-/// The metrics.
 pub struct Metrics {
-    /// States of counts that were stored.
     pub rows: Counter,
-    /// Attempts that failed and were repeated.
     pub retries: Counter,
-    /// Records that could not be stored.
     pub dead_letters: Counter,
 }
 
 impl Metrics {
-    /// Registers them.
     pub fn new(registry: &mut Registry) -> Self {
         let registry = registry.sub_registry_with_prefix("usage");
         let (rows, retries, dead_letters) = (Counter::default(), Counter::default(), Counter::default());
-        registry.register("rows", "States of counts of requests that were stored", rows.clone());
-        registry.register("retries", "Failed attempts that were repeated", retries.clone());
+        registry.register("rows", "Rows of request counts that were stored", rows.clone());
+        registry.register(
+            "retries",
+            "Failed requests to ClickHouse or Kafka that were retried",
+            retries.clone(),
+        );
         registry.register(
             "dead_letters",
-            "Records of outcomes that could not be stored and were kept aside",
+            "Records of outcomes that could not be stored and were written to the dead-letter topic",
             dead_letters.clone(),
         );
         Self { rows, retries, dead_letters }

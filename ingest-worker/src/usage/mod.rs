@@ -1,18 +1,18 @@
-//! What an installation is used for: from `outcomes.v1` into the table `usage_1m`, for the usage report.
+//! Copies the outcomes of requests from `outcomes.v1` to the table `usage_1m`, for the usage report.
 //!
-//! The records are states that only grow, and the table keeps the greatest of each count (`migrations/usage/`). So a
-//! batch may be stored twice, by two workers, or after a newer one, and nothing is counted twice: Kafka's committed
-//! offsets, written after the insert, are all that is needed. What is stored here decides nothing elsewhere.
+//! A record holds the states of counters that only grow, and the table keeps the greatest state of each counter
+//! (`migrations/usage/`). So nothing is counted twice if a batch is stored twice, by two workers, or after a newer one.
+//! Committing Kafka offsets after the insert is therefore sufficient. No other part of the system relies on this table.
 
 mod consumer;
 mod metrics;
 mod record;
 mod table;
 
-use crate::dead_letter::DeadLetters;
+use crate::dead_letter::DeadLetterWriter;
 use crate::migrations;
 use clickhouse::Client;
-use consumer::{Batch, Consumer};
+use consumer::{Batch, Consumer, RejectedRecord};
 use metrics::Metrics;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
@@ -24,21 +24,21 @@ use std::time::Duration;
 use table::Table;
 use tokio_util::sync::CancellationToken;
 
-/// Between two attempts at what failed.
+/// Pause before a failed request is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Stores how requests ended.
+/// Stores the outcomes of requests.
 pub struct Usage {
     brokers: String,
     topic: String,
     database: String,
     client: Client,
-    dead: DeadLetters,
+    dead_letters: DeadLetterWriter,
     metrics: Metrics,
 }
 
 impl Usage {
-    /// Of the installation of `common`, into the ClickHouse of `client`.
+    /// Prepares the consumer and registers its metrics; connects to nothing yet.
     pub fn new(
         common: &Common,
         topics: &Topics,
@@ -50,29 +50,29 @@ impl Usage {
             topic: topics.outcomes.clone(),
             database: service::clickhouse::usage_database(&common.namespace),
             client: client.clone(),
-            dead: DeadLetters::new(&common.kafka_brokers, &topics.dead, &topics.outcomes)?,
+            dead_letters: DeadLetterWriter::new(&common.kafka_brokers, &topics.dead, &topics.outcomes)?,
             metrics: Metrics::new(registry),
         })
     }
 
-    /// Runs until `stop`. The topics must be there.
+    /// Runs until `stop`. The topics must exist.
     pub async fn run(self, stop: CancellationToken) {
         tokio::select! {
-            () = self.store_for_ever() => {}
-            // What was begun is stored again by the next worker, which changes nothing.
+            () = self.consume() => {}
+            // The next worker stores an interrupted batch again, which changes nothing.
             () = stop.cancelled() => {}
         }
     }
 
-    async fn store_for_ever(&self) {
-        let made = || migrations::apply_usage(&self.client, &self.database);
-        self.until_ok("the table of usage cannot be made", made).await;
+    async fn consume(&self) {
+        let migrate = || migrations::apply_usage(&self.client, &self.database);
+        self.retry_until_ok("migrate the usage database", migrate).await;
         let group = format!("tidemark-usage-{}", self.database);
-        let joined = || ready(Consumer::join(&self.brokers, &self.topic, &group));
+        let join = || ready(Consumer::join(&self.brokers, &self.topic, &group));
         let table = Table::new(&self.client, &self.database);
         loop {
-            let consumer = self.until_ok("the topic of outcomes cannot be read", joined).await;
-            while let Some(batch) = consumer.batch().await {
+            let consumer = self.retry_until_ok("join the consumer group", join).await;
+            while let Some(batch) = consumer.next_batch().await {
                 self.store(&table, &batch).await;
                 consumer.commit(&batch);
             }
@@ -80,25 +80,25 @@ impl Usage {
     }
 
     async fn store(&self, table: &Table, batch: &Batch) {
-        for (partition, offset, payload, poison) in &batch.poison {
-            tracing::warn!(partition, offset, %poison, "a record of outcomes cannot be stored");
-            let kept = || self.dead.keep(*partition, *offset, None, payload, poison);
-            self.until_ok("a record that cannot be stored cannot be kept aside", kept).await;
+        for RejectedRecord { partition, offset, payload, reason } in &batch.rejected {
+            let write = || self.dead_letters.write(*partition, *offset, None, payload, reason);
+            self.retry_until_ok("write a dead letter", write).await;
             self.metrics.dead_letters.inc();
+            tracing::warn!(partition, offset, %reason, "record of outcomes written to the dead-letter topic");
         }
-        self.until_ok("usage cannot be stored", || table.insert(&batch.rows)).await;
+        self.retry_until_ok("store usage", || table.insert(&batch.rows)).await;
         self.metrics.rows.inc_by(batch.rows.len() as u64);
     }
 
-    async fn until_ok<T, E, F>(&self, trouble: &str, attempt: impl Fn() -> F) -> T
+    async fn retry_until_ok<T, E, F>(&self, operation: &'static str, request: impl Fn() -> F) -> T
     where
         E: Display,
         F: Future<Output = Result<T, E>>,
     {
         loop {
-            match attempt().await {
-                Ok(done) => return done,
-                Err(error) => tracing::warn!(%error, "{trouble}; trying again"),
+            match request().await {
+                Ok(value) => return value,
+                Err(error) => tracing::warn!(operation, %error, "usage request failed; retrying"),
             }
             self.metrics.retries.inc();
             tokio::time::sleep(RETRY).await;

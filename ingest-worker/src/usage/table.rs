@@ -8,42 +8,39 @@ use uuid::Uuid;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The state of one count.
+/// State of one counter.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize)]
 pub struct UsageRow {
     /// Empty for requests whose key is not known.
     pub project_id: String,
-    /// Unix seconds of its start.
+    /// Start of the minute, Unix seconds.
     pub minute: u32,
-    /// Empty for keys that stand alone.
+    /// Empty for keys that belong to no connection.
     pub connection_id: String,
-    /// How the requests ended.
+    /// `accepted`, `replayed`, or an error code.
     pub outcome: String,
-    /// Who counted.
+    /// Identifies the gateway process that counted.
     #[serde(with = "clickhouse::serde::uuid")]
     pub counter_id: Uuid,
-    /// How many requests.
     pub requests: u64,
-    /// How many metrics in them were accepted.
+    /// Number of accepted metrics.
     pub metrics: u64,
-    /// When the last of them was answered, Unix milliseconds.
+    /// Time of the last answer, Unix milliseconds.
     pub last_at: i64,
-    /// Keyed hashes of the clients' addresses.
+    /// Keyed hashes of client addresses.
     pub addresses: Vec<u64>,
 }
 
-/// The table.
 pub struct Table {
     client: Client,
 }
 
 impl Table {
-    /// The table in `database`.
     pub fn new(client: &Client, database: &str) -> Self {
         Self { client: client.clone().with_database(database) }
     }
 
-    /// Stores rows; returns once they are there.
+    /// Inserts rows; returns once they are stored.
     pub async fn insert(&self, rows: &[UsageRow]) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
