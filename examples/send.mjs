@@ -1,33 +1,33 @@
 #!/usr/bin/env node
 // Sends one metric to Tidemark. Plain fetch, Node 18 or newer.
 //
-// A key belongs in the environment of a server or a job, never in a page that a browser loads.
+// Keep the API key in the environment of a server or a job, never in a page that a browser loads.
 
 const USAGE = `usage: send.mjs METRIC_ID VALUE [NAME] [UNIT]
 
 TIDEMARK_URL         the webhook URL of the connection, https://…/api/webhooks/custom
 TIDEMARK_API_KEY     its API key
 TIDEMARK_PROJECT_ID  the project that the key belongs to
-TIDEMARK_MAX_WAIT    seconds to go on trying, default 60
+TIDEMARK_MAX_WAIT    time limit for retries in seconds, default 60
 
-Exit status: 0 accepted, 1 refused (repeating will not help), 2 wrong call, 75 not now (try again later).`;
+Exit status: 0 accepted, 1 rejected (do not retry), 2 usage error, 75 temporary failure (try again later).`;
 
 import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-/** The server understood the request and will not take it: repeating it changes nothing. */
-export class Refused extends Error {}
+/** The server rejected the request; a retry would be rejected too. */
+export class Rejected extends Error {}
 
-/** The server could not be reached or asked to come back later than we may wait. */
-export class NotNow extends Error {}
+/** The server was unreachable, or the next attempt would exceed the time limit. */
+export class TemporaryFailure extends Error {}
 
 /**
- * Sends 1 to 100 metrics as one batch and returns the server's answer.
+ * Sends 1 to 100 metrics as one batch and returns the server's response.
  *
- * Repeats on 429, 5xx and network errors until `maxWaitMs` have passed. All tries carry one Idempotency-Key, so a
- * batch whose answer was lost on the way is not stored twice. Throws Refused or NotNow.
+ * Retries on 429, 5xx and network errors until `maxWaitMs` have passed. All attempts carry the same Idempotency-Key, so
+ * that a batch whose response was lost is not stored twice. Throws Rejected or TemporaryFailure.
  */
 export async function send({ url, key, projectId, metrics, maxWaitMs = 60_000, log = console.error }) {
   const request = {
@@ -41,52 +41,53 @@ export async function send({ url, key, projectId, metrics, maxWaitMs = 60_000, l
   };
   const giveUpAt = performance.now() + maxWaitMs;
   for (let attempt = 1; ; attempt += 1) {
-    let why;
+    let reason;
     let waitMs;
     try {
       const response = await fetch(url, { ...request, signal: AbortSignal.timeout(10_000) });
       if (response.ok) return await response.json();
-      why = await explain(response);
-      if (response.status !== 429 && response.status < 500) throw new Refused(why);
+      reason = await explain(response);
+      if (response.status !== 429 && response.status < 500) throw new Rejected(reason);
       waitMs = retryAfterMs(response) ?? backoffMs(attempt);
     } catch (error) {
-      if (error instanceof Refused) throw error;
-      // No answer, or not a whole one. The batch may have been stored all the same; repeating it is safe.
-      why = `no answer: ${error.cause?.message || error.cause?.code || error.message}`;
+      if (error instanceof Rejected) throw error;
+      // No response, or an incomplete one. The batch may have been stored; the idempotency key makes a retry safe.
+      reason = `no response: ${error.cause?.message || error.cause?.code || error.message}`;
       waitMs = backoffMs(attempt);
     }
     if (performance.now() + waitMs > giveUpAt) {
-      throw new NotNow(`${why} (gave up after try ${attempt}; the next would be in ${Math.round(waitMs / 1000)} s)`);
+      const seconds = Math.round(waitMs / 1000);
+      throw new TemporaryFailure(`${reason} (gave up after attempt ${attempt}: the next one would be in ${seconds} s)`);
     }
-    log(`try ${attempt}: ${why}; next in ${(waitMs / 1000).toFixed(1)} s`);
+    log(`attempt ${attempt} failed: ${reason}; retrying in ${(waitMs / 1000).toFixed(1)} s`);
     await sleep(waitMs);
   }
 }
 
-/** 0.5 s, 1 s, 2 s … up to 30 s, less a random half, so that many clients do not come back all at once. */
+/** Returns 0.5 s, 1 s, 2 s … 30 s, reduced at random by up to half, so that clients do not retry in step. */
 function backoffMs(attempt) {
   return Math.min(30_000, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
 }
 
-/** What the server asks for, in whole seconds; undefined when it does not. */
+/** Returns the value of Retry-After in milliseconds; undefined when there is none. */
 function retryAfterMs(response) {
   const value = response.headers.get("Retry-After") ?? "";
   return /^\d+$/.test(value) ? Number(value) * 1000 : undefined;
 }
 
-/** The machine code, the sentence for people, and every fault of a refused batch. */
+/** Returns the error code, the message, and each detail of an invalid batch. */
 async function explain(response) {
   try {
     const { error, message, details = [] } = await response.json();
-    if (!error) throw new TypeError("not our error shape");
-    const faults = details.map((fault) => `  metric ${fault.index ?? "-"}, ${fault.field ?? "-"}: ${fault.message}`);
-    return [`${response.status} ${error}: ${message}`, ...faults].join("\n");
+    if (!error) throw new TypeError("not an error of Tidemark");
+    const lines = details.map((detail) => `  metric ${detail.index ?? "-"}, ${detail.field ?? "-"}: ${detail.message}`);
+    return [`${response.status} ${error}: ${message}`, ...lines].join("\n");
   } catch {
     return `${response.status} ${response.statusText}`;
   }
 }
 
-/** The text as a finite JSON number; undefined when it is none. */
+/** Parses a finite JSON number; returns undefined for anything else. */
 function number(text) {
   try {
     const value = JSON.parse(text);
@@ -96,7 +97,7 @@ function number(text) {
   }
 }
 
-/** The command line; returns the exit status. */
+/** Runs the command line; returns the exit status. */
 async function main([metricId, valueText, metricName, unit, ...rest]) {
   const log = (line) => console.error(`${new Date().toISOString()} ${line}`);
   if (valueText === undefined || rest.length > 0) {
@@ -123,10 +124,10 @@ async function main([metricId, valueText, metricName, unit, ...rest]) {
     log("TIDEMARK_MAX_WAIT is not a number of seconds");
     return 2;
   }
-  // JSON leaves out what is undefined: the server then makes a name of the id.
+  // JSON leaves out undefined fields; without a name, the server derives one from the id.
   const metric = { metricId, metricName: metricName || undefined, value, unit: unit || undefined, timestamp: Date.now() };
   try {
-    const answer = await send({
+    const response = await send({
       url: process.env.TIDEMARK_URL,
       key: process.env.TIDEMARK_API_KEY,
       projectId: process.env.TIDEMARK_PROJECT_ID,
@@ -134,11 +135,11 @@ async function main([metricId, valueText, metricName, unit, ...rest]) {
       maxWaitMs,
       log,
     });
-    log(`accepted ${answer.accepted}, batch ${answer.batchId}`);
+    log(`accepted ${response.accepted}, batch ${response.batchId}`);
     return 0;
   } catch (error) {
     log(error.message);
-    return error instanceof NotNow ? 75 : 1;
+    return error instanceof TemporaryFailure ? 75 : 1;
   }
 }
 

@@ -6,9 +6,9 @@ usage: send.py METRIC_ID VALUE [NAME] [UNIT]
 TIDEMARK_URL         the webhook URL of the connection, https://…/api/webhooks/custom
 TIDEMARK_API_KEY     its API key
 TIDEMARK_PROJECT_ID  the project that the key belongs to
-TIDEMARK_MAX_WAIT    seconds to go on trying, default 60
+TIDEMARK_MAX_WAIT    time limit for retries in seconds, default 60
 
-Exit status: 0 accepted, 1 refused (repeating will not help), 2 wrong call, 75 not now (try again later).
+Exit status: 0 accepted, 1 rejected (do not retry), 2 usage error, 75 temporary failure (try again later).
 """
 
 import http.client
@@ -25,19 +25,19 @@ import uuid
 log = logging.getLogger("tidemark")
 
 
-class Refused(Exception):
-    """The server understood the request and will not take it: repeating it changes nothing."""
+class Rejected(Exception):
+    """The server rejected the request; a retry would be rejected too."""
 
 
-class NotNow(Exception):
-    """The server could not be reached or asked to come back later than we may wait."""
+class TemporaryFailure(Exception):
+    """The server was unreachable, or the next attempt would exceed the time limit."""
 
 
 def send(url, key, project_id, metrics, max_wait=60.0):
-    """Sends 1 to 100 metrics as one batch and returns the server's answer.
+    """Sends 1 to 100 metrics as one batch and returns the server's response.
 
-    Repeats on 429, 5xx and network errors until `max_wait` seconds have passed. All tries carry one Idempotency-Key,
-    so a batch whose answer was lost on the way is not stored twice. Raises Refused or NotNow.
+    Retries on 429, 5xx and network errors until `max_wait` seconds have passed. All attempts carry the same
+    Idempotency-Key, so that a batch whose response was lost is not stored twice. Raises Rejected or TemporaryFailure.
     """
     request = urllib.request.Request(
         url,
@@ -56,39 +56,41 @@ def send(url, key, project_id, metrics, max_wait=60.0):
             with urllib.request.urlopen(request, timeout=10) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
-            why = explain(error)
+            reason = explain(error)
             if error.code != 429 and error.code < 500:
-                raise Refused(why) from None
+                raise Rejected(reason) from None
             wait = retry_after(error) or backoff(attempt)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            # No answer, or not a whole one. The batch may have been stored all the same; repeating it is safe.
-            why = f"no answer: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            # No response, or an incomplete one. The batch may have been stored; the idempotency key makes a retry safe.
+            reason = f"no response: {getattr(error, 'reason', None) or error or type(error).__name__}"
             wait = backoff(attempt)
         if time.monotonic() + wait > give_up_at:
-            raise NotNow(f"{why} (gave up after try {attempt}; the next would be in {wait:.0f} s)")
-        log.warning("try %d: %s; next in %.1f s", attempt, why, wait)
+            raise TemporaryFailure(
+                f"{reason} (gave up after attempt {attempt}: the next one would be in {wait:.0f} s)"
+            )
+        log.warning("attempt %d failed: %s; retrying in %.1f s", attempt, reason, wait)
         time.sleep(wait)
 
 
 def backoff(attempt):
-    """0.5 s, 1 s, 2 s … up to 30 s, less a random half, so that many clients do not come back all at once."""
+    """Returns 0.5 s, 1 s, 2 s … 30 s, reduced at random by up to half, so that clients do not retry in step."""
     return min(30.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
 
 
 def retry_after(error):
-    """What the server asks for in whole seconds; None when it does not."""
+    """Returns the value of Retry-After in seconds; None when there is none."""
     value = error.headers.get("Retry-After", "")
     return float(value) if value.isascii() and value.isdigit() else None
 
 
 def explain(error):
-    """The machine code, the sentence for people, and every fault of a refused batch."""
+    """Returns the error code, the message, and each detail of an invalid batch."""
     try:
         body = json.load(error)
         lines = [f"{error.code} {body['error']}: {body['message']}"]
         lines += [
-            f"  metric {fault.get('index', '-')}, {fault.get('field', '-')}: {fault['message']}"
-            for fault in body.get("details", [])
+            f"  metric {detail.get('index', '-')}, {detail.get('field', '-')}: {detail['message']}"
+            for detail in body.get("details", [])
         ]
         return "\n".join(lines)
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError):
@@ -96,7 +98,7 @@ def explain(error):
 
 
 def number(text):
-    """The text as a finite JSON number, or ValueError."""
+    """Parses a finite JSON number; raises ValueError."""
     value = json.loads(text, parse_constant=float)
     if type(value) not in (int, float) or value - value != 0:
         raise ValueError(text)
@@ -127,20 +129,20 @@ def main(arguments):
     except (ValueError, OverflowError):
         log.error("the value '%s' is not a number", arguments[1])
         return 2
-    # Left out where it is empty: the server then makes a name of the id.
+    # Optional fields that are empty are left out; without a name, the server derives one from the id.
     metric.update({field: text for field, text in zip(("metricName", "unit"), arguments[2:]) if text})
 
     try:
-        answer = send(
+        response = send(
             url, os.environ["TIDEMARK_API_KEY"], os.environ["TIDEMARK_PROJECT_ID"], [metric], max_wait
         )
-    except Refused as refused:
-        log.error("%s", refused)
+    except Rejected as error:
+        log.error("%s", error)
         return 1
-    except NotNow as later:
-        log.error("%s", later)
+    except TemporaryFailure as error:
+        log.error("%s", error)
         return 75
-    log.info("accepted %d, batch %s", answer["accepted"], answer["batchId"])
+    log.info("accepted %d, batch %s", response["accepted"], response["batchId"])
     return 0
 
 

@@ -9,9 +9,9 @@ usage: send.sh METRIC_ID VALUE [NAME] [UNIT]
 TIDEMARK_URL         the webhook URL of the connection, https://…/api/webhooks/custom
 TIDEMARK_API_KEY     its API key
 TIDEMARK_PROJECT_ID  the project that the key belongs to
-TIDEMARK_MAX_WAIT    seconds to go on trying, default 60
+TIDEMARK_MAX_WAIT    time limit for retries in seconds, default 60
 
-Exit status: 0 accepted, 1 refused (repeating will not help), 2 wrong call, 75 not now (try again later).
+Exit status: 0 accepted, 1 rejected (do not retry), 2 usage error, 75 temporary failure (try again later).
 TEXT
     exit 2
 }
@@ -23,7 +23,7 @@ fail() {
     exit "$1"
 }
 
-# json_string TEXT → the text as a JSON string.
+# json_string TEXT → TEXT as a JSON string.
 json_string() {
     local text=$1
     [[ $text != *[[:cntrl:]]* ]] || fail 2 "control characters are not allowed in names, ids and units"
@@ -31,16 +31,16 @@ json_string() {
     printf '"%s"' "${text//\"/\\\"}"
 }
 
-# from_json KEY → the first string or number of that name in the answer, nothing when there is none.
-from_json() { sed -n 's/.*"'"$1"'" *: *"\{0,1\}\([^",}]*\).*/\1/p' "$WORK/answer" | head -n 1; }
+# response_field NAME → the first string or number of that name in the response; nothing when there is none.
+response_field() { sed -n 's/.*"'"$1"'" *: *"\{0,1\}\([^",}]*\).*/\1/p' "$WORK/response" | head -n 1; }
 
-# What the server asks for in whole seconds; else 1, 2, 4 … up to 32 s, and up to as much again less one at random, so
-# that many clients do not come back all at once.
-seconds_to_wait() {
-    local asked backoff
-    asked=$(sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9][0-9]*\).*/\1/p' "$WORK/headers" | tail -n 1)
+# retry_delay → seconds before the next attempt: the value of Retry-After; otherwise 1, 2, 4 … 32 s plus a random part of
+# the same size, so that clients do not retry in step.
+retry_delay() {
+    local retry_after backoff
+    retry_after=$(sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9][0-9]*\).*/\1/p' "$WORK/headers" | tail -n 1)
     backoff=$((1 << (ATTEMPT < 6 ? ATTEMPT - 1 : 5)))
-    echo "${asked:-$((backoff + RANDOM % backoff))}"
+    echo "${retry_after:-$((backoff + RANDOM % backoff))}"
 }
 
 [[ $# -ge 2 && $# -le 4 ]] || usage
@@ -53,12 +53,12 @@ MAX_WAIT=${TIDEMARK_MAX_WAIT:-60}
 [[ $MAX_WAIT =~ ^[0-9]+$ ]] || fail 2 "TIDEMARK_MAX_WAIT is not a whole number of seconds"
 
 METRIC="{\"metricId\":$(json_string "$1"),\"value\":$2,\"timestamp\":$(date +%s)000"
-# Left out where it is empty: the server then makes a name of the id.
+# Optional fields that are empty are left out; without a name, the server derives one from the id.
 [ -z "${3:-}" ] || METRIC+=",\"metricName\":$(json_string "$3")"
 [ -z "${4:-}" ] || METRIC+=",\"unit\":$(json_string "$4")"
 BODY="{\"projectId\":$(json_string "$TIDEMARK_PROJECT_ID"),\"metrics\":[$METRIC}]}"
 
-# The same for every try: a batch whose answer was lost on the way is not stored twice.
+# All attempts carry the same key, so that a batch whose response was lost is not stored twice.
 IDEMPOTENCY_KEY=$(od -An -N16 -v -tx1 /dev/urandom | tr -d ' \n')
 
 WORK=$(mktemp -d)
@@ -68,30 +68,30 @@ ATTEMPT=0
 while :; do
     ATTEMPT=$((ATTEMPT + 1))
     : >"$WORK/headers"
-    : >"$WORK/answer"
-    # The key goes in by standard input: a command's arguments can be read by everyone on the machine.
+    : >"$WORK/response"
+    # curl reads the key from standard input, because every user of the machine can read a command's arguments.
     STATUS=$(printf 'header = "Authorization: Bearer %s"\n' "$TIDEMARK_API_KEY" |
         curl -sS --config - --max-time 10 -X POST "$TIDEMARK_URL" \
             -H 'Content-Type: application/json' -H "Idempotency-Key: $IDEMPOTENCY_KEY" --data-raw "$BODY" \
-            -D "$WORK/headers" -o "$WORK/answer" -w '%{http_code}' 2>"$WORK/fault") || STATUS=000
+            -D "$WORK/headers" -o "$WORK/response" -w '%{http_code}' 2>"$WORK/error") || STATUS=000
 
     case $STATUS in
         200)
-            log "accepted $(from_json accepted), batch $(from_json batchId)"
+            log "accepted $(response_field accepted), batch $(response_field batchId)"
             exit 0
             ;;
         000)
-            # No answer, or not a whole one. The batch may have been stored all the same; repeating it is safe.
-            WHY="no answer: $(tr '\n' ' ' <"$WORK/fault")"
+            # No response, or an incomplete one. The batch may have been stored; the idempotency key makes a retry safe.
+            REASON="no response: $(tr '\n' ' ' <"$WORK/error")"
             ;;
-        429 | 5??) WHY="$STATUS $(from_json error): $(from_json message)" ;;
-        *) fail 1 "$STATUS $(cat "$WORK/answer")" ;;
+        429 | 5??) REASON="$STATUS $(response_field error): $(response_field message)" ;;
+        *) fail 1 "$STATUS $(cat "$WORK/response")" ;;
     esac
 
-    WAIT=$(seconds_to_wait)
+    WAIT=$(retry_delay)
     if [ $((SECONDS + WAIT)) -gt "$MAX_WAIT" ]; then
-        fail 75 "$WHY (gave up after try $ATTEMPT; the next would be in $WAIT s)"
+        fail 75 "$REASON (gave up after attempt $ATTEMPT: the next one would be in $WAIT s)"
     fi
-    log "try $ATTEMPT: $WHY; next in $WAIT s"
+    log "attempt $ATTEMPT failed: $REASON; retrying in $WAIT s"
     sleep "$WAIT"
 done

@@ -1,12 +1,14 @@
-//! A client of the HTTP interfaces, as a user would write one.
+//! HTTP client of the gateways and the query API, as a user would write one.
 
-use crate::Result;
-use crate::installation::OPERATOR_TOKEN;
+use crate::error::Result;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Speaks to the gateways and the query service of one installation.
+/// Operator token of every test installation.
+pub const OPERATOR_TOKEN: &str = "operator-token-of-a-test";
+
+/// Client of one installation.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -14,37 +16,37 @@ pub struct Client {
     query: String,
 }
 
-/// A project with a connection.
+/// A project with one connection.
 #[derive(Debug, Clone)]
 pub struct Project {
-    /// The project's id.
+    /// Project id.
     pub project_id: String,
-    /// A key that may manage and read.
+    /// Key with the scope `manage`.
     pub manage_key: String,
-    /// A key that may ingest.
+    /// Key with the scope `ingest`.
     pub api_key: String,
-    /// Where metrics are sent.
+    /// Webhook URL as the query API returned it.
     pub webhook_url: String,
 }
 
 impl Client {
-    /// A client of these gateways and this query service.
+    /// Creates a client from the base URLs of the gateways and of the query API.
     pub fn new(gateways: Vec<String>, query: String) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap_or_default();
         Self { http, gateways, query }
     }
 
-    /// The webhook's address at gateway `index`, counted around.
+    /// Webhook URL of a gateway; `index` wraps around.
     pub fn webhook(&self, index: usize) -> String {
         format!("{}/api/webhooks/custom", self.gateways[index % self.gateways.len()])
     }
 
-    /// The query service's address.
+    /// Base URL of the query API.
     pub fn query_url(&self) -> &str {
         &self.query
     }
 
-    /// Makes a project on `plan` with a connection.
+    /// Creates a project on `plan` with a connection.
     pub async fn project(&self, plan: &str) -> Result<Project> {
         let body = json!({"name": "Test", "plan": plan});
         let project = self.post("/api/v1/projects", OPERATOR_TOKEN, &body).await?;
@@ -67,8 +69,8 @@ impl Client {
         Ok(request.header("content-type", "application/json").body(body).send().await?)
     }
 
-    /// Sends a body under an idempotency key.
-    pub async fn send_once(
+    /// Sends a body to a gateway with an idempotency key.
+    pub async fn send_idempotent(
         &self,
         gateway: usize,
         key: &str,
@@ -81,50 +83,50 @@ impl Client {
         Ok(request.body(body).send().await?)
     }
 
-    /// A POST to the query service.
+    /// Sends a POST to the query API.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> Result<Response> {
         Ok(self.http.post(format!("{}{path}", self.query)).bearer_auth(key).json(body).send().await?)
     }
 
-    /// A GET from the query service.
+    /// Sends a GET to the query API.
     pub async fn get(&self, path: &str, key: &str) -> Result<Response> {
         Ok(self.http.get(format!("{}{path}", self.query)).bearer_auth(key).send().await?)
     }
 
-    /// A DELETE at the query service.
+    /// Sends a DELETE to the query API.
     pub async fn delete(&self, path: &str, key: &str) -> Result<Response> {
         Ok(self.http.delete(format!("{}{path}", self.query)).bearer_auth(key).send().await?)
     }
 
-    /// Revokes the keys of the project's first connection.
+    /// Revokes the project's first connection.
     pub async fn revoke(&self, project: &Project) -> Result<()> {
-        let connections = self.read("/api/v1/connections", &project.manage_key).await?;
+        let connections = self.get_json("/api/v1/connections", &project.manage_key).await?;
         let id = text(&connections["items"][0], "connectionId")?;
         let path = format!("/api/v1/connections/{id}/revoke");
-        let answer = self.post(&path, &project.manage_key, &json!({})).await?;
-        match answer.status() {
+        let response = self.post(&path, &project.manage_key, &json!({})).await?;
+        match response.status() {
             StatusCode::NO_CONTENT => Ok(()),
-            other => Err(format!("{other} came to a revocation: {}", answer.text().await?).into()),
+            other => Err(format!("revoking {id} was answered {other}: {}", response.text().await?).into()),
         }
     }
 
-    /// A GET that must succeed, as JSON.
-    pub async fn read(&self, path: &str, key: &str) -> Result<Value> {
+    /// Sends a GET to the query API and returns the body of the 200.
+    pub async fn get_json(&self, path: &str, key: &str) -> Result<Value> {
         expect(self.get(path, key).await?, StatusCode::OK).await
     }
 }
 
-/// The body of an answer that must have this status.
+/// Returns the JSON body of a response that must have this status.
 pub async fn expect(response: Response, status: StatusCode) -> Result<Value> {
-    let found = response.status();
+    let actual = response.status();
     let text = response.text().await?;
-    if found != status {
-        return Err(format!("{status} was expected, {found} came: {text}").into());
+    if actual != status {
+        return Err(format!("expected status {status}, got {actual}: {text}").into());
     }
     Ok(serde_json::from_str(&text)?)
 }
 
-/// A string field.
+/// Returns a string field.
 pub fn text(value: &Value, field: &str) -> Result<String> {
     Ok(value[field].as_str().ok_or_else(|| format!("no `{field}` in {value}"))?.to_owned())
 }

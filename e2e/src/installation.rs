@@ -1,42 +1,42 @@
-//! One installation of the product: its services, in a namespace of its own.
+//! One installation of the product: gateways, workers and a query API that share a namespace.
 
-use crate::process::{Process, free_port};
-use crate::{Client, Result};
+use crate::client::{Client, OPERATOR_TOKEN};
+use crate::environment;
+use crate::error::Result;
+use crate::ports::free_port;
+use crate::process::{self, Process, binary};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The token that may create projects in every test installation.
-pub const OPERATOR_TOKEN: &str = "operator-token-of-a-test";
-
-/// The secret under which all gateways of a test installation hash addresses.
+/// Secret with which all gateways of a test installation hash client addresses.
 pub(crate) const ADDRESS_HASH_KEY: &str = "address-hash-key-of-a-test";
 
-/// An installation. Its services end with it.
+/// A running installation. Its services are killed when the value is dropped.
 pub struct Installation {
-    /// Its namespace in Kafka, Redis and ClickHouse.
+    /// Prefix of its names in Kafka, Redis and ClickHouse.
     pub namespace: String,
-    /// Where its logs are.
+    /// Directory of its logs.
     pub directory: PathBuf,
-    /// The gateways.
+    /// Gateways.
     pub gateways: Vec<Process>,
-    /// The workers.
+    /// Ingest workers.
     pub workers: Vec<Process>,
-    /// The query service.
+    /// First replica of the query API.
     pub query: Process,
     gateway_urls: Vec<String>,
     query_url: String,
-    /// What all its services are told beside their own settings.
+    /// Settings of all services, in addition to each service's own.
     shared: Vec<(String, String)>,
 }
 
 impl Installation {
-    /// Starts an installation with so many gateways and workers, and waits until all are ready.
+    /// Starts an installation and waits until its services are ready.
     pub async fn start(name: &str, gateways: usize, workers: usize) -> Result<Self> {
         Self::start_with(name, gateways, workers, &[]).await
     }
 
-    /// The same; `shared` is told to all services, and may name other parts than the suite's.
+    /// Like [`Self::start`], with settings for all services. They may name other stores than the suite's.
     pub async fn start_with(
         name: &str,
         gateways: usize,
@@ -44,29 +44,24 @@ impl Installation {
         shared: &[(&str, &str)],
     ) -> Result<Self> {
         let namespace = format!("{name}_{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-        let directory = crate::process::binary("gateway")?.with_file_name("e2e-logs").join(&namespace);
-        std::fs::create_dir_all(&directory)?;
-        let mut gateway_urls = Vec::new();
-        let mut started = Vec::new();
-        for index in 0..gateways {
-            let listen = format!("127.0.0.1:{}", free_port()?);
-            let own = [("LISTEN", listen.as_str()), ("ADDRESS_HASH_KEY", ADDRESS_HASH_KEY)];
-            let settings = settings(&namespace, &[shared, &own].concat())?;
-            started.push(Process::start("gateway", &format!("gateway-{index}"), &directory, settings)?);
-            gateway_urls.push(format!("http://{listen}"));
-        }
+        let directory = process::log_directory(&namespace)?;
+        let started = (0..gateways).map(|index| {
+            let settings = settings(&namespace, shared)?;
+            start_gateway(index, &directory, settings)
+        });
+        let (gateways, gateway_urls): (Vec<_>, Vec<_>) =
+            started.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let webhook = format!(
-            "{}/api/webhooks/custom",
-            gateway_urls.first().map_or("http://127.0.0.1:8080", |url| url)
-        );
+        let gateway_url = gateway_urls.first().map_or("http://127.0.0.1:8080", String::as_str);
+        let webhook = format!("{gateway_url}/api/webhooks/custom");
         let own = [("LISTEN", &*listen), ("OPERATOR_TOKEN", OPERATOR_TOKEN), ("WEBHOOK_URL", &webhook)];
         let query_settings = settings(&namespace, &[shared, &own].concat())?;
         let query = Process::start("query-api", "query-api", &directory, query_settings)?;
         let mut installation = Self {
             namespace,
             directory,
-            gateways: started,
+            gateways,
             workers: Vec::new(),
             query,
             gateway_urls,
@@ -80,7 +75,7 @@ impl Installation {
             process.ready().await?;
         }
         if workers > 0 {
-            // Without a worker nobody fills Redis, and nothing is believed.
+            // Only a worker fills the Redis projection; without it the query API never becomes ready.
             installation.query.ready().await?;
         }
         Ok(installation)
@@ -95,43 +90,17 @@ impl Installation {
         self.workers.last_mut().ok_or_else(|| "no worker".into())
     }
 
-    /// Runs one of the worker's commands to its end.
-    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
-        let (program, settings) = (crate::process::binary("ingest-worker")?, self.settings(&[])?);
-        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
-        let run = move || Command::new(program).args(arguments).envs(settings).output();
-        let output = tokio::task::spawn_blocking(run).await??;
-        Ok(Output {
-            success: output.status.success(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-
-    /// Runs one of the worker's commands, which must succeed; gives what it printed.
-    pub async fn commanded(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command(arguments).await?;
-        if output.success {
-            Ok(output.out)
-        } else {
-            Err(format!("{arguments:?}: {}{}", output.out, output.err).into())
-        }
-    }
-
-    /// Starts one more gateway, with settings of its own.
+    /// Starts one more gateway, with additional settings.
     pub fn add_gateway(&mut self, own: &[(&str, &str)]) -> Result<&mut Process> {
-        let label = format!("gateway-{}", self.gateways.len());
-        let listen = format!("127.0.0.1:{}", free_port()?);
-        let settings =
-            self.settings(&[&[("LISTEN", &*listen), ("ADDRESS_HASH_KEY", ADDRESS_HASH_KEY)], own].concat())?;
-        let gateway = Process::start("gateway", &label, &self.directory, settings)?;
+        let settings = self.settings(own)?;
+        let (gateway, url) = start_gateway(self.gateways.len(), &self.directory, settings)?;
         self.gateways.push(gateway);
-        self.gateway_urls.push(format!("http://{listen}"));
+        self.gateway_urls.push(url);
         self.gateways.last_mut().ok_or_else(|| "no gateway".into())
     }
 
-    /// Starts one more query service; gives it with its address.
-    pub fn another_query(&self) -> Result<(Process, String)> {
+    /// Starts one more replica of the query API; returns it with its base URL.
+    pub fn start_query_replica(&self) -> Result<(Process, String)> {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let own = [("LISTEN", listen.as_str()), ("OPERATOR_TOKEN", OPERATOR_TOKEN)];
         let settings = self.settings(&own)?;
@@ -139,56 +108,93 @@ impl Installation {
         Ok((process, format!("http://{listen}")))
     }
 
+    /// Runs a command of the worker to its end.
+    pub async fn run_command(&self, arguments: &[&str]) -> Result<Output> {
+        let (program, settings) = (binary("ingest-worker")?, self.settings(&[])?);
+        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let run = move || Command::new(program).args(arguments).envs(settings).output();
+        let output = tokio::task::spawn_blocking(run).await??;
+        Ok(Output {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs a command of the worker that must succeed; returns its standard output.
+    pub async fn run_command_ok(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.run_command(arguments).await?;
+        if output.success {
+            Ok(output.stdout)
+        } else {
+            Err(format!("{arguments:?} failed: {}{}", output.stdout, output.stderr).into())
+        }
+    }
+
     fn settings(&self, own: &[(&str, &str)]) -> Result<HashMap<String, String>> {
         let shared: Vec<(&str, &str)> = self.shared.iter().map(|(name, value)| (&**name, &**value)).collect();
         settings(&self.namespace, &[&shared, own].concat())
     }
 
-    /// A client of its HTTP interfaces.
+    /// HTTP client of all gateways that run now and of the first query API.
     pub fn client(&self) -> Client {
         Client::new(self.gateway_urls.clone(), self.query_url.clone())
     }
 
-    /// The name of one of its topics.
+    /// Names of its topics.
     pub fn topics(&self) -> proto::topics::Topics {
         proto::topics::Topics::new(&self.namespace)
     }
 
-    /// The database of its first generation.
-    pub fn database(&self) -> String {
-        format!("tidemark_{}_g1", self.namespace)
+    /// Name of the database of a generation.
+    pub fn database(&self, generation: u32) -> String {
+        format!("tidemark_{}_g{generation}", self.namespace)
     }
 
-    /// ClickHouse, with its database chosen.
+    /// Client of the suite's ClickHouse with the database of the first generation selected.
     pub fn clickhouse(&self) -> Result<clickhouse::Client> {
-        Ok(clickhouse::Client::default().with_url(part("CLICKHOUSE_URL")?).with_database(self.database()))
+        self.clickhouse_generation(1)
+    }
+
+    /// Client of the suite's ClickHouse with the database of a generation selected.
+    pub fn clickhouse_generation(&self, generation: u32) -> Result<clickhouse::Client> {
+        let url = environment::required("CLICKHOUSE_URL")?;
+        Ok(clickhouse::Client::default().with_url(url).with_database(self.database(generation)))
     }
 }
 
-/// How a command ended.
+/// Result of a command that has exited.
 #[derive(Debug)]
 pub struct Output {
-    /// Whether its exit code was 0.
+    /// Its exit code was 0.
     pub success: bool,
     /// Standard output.
-    pub out: String,
+    pub stdout: String,
     /// Standard error.
-    pub err: String,
+    pub stderr: String,
 }
 
-/// The address of a part; the failure says how to get one.
-pub fn part(name: &str) -> Result<String> {
-    std::env::var(name)
-        .map_err(|_| format!("{name} is not set: run deploy/local/test, which starts the parts").into())
+/// Starts a gateway; returns it with its base URL.
+fn start_gateway(
+    index: usize,
+    directory: &Path,
+    mut settings: HashMap<String, String>,
+) -> Result<(Process, String)> {
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    settings.insert("LISTEN".to_owned(), listen.clone());
+    settings.insert("ADDRESS_HASH_KEY".to_owned(), ADDRESS_HASH_KEY.to_owned());
+    let gateway = Process::start("gateway", &format!("gateway-{index}"), directory, settings)?;
+    Ok((gateway, format!("http://{listen}")))
 }
 
+/// Settings of a service: those that every service needs, and `more`, which override them.
 fn settings(namespace: &str, more: &[(&str, &str)]) -> Result<HashMap<String, String>> {
     let mut settings = HashMap::from([
         ("NAMESPACE".to_owned(), namespace.to_owned()),
         ("OPS_LISTEN".to_owned(), format!("127.0.0.1:{}", free_port()?)),
     ]);
     for name in ["KAFKA_BROKERS", "REDIS_URL", "CLICKHOUSE_URL"] {
-        settings.insert(name.to_owned(), part(name)?);
+        settings.insert(name.to_owned(), environment::required(name)?);
     }
     settings.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     Ok(settings)

@@ -1,16 +1,17 @@
-//! A service as a process: started, killed, stopped, watched.
+//! Service processes: started, killed, stopped, measured.
 
-use crate::{Result, wait};
+use crate::error::Result;
+use crate::wait;
+use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-/// One running service.
+/// A service of the workspace. The process is killed when the value is dropped.
 pub struct Process {
     name: String,
     environment: HashMap<String, String>,
@@ -20,7 +21,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the binary `name` with these settings; its log is appended to a file in `directory`.
+    /// Starts the workspace's binary `name` with settings in its environment. Its output is appended to
+    /// `<label>.log` in `directory`.
     pub fn start(
         name: &str,
         label: &str,
@@ -29,43 +31,55 @@ impl Process {
     ) -> Result<Self> {
         let ops = environment.get("OPS_LISTEN").cloned().unwrap_or_default();
         let log = directory.join(format!("{label}.log"));
-        let child = spawn(name, &environment, &log)?;
+        let child = spawn(binary(name)?, &[], &environment, &log)?;
         Ok(Self { name: name.to_owned(), environment, child, log, ops_url: format!("http://{ops}") })
     }
 
-    /// Where its health and metrics are.
+    /// Base URL of its health checks and metrics.
     pub fn ops_url(&self) -> &str {
         &self.ops_url
     }
 
-    /// Its log so far.
+    /// Contents of its log file.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Its process id.
+    /// Process id; changes when it is restarted.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// CPU time that it has used, user and system.
+    /// CPU time used so far, user and system.
     pub fn cpu(&self) -> Result<Duration> {
         cpu_of(self.pid())
     }
 
-    /// The most memory that it ever held at once, in bytes.
+    /// Peak resident memory in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         memory_of(self.pid(), "VmHWM:")
     }
 
-    /// The memory that it holds now, in bytes.
+    /// Resident memory in bytes.
     pub fn memory(&self) -> Result<u64> {
         memory_of(self.pid(), "VmRSS:")
     }
 
-    /// The sum of a metric's samples, whatever their labels; 0 if there are none.
+    /// Status and body of a GET from its operations port.
+    pub async fn ops(&self, path: &str) -> Result<(StatusCode, String)> {
+        let response = reqwest::get(format!("{}{path}", self.ops_url)).await?;
+        Ok((response.status(), response.text().await?))
+    }
+
+    /// Metrics in Prometheus text format.
+    pub async fn metrics_page(&self) -> Result<String> {
+        Ok(self.ops("/metrics").await?.1)
+    }
+
+    /// Returns the sum of a metric's samples over all labels, or the one sample of a series
+    /// `name{label="value"}`; 0 if there is none.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let page = reqwest::get(format!("{}/metrics", self.ops_url)).await?.text().await?;
+        let page = self.metrics_page().await?;
         let samples = page.lines().filter_map(|line| {
             let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
             (labels.is_empty() || labels.starts_with('{')).then(|| value.parse::<f64>().ok())?
@@ -73,23 +87,21 @@ impl Process {
         Ok(samples.sum())
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `/readyz` answers 200; fails at once if the process exits.
     pub async fn ready(&mut self) -> Result<()> {
         let url = format!("{}/readyz", self.ops_url);
         let (name, log) = (self.name.clone(), self.log.clone());
         let child = &mut self.child;
         wait::until(&format!("{name} is ready"), async || {
             if let Some(status) = child.try_wait()? {
-                return Ok(Some(Err(
-                    format!("{name} ended with {status}; its log is {}", log.display()).into()
-                )));
+                return Ok(Some(Err(format!("{name} exited with {status}; log: {}", log.display()).into())));
             }
             Ok(reqwest::get(&url).await?.status().is_success().then_some(Ok(())))
         })
         .await?
     }
 
-    /// `kill -9`.
+    /// Sends SIGKILL and reaps the process.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -98,63 +110,65 @@ impl Process {
 
     /// Starts it again with the same settings.
     pub fn restart(&mut self) -> Result<()> {
-        self.child = spawn(&self.name, &self.environment, &self.log)?;
+        self.child = spawn(binary(&self.name)?, &[], &self.environment, &self.log)?;
         Ok(())
     }
 
     /// Sends a signal.
-    pub fn signal(&self, which: Signal) -> Result<()> {
-        signal(self.pid(), which)
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        send_signal(self.pid(), signal)
     }
 
-    /// How it ended, if it has.
+    /// Exit status; `None` while it runs.
     pub fn status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// SIGTERM; waits for its end.
+    /// Sends SIGTERM and waits until it has exited.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
-        self.ended().await
-    }
-
-    /// Waits for its end.
-    pub async fn ended(&mut self) -> Result<ExitStatus> {
         let child = &mut self.child;
-        wait::until(&format!("{} ends", self.name), async || Ok(child.try_wait()?)).await
+        wait::until(&format!("{} exits", self.name), async || Ok(child.try_wait()?)).await
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Fails if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn spawn(name: &str, environment: &HashMap<String, String>, log: &Path) -> Result<Child> {
+/// Starts a program; its output is appended to `log`.
+pub(crate) fn spawn(
+    program: impl AsRef<OsStr>,
+    arguments: &[String],
+    environment: &HashMap<String, String>,
+    log: &Path,
+) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
-    let program = binary(name)?;
-    Ok(Command::new(&program)
+    let program = program.as_ref();
+    Ok(Command::new(program)
+        .args(arguments)
         .envs(environment)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .map_err(|error| format!("{}: {error}", program.display()))?)
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))?)
 }
 
 /// Sends a signal to a process.
-pub fn signal(pid: u32, which: Signal) -> Result<()> {
+pub fn send_signal(pid: u32, signal: Signal) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("no such process")?;
-    Ok(kill_process(pid, which)?)
+    Ok(kill_process(pid, signal)?)
 }
 
 /// CPU time that a process has used, user and system.
 pub fn cpu_of(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // After the name in brackets: state is field 3, utime 14, stime 15, in ticks of 10 ms.
+    // Fields are counted after the name in brackets: state is field 3, utime 14, stime 15, in ticks of 10 ms.
     let fields: Vec<&str> =
         stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     let ticks: u64 =
@@ -162,38 +176,35 @@ pub fn cpu_of(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// One of the numbers of `/proc/<pid>/status`, which are KiB, in bytes.
+/// A field of `/proc/<pid>/status`, which states KiB, in bytes.
 fn memory_of(pid: u32, field: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or_else(|| format!("no {field}"))?;
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or_else(|| format!("/proc/{pid}/status has no {field}"))?;
     Ok(kib.parse::<u64>()? * 1024)
 }
 
-/// The path of one of the workspace's binaries, beside the running test.
+/// Returns the path of one of the workspace's binaries. Cargo puts them beside the running binary or, when a
+/// test runs, in the directory above it; the profile and the target directory do not matter.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let found = own.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let running = std::env::current_exe()?;
+    let directories = running.ancestors().skip(1).take(2);
+    let found = directories.map(|directory| directory.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {
         format!(
-            "the binary `{name}` is not built: cargo build --release --workspace, or run deploy/local/test"
+            "the binary `{name}` is not built for {}: run the tests with deploy/local/test, which builds it",
+            running.display()
         )
         .into()
     })
 }
 
-/// A free port of this machine, at the moment. None of those that the system gives to outgoing connections, which could
-/// take it before the service does; and none that this process was given before.
-pub fn free_port() -> Result<u16> {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 10_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % u32::from(COUNT))?;
-    for _ in 0..COUNT {
-        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err("no free port".into())
+/// Creates and returns the directory for the logs of one installation. All are in `e2e-logs` beside the
+/// binaries, where `deploy/local/test` searches them for keys.
+pub(crate) fn log_directory(namespace: &str) -> Result<PathBuf> {
+    let directory = binary("gateway")?.with_file_name("e2e-logs").join(namespace);
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
 }

@@ -1,6 +1,8 @@
-//! A receiver of alerts on a local socket: it answers as a test says, and keeps what it was sent and when.
+//! HTTP server for what the services send, such as alert notifications: it records requests and sends canned
+//! responses.
 
-use crate::{Result, wait};
+use crate::error::Result;
+use crate::wait;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,60 +11,60 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-/// A request that arrived.
+/// A request that was received.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// When its last byte was read.
+    /// Time at which its last byte was read.
     pub at: Instant,
-    /// The path.
+    /// Request path.
     pub path: String,
-    /// The headers, by their names in lower case.
+    /// Headers by lower-case name.
     pub headers: HashMap<String, String>,
-    /// The body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// The body as JSON.
+    /// Body as JSON.
     pub fn json(&self) -> Result<Value> {
         Ok(serde_json::from_slice(&self.body)?)
     }
 
-    /// The body as text.
+    /// Body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header; empty if there is none.
+    /// Value of a header; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
 
-/// How a request is answered.
+/// Response that a [`Receiver`] sends.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct CannedResponse {
     status: String,
-    header: String,
+    headers: String,
     delay: Duration,
 }
 
-impl Answer {
-    /// With a status line such as `204 No Content`.
-    pub fn of(status: &str) -> Self {
-        Self { status: status.to_owned(), header: String::new(), delay: Duration::ZERO }
+impl CannedResponse {
+    /// Empty response with a status such as `204 No Content`.
+    pub fn new(status: &str) -> Self {
+        Self { status: status.to_owned(), headers: String::new(), delay: Duration::ZERO }
     }
 
-    /// The same with a header.
+    /// Adds a header.
     #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.header += &format!("{name}: {value}\r\n");
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers += &format!("{name}: {value}\r\n");
         self
     }
 
-    /// The same after a while.
+    /// Sends the response only after `delay`.
     #[must_use]
-    pub fn after(mut self, delay: Duration) -> Self {
+    pub fn delayed(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
@@ -70,27 +72,29 @@ impl Answer {
 
 #[derive(Debug, Default)]
 struct State {
-    script: VecDeque<Answer>,
-    otherwise: Option<Answer>,
+    /// Responses to the next requests, each used once.
+    script: VecDeque<CannedResponse>,
+    /// Response once the script is used up; 200 if there is none.
+    default_response: Option<CannedResponse>,
     requests: Vec<Request>,
 }
 
-/// A receiver; it ends with the value.
+/// A running receiver; it stops when the value is dropped.
 pub struct Receiver {
-    /// Where it listens.
+    /// URL to which requests are sent.
     pub url: String,
     state: Arc<Mutex<State>>,
     task: AbortHandle,
 }
 
 impl Receiver {
-    /// Answers 200 to all.
+    /// Starts a receiver that answers every request with 200.
     pub async fn start() -> Result<Self> {
-        Self::answering(Vec::new()).await
+        Self::with_responses(Vec::new()).await
     }
 
-    /// Answers by the script, and 200 after its end.
-    pub async fn answering(script: Vec<Answer>) -> Result<Self> {
+    /// Starts a receiver that answers the first requests with `script` and all others with 200.
+    pub async fn with_responses(script: Vec<CannedResponse>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/hooks/alerts-of-a-test", listener.local_addr()?);
         let state = Arc::new(Mutex::new(State { script: script.into(), ..State::default() }));
@@ -103,21 +107,21 @@ impl Receiver {
         Ok(Self { url, state, task: task.abort_handle() })
     }
 
-    /// Answers so from now on.
-    pub fn answer(&self, answer: Answer) {
+    /// Answers all further requests with `response`; discards the rest of the script.
+    pub fn respond_with(&self, response: CannedResponse) {
         let mut state = lock(&self.state);
         state.script.clear();
-        state.otherwise = Some(answer);
+        state.default_response = Some(response);
     }
 
-    /// What arrived so far.
+    /// All requests received so far.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.state).requests.clone()
     }
 
-    /// What arrived, once it is so many requests.
+    /// Waits for at least `count` requests; returns all of them.
     pub async fn received(&self, count: usize) -> Result<Vec<Request>> {
-        wait::until(&format!("a receiver has {count} requests"), async || {
+        wait::until(&format!("the receiver has {count} requests"), async || {
             let requests = self.requests();
             Ok((requests.len() >= count).then_some(requests))
         })
@@ -135,7 +139,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One request; the connection is closed after its answer.
+/// Serves one request and closes the connection; `None` if the client broke it off.
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
     let mut read = async |bytes: &mut Vec<u8>| {
@@ -143,13 +147,13 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
         bytes.extend_from_slice(&buffer[..length]);
         Some(())
     };
-    let body_at = loop {
+    let body_start = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
         }
         read(&mut bytes).await?;
     };
-    let head = String::from_utf8_lossy(&bytes[..body_at]).into_owned();
+    let head = String::from_utf8_lossy(&bytes[..body_start]).into_owned();
     let mut lines = head.lines();
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     let headers: HashMap<String, String> = lines
@@ -157,20 +161,20 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let length: usize = headers.get("content-length")?.parse().ok()?;
-    while bytes.len() < body_at + length {
+    while bytes.len() < body_start + length {
         read(&mut bytes).await?;
     }
-    let body = bytes.split_off(body_at);
-    let answer = {
+    let body = bytes.split_off(body_start);
+    let response = {
         let mut state = lock(&state);
         state.requests.push(Request { at: Instant::now(), path, headers, body });
-        let otherwise = state.otherwise.clone().unwrap_or_else(|| Answer::of("200 OK"));
-        state.script.pop_front().unwrap_or(otherwise)
+        let default = state.default_response.clone().unwrap_or_else(|| CannedResponse::new("200 OK"));
+        state.script.pop_front().unwrap_or(default)
     };
-    tokio::time::sleep(answer.delay).await;
-    let answer = format!(
+    tokio::time::sleep(response.delay).await;
+    let response = format!(
         "HTTP/1.1 {}\r\n{}content-length: 0\r\nconnection: close\r\n\r\n",
-        answer.status, answer.header
+        response.status, response.headers
     );
-    stream.write_all(answer.as_bytes()).await.ok()
+    stream.write_all(response.as_bytes()).await.ok()
 }

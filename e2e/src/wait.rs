@@ -1,26 +1,29 @@
-//! Waiting for a condition, never for a time.
+//! Waiting for a condition instead of for a duration.
 
-use crate::Result;
+use crate::error::Result;
 use std::time::{Duration, Instant};
 
-/// So long a condition may take before it counts as never: generous, for machines are shared.
-const PATIENCE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(10);
+/// Generous, because test machines are shared.
+const TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Asks `condition` until it gives a value. `what` is what the failure says did not happen.
-pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let begun = Instant::now();
-    let mut last = None;
-    while begun.elapsed() < PATIENCE {
+/// Polls `condition` until it returns a value. `description` states the condition, for the error after a
+/// timeout.
+pub async fn until<T>(description: &str, mut condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let started = Instant::now();
+    let mut last_error = None;
+    while started.elapsed() < TIMEOUT {
         match condition().await {
             Ok(Some(value)) => return Ok(value),
-            Ok(None) => last = None,
-            Err(error) => last = Some(error),
+            Ok(None) => last_error = None,
+            Err(error) => last_error = Some(error),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Err(match last {
-        Some(error) => format!("{what}: not within {} s; last: {error}", PATIENCE.as_secs()).into(),
-        None => format!("{what}: not within {} s", PATIENCE.as_secs()).into(),
+    Err(match last_error {
+        Some(error) => {
+            format!("not within {} s: {description}; last error: {error}", TIMEOUT.as_secs()).into()
+        }
+        None => format!("not within {} s: {description}", TIMEOUT.as_secs()).into(),
     })
 }

@@ -1,17 +1,18 @@
-//! `faults`: a campaign of faults, as [`e2e::faults`] describes it. `deploy/local/faults` runs it.
+//! Runs a fault-injection campaign ([`e2e::faults`]). `deploy/local/faults` starts it.
 
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Sends metrics while everything fails, and counts whether each accepted one is stored once.
+/// Sends metrics while services, stores and connections fail, and checks that every accepted metric is stored
+/// exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
 struct Arguments {
-    /// How long the faults go on.
+    /// Length of the campaign in minutes
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// What the faults are made of: the same seed gives the same faults. A new one if it is left out.
+    /// Seed of the fault schedule; the same seed gives the same faults. A new seed by default
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -31,17 +32,17 @@ async fn main() -> ExitCode {
     };
     let verdict = tokio::select! {
         verdict = e2e::faults::run(seed, Duration::from_secs(minutes * 60)) => verdict,
-        () = stop.cancelled() => Err("broken off".into()),
+        () = stop.cancelled() => Err("interrupted by a signal".into()),
     };
-    let faults = match verdict {
-        Ok(verdict) if verdict.faults.is_empty() => {
+    let violations = match verdict {
+        Ok(verdict) if verdict.violations.is_empty() => {
             println!("PASSED: seed {seed}, {minutes} minutes");
             return ExitCode::SUCCESS;
         }
-        Ok(verdict) => verdict.faults,
+        Ok(verdict) => verdict.violations,
         Err(error) => vec![error.to_string()],
     };
-    faults.iter().for_each(|fault| println!("  {fault}"));
-    println!("FAILED: run it again with: deploy/local/faults --minutes {minutes} --seed {seed}");
+    violations.iter().for_each(|violation| println!("  {violation}"));
+    println!("FAILED: to repeat this campaign: deploy/local/faults --minutes {minutes} --seed {seed}");
     ExitCode::FAILURE
 }

@@ -1,7 +1,7 @@
-//! The connections between one service and one store: a TCP proxy that cuts, stalls or delays them when told to.
+//! The connections from one service to one store: a TCP proxy that can cut, stall or delay them.
 
-use super::schedule::Mode;
-use crate::Result;
+use super::schedule::LinkMode;
+use crate::error::Result;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,33 +10,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const PIECE: usize = 64 << 10;
+const BUFFER_SIZE: usize = 64 << 10;
 
-/// Connections to one place. They end with the value.
+/// A running proxy. When the value is dropped, it stops and cuts its connections.
 pub struct Link {
     port: u16,
-    mode: watch::Sender<Mode>,
+    mode: watch::Sender<LinkMode>,
     accepting: JoinHandle<()>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Direction {
     Requests,
-    Answers,
+    Responses,
 }
 
 impl Link {
-    /// Takes connections and passes them on to `target`, which need not be there yet.
+    /// Starts a proxy to `target`, which need not be listening yet.
     pub async fn to(target: SocketAddr) -> Result<Self> {
-        // Held as long as the link is there, so it may be any.
+        // Any port will do: the link holds it for as long as it exists.
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let (mode, watched) = watch::channel(Mode::Pass);
+        let (mode, watched) = watch::channel(LinkMode::Pass);
         let accepting = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((client, _)) => drop(tokio::spawn(connection(client, target, watched.clone()))),
-                    // The one connection is lost, as connections may be.
+                    Ok((client, _)) => drop(tokio::spawn(proxy(client, target, watched.clone()))),
+                    // This connection is lost; the clients must cope with that anyway.
                     Err(_) => tokio::task::yield_now().await,
                 }
             }
@@ -44,13 +44,13 @@ impl Link {
         Ok(Self { port, mode, accepting })
     }
 
-    /// Where it listens, on the loopback.
+    /// Port on which it listens, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on its connections do this.
-    pub fn set(&self, mode: Mode) {
+    /// Changes the behaviour of existing and new connections.
+    pub fn set(&self, mode: LinkMode) {
         self.mode.send_replace(mode);
     }
 }
@@ -58,19 +58,18 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.accepting.abort();
-        // Connections that are there end too.
-        self.mode.send_replace(Mode::Cut);
+        self.mode.send_replace(LinkMode::Cut);
     }
 }
 
-/// Errors are what broken connections are: both ends see the end of theirs.
-async fn connection(client: TcpStream, target: SocketAddr, mode: watch::Receiver<Mode>) {
-    let mut cut = mode.clone();
-    let broken = async move {
-        // An error: the link is gone.
-        let _ = cut.wait_for(|mode| *mode == Mode::Cut).await;
+/// Forwards one connection until it ends or is cut. Errors are ignored: both sides see their connection closed.
+async fn proxy(client: TcpStream, target: SocketAddr, mode: watch::Receiver<LinkMode>) {
+    let mut watched = mode.clone();
+    let cut = async move {
+        // The wait fails if the link was dropped, which ends the connection as well.
+        let _ = watched.wait_for(|mode| *mode == LinkMode::Cut).await;
     };
-    let passing = async move {
+    let forwarding = async move {
         let server = TcpStream::connect(target).await?;
         for stream in [&client, &server] {
             stream.set_nodelay(true)?;
@@ -78,45 +77,47 @@ async fn connection(client: TcpStream, target: SocketAddr, mode: watch::Receiver
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::try_join!(
-            pass(from_client, to_server, mode.clone(), Way::Requests),
-            pass(from_server, to_client, mode, Way::Answers),
+            forward(from_client, to_server, mode.clone(), Direction::Requests),
+            forward(from_server, to_client, mode, Direction::Responses),
         )
     };
     tokio::select! {
-        () = broken => {}
-        _ = passing => {}
+        () = cut => {}
+        _ = forwarding => {}
     }
 }
 
-async fn pass(
+async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut mode: watch::Receiver<Mode>,
-    way: Way,
+    mut mode: watch::Receiver<LinkMode>,
+    direction: Direction,
 ) -> io::Result<()> {
-    let mut piece = vec![0; PIECE];
+    let mut buffer = vec![0; BUFFER_SIZE];
     loop {
-        let count = from.read(&mut piece).await?;
-        admitted(&mut mode, way).await?;
+        let count = from.read(&mut buffer).await?;
+        admit(&mut mode, direction).await?;
         if count == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&piece[..count]).await?;
+        to.write_all(&buffer[..count]).await?;
     }
 }
 
-/// Returns once a piece may go on; an error breaks the connection.
-async fn admitted(mode: &mut watch::Receiver<Mode>, way: Way) -> io::Result<()> {
+/// Returns once the bytes just read may be forwarded; an error closes the connection.
+async fn admit(mode: &mut watch::Receiver<LinkMode>, direction: Direction) -> io::Result<()> {
     loop {
-        let now = *mode.borrow_and_update();
-        match now {
-            Mode::Pass => return Ok(()),
-            Mode::Cut => return Err(io::ErrorKind::ConnectionReset.into()),
-            Mode::LoseAnswers if way == Way::Answers => return Err(io::ErrorKind::ConnectionReset.into()),
-            Mode::LoseAnswers => return Ok(()),
-            Mode::Stall => mode.changed().await.map_err(|_| io::ErrorKind::ConnectionReset)?,
-            Mode::Delay(by) => {
-                tokio::time::sleep(by).await;
+        let current = *mode.borrow_and_update();
+        match current {
+            LinkMode::Pass => return Ok(()),
+            LinkMode::Cut => return Err(io::ErrorKind::ConnectionReset.into()),
+            LinkMode::DropResponses if direction == Direction::Responses => {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            LinkMode::DropResponses => return Ok(()),
+            LinkMode::Stall => mode.changed().await.map_err(|_| io::ErrorKind::ConnectionReset)?,
+            LinkMode::Delay(delay) => {
+                tokio::time::sleep(delay).await;
                 return Ok(());
             }
         }
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// A link to a server that answers every piece with the same, and a connection through it.
+    /// A link to an echo server, and a connection through it.
     async fn echo() -> Result<(Link, TcpStream)> {
         let server = TcpListener::bind("127.0.0.1:0").await?;
         let target = server.local_addr()?;
@@ -143,39 +144,39 @@ mod tests {
         Ok((link, client))
     }
 
-    async fn answer(client: &mut TcpStream) -> io::Result<u8> {
+    async fn round_trip(client: &mut TcpStream) -> io::Result<u8> {
         client.write_all(b"x").await?;
         client.read_u8().await
     }
 
     #[tokio::test]
-    async fn what_is_cut_is_broken_and_a_new_connection_works_afterwards() -> Result<()> {
+    async fn cut_breaks_connections_until_it_ends() -> Result<()> {
         let (link, mut client) = echo().await?;
-        assert_eq!(answer(&mut client).await?, b'x');
-        link.set(Mode::Cut);
-        assert!(answer(&mut client).await.is_err());
-        link.set(Mode::Pass);
+        assert_eq!(round_trip(&mut client).await?, b'x');
+        link.set(LinkMode::Cut);
+        assert!(round_trip(&mut client).await.is_err());
+        link.set(LinkMode::Pass);
         let mut client = TcpStream::connect(("127.0.0.1", link.port())).await?;
-        assert_eq!(answer(&mut client).await?, b'x');
+        assert_eq!(round_trip(&mut client).await?, b'x');
         Ok(())
     }
 
     #[tokio::test]
-    async fn what_is_stalled_arrives_when_the_stall_is_over() -> Result<()> {
+    async fn stalled_bytes_arrive_when_the_stall_ends() -> Result<()> {
         let (link, mut client) = echo().await?;
-        link.set(Mode::Stall);
-        let waiting = tokio::time::timeout(Duration::from_millis(50), answer(&mut client));
+        link.set(LinkMode::Stall);
+        let waiting = tokio::time::timeout(Duration::from_millis(50), round_trip(&mut client));
         assert!(waiting.await.is_err());
-        link.set(Mode::Delay(Duration::from_millis(1)));
+        link.set(LinkMode::Delay(Duration::from_millis(1)));
         assert_eq!(client.read_u8().await?, b'x');
         Ok(())
     }
 
     #[tokio::test]
-    async fn a_lost_answer_breaks_the_connection() -> Result<()> {
+    async fn dropped_response_breaks_the_connection() -> Result<()> {
         let (link, mut client) = echo().await?;
-        link.set(Mode::LoseAnswers);
-        assert!(answer(&mut client).await.is_err());
+        link.set(LinkMode::DropResponses);
+        assert!(round_trip(&mut client).await.is_err());
         Ok(())
     }
 }

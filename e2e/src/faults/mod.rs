@@ -1,157 +1,164 @@
-//! A campaign of faults: the whole pipeline at work while everything that can break under it does.
+//! Fault-injection campaigns: the whole pipeline under load while its processes, connections and disks fail.
 //!
-//! **What may never happen, whatever fails:**
-//! - a metric that was answered 200 is not in `samples`, or is there twice;
-//! - a metric is in `samples` that was never sent, or a request is there in part;
-//! - a rollup says something else than the sum of its samples;
-//! - a request with an idempotency key that was repeated until it was answered 200 is there twice, however often it was
-//!   sent and whatever it was answered meanwhile;
-//! - a good request is told that it is wrong: it is answered 200, 503 (or 408, by a gateway that stood still), or not at
-//!   all, and never 401;
-//! - a service ends by itself;
-//! - once the faults stop, the services do not get ready, keyed requests are not answered 200, or the backlog is not
-//!   stored, within a generous limit and without anybody's help;
-//! - a record becomes a dead letter: all that was sent is good.
+//! **Invariants**, whatever fails:
+//! - every metric that was answered 200 is in `samples` exactly once;
+//! - `samples` has no metric that was not sent, and no request in part;
+//! - every rollup equals the sum of its samples;
+//! - a request with an idempotency key that was repeated until it was answered 200 is stored exactly once,
+//!   however often it was sent and whatever the earlier responses were;
+//! - a valid request is never refused as invalid: it gets 200, 503, no response, or 408 from a gateway that was
+//!   frozen, and never 401;
+//! - no service exits by itself;
+//! - after the last fault, the services become ready, requests with idempotency keys are answered 200 and the
+//!   backlog is stored, within generous limits and without intervention;
+//! - no record becomes a dead letter, because every request is valid.
 //!
-//! What may happen: a request without an answer, or with 503, is stored once or not at all; a store ends by itself when
-//! its disk fails, and is started again.
+//! Allowed: a request that gets no response or 503 is stored once or not at all; a store exits when its disk
+//! fails, and is restarted.
 //!
-//! **What is done.** Three gateways, three workers and a query service run on a Kafka, a Redis and a ClickHouse of the
-//! campaign's own. [`senders`] send uniquely numbered metrics. [`schedule`] says, from a seed, what fails when: any
-//! service or store is killed or stopped, workers leave and join, Redis loses everything, the connections of one service
-//! with one store or all of them are cut, stalled, slowed, or lose their answers ([`link`]), and the disk under
-//! ClickHouse is full, or takes files and cannot rename them ([`failing_disk`]). Clocks are left alone. Then everything
-//! is healed, and [`oracle`] counts.
+//! **Set-up.** Three gateways, three workers and a query API run on their own Kafka, Redis and ClickHouse.
+//! [`senders`] send uniquely numbered metrics. [`schedule`] derives the faults from a seed: services and stores
+//! are killed or frozen, workers leave and join, Redis loses its data, the connections of one service to one
+//! store or to all stores are cut, stalled, delayed or lose their responses ([`link`]), and the disk under
+//! ClickHouse is full or fails renames ([`crate::scratch::failing_disk`]). Clocks are not changed. Then all
+//! faults end, and [`oracle`] checks the invariants.
 
-pub mod dice;
-pub mod failing_disk;
+pub mod cluster;
 pub mod link;
 pub mod oracle;
+pub mod rng;
 pub mod schedule;
 pub mod senders;
-pub mod stage;
 
-use crate::{Result, wait};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use crate::error::Result;
+use crate::kafka_log::end_offsets;
+use crate::wait;
+use cluster::Cluster;
 use schedule::{Entry, Fault};
 use senders::{Senders, Sent};
-use stage::Stage;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(100);
-const KAFKA: Duration = Duration::from_secs(10);
-const NEWS: Duration = Duration::from_secs(30);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How a campaign ended.
+/// Result of a campaign.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What was wrong, in sentences; empty if the promise was kept.
-    pub faults: Vec<String>,
-    /// Requests that were accepted.
+    /// A sentence for each violated invariant.
+    pub violations: Vec<String>,
+    /// Number of requests that were answered 200.
     pub accepted: usize,
-    /// Metrics that are stored.
+    /// Number of metrics that are stored.
     pub stored: usize,
 }
 
-/// Runs the campaign of `seed`, and says on standard output what happens.
+/// Runs the campaign of a seed; reports its progress on standard output.
 pub async fn run(seed: u64, length: Duration) -> Result<Verdict> {
-    let schedule = schedule::of(seed, length);
+    let schedule = schedule::generate(seed, length);
     println!("seed {seed}, {:.1} minutes, {} faults:", length.as_secs_f64() / 60.0, schedule.len());
     schedule.iter().for_each(|entry| println!("  {entry}"));
 
-    let mut stage = Stage::start().await?;
-    println!("all services are ready; their logs: {}", stage.directory().display());
-    let outcome = campaign(&mut stage, &schedule, seed, length).await;
-    if !matches!(&outcome, Ok(verdict) if verdict.faults.is_empty()) {
-        println!("the stores' data stays for you to look at:");
-        stage.keep().iter().for_each(|path| println!("  {}", path.display()));
+    let mut cluster = Cluster::start().await?;
+    println!("all services are ready; logs: {}", cluster.directory().display());
+    let verdict = run_on(&mut cluster, &schedule, seed, length).await;
+    if !matches!(&verdict, Ok(verdict) if verdict.violations.is_empty()) {
+        println!("the data of the stores is kept:");
+        cluster.keep_data().iter().for_each(|path| println!("  {}", path.display()));
     }
-    outcome
+    verdict
 }
 
-async fn campaign(stage: &mut Stage, schedule: &[Entry], seed: u64, length: Duration) -> Result<Verdict> {
-    let project = stage.client().project("unlimited").await?;
-    let senders = Senders::start(stage.gateways(), project, seed)?;
-    let mut faults = perform(stage, schedule, &senders, length).await?;
+async fn run_on(cluster: &mut Cluster, schedule: &[Entry], seed: u64, length: Duration) -> Result<Verdict> {
+    let project = cluster.client().project("unlimited").await?;
+    let senders = Senders::start(cluster.gateways(), project, seed)?;
+    let mut violations = inject_faults(cluster, schedule, &senders, length).await?;
 
-    let healed = Instant::now();
-    let since = || format!("{:.1} s after the last fault", healed.elapsed().as_secs_f64());
-    stage.all_ready().await?;
-    println!("all services are ready, {}", since());
+    let faults_ended = Instant::now();
+    let elapsed = || format!("{:.1} s after the last fault", faults_ended.elapsed().as_secs_f64());
+    cluster.wait_until_ready().await?;
+    println!("all services are ready, {}", elapsed());
     let sent = senders.finish().await;
-    println!("all requests with keys are answered or given up, {}", since());
-    backlog_gone(stage).await?;
-    println!("the backlog is gone, {}", since());
+    println!("all requests with idempotency keys are answered or given up, {}", elapsed());
+    wait_until_backlog_is_stored(cluster).await?;
+    println!("the backlog is stored, {}", elapsed());
 
-    let clickhouse = stage.clickhouse();
+    let clickhouse = cluster.clickhouse();
     let stored = oracle::stored(&clickhouse).await?;
-    faults.extend(oracle::faults(&sent, &stored));
-    faults.extend(oracle::table_faults(&clickhouse).await?);
-    let dead: i64 = ends(stage.brokers(), &stage.topics().dead)?.values().sum();
-    if dead > 0 {
-        faults.push(format!("{dead} records became dead letters"));
+    violations.extend(oracle::violations(&sent, &stored));
+    violations.extend(oracle::table_violations(&clickhouse).await?);
+    let dead_letters: i64 = end_offsets(cluster.brokers(), &cluster.topics().dead)?.values().sum();
+    if dead_letters > 0 {
+        violations.push(format!("{dead_letters} records became dead letters"));
     }
-    tell(&sent, stored.len());
-    Ok(Verdict { faults, accepted: sent.accepted.len(), stored: stored.len() })
+    print_summary(&sent, stored.len());
+    Ok(Verdict { violations, accepted: sent.accepted.len(), stored: stored.len() })
 }
 
-/// Lets everything fail as it is scheduled; gives what went wrong beyond that.
-async fn perform(
-    stage: &mut Stage,
+/// Starts and ends the faults as scheduled; returns the violations that were observed meanwhile.
+async fn inject_faults(
+    cluster: &mut Cluster,
     schedule: &[Entry],
     senders: &Senders,
     length: Duration,
 ) -> Result<Vec<String>> {
-    let begun = Instant::now();
-    let mut wrong = Vec::new();
-    let mut next_news = NEWS;
-    for (at, begins, fault) in turns(schedule) {
-        while begun.elapsed() < at {
-            tokio::time::sleep(TICK.min(at.saturating_sub(begun.elapsed()))).await;
-            wrong.extend(revive(stage, begun)?);
-            if begun.elapsed() > next_news {
-                next_news += NEWS;
-                let (requests, accepted) = senders.so_far();
-                println!("{:7.1} s  {requests} requests, {accepted} accepted", begun.elapsed().as_secs_f64());
+    let started = Instant::now();
+    let mut violations = Vec::new();
+    let mut next_progress = PROGRESS_INTERVAL;
+    for (time, transition, fault) in transitions(schedule) {
+        while started.elapsed() < time {
+            tokio::time::sleep(TICK.min(time.saturating_sub(started.elapsed()))).await;
+            violations.extend(revive(cluster, started)?);
+            if started.elapsed() > next_progress {
+                next_progress += PROGRESS_INTERVAL;
+                let (requests, accepted) = senders.progress();
+                let seconds = started.elapsed().as_secs_f64();
+                println!("{seconds:7.1} s  {requests} requests, {accepted} accepted");
             }
         }
-        let word = if begins { "begins" } else { "ends" };
-        println!("{:7.1} s  {fault}: {word}", begun.elapsed().as_secs_f64());
-        if begins { stage.begin(fault).await? } else { stage.end(fault).await? }
-    }
-    while begun.elapsed() < length {
-        tokio::time::sleep(TICK).await;
-        wrong.extend(revive(stage, begun)?);
-    }
-    Ok(wrong)
-}
-
-/// What ended by itself is started again; the services among it are told.
-fn revive(stage: &mut Stage, begun: Instant) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    for ended in stage.revive()? {
-        println!("{:7.1} s  {ended}", begun.elapsed().as_secs_f64());
-        if schedule::Service::all().any(|service| ended.starts_with(&service.to_string())) {
-            wrong.push(ended);
+        println!("{:7.1} s  {fault}: {transition:?}", started.elapsed().as_secs_f64());
+        match transition {
+            Transition::Begin => cluster.begin(fault).await?,
+            Transition::End => cluster.end(fault).await?,
         }
     }
-    Ok(wrong)
+    while started.elapsed() < length {
+        tokio::time::sleep(TICK).await;
+        violations.extend(revive(cluster, started)?);
+    }
+    Ok(violations)
 }
 
-/// Beginnings and ends, in the order of their time.
-fn turns(schedule: &[Entry]) -> Vec<(Duration, bool, Fault)> {
-    let both = |entry: &Entry| [(entry.at, true, entry.fault), (entry.end(), false, entry.fault)];
-    let mut turns: Vec<_> = schedule.iter().flat_map(both).collect();
-    turns.sort_by_key(|&(at, ..)| at);
-    turns
+/// Restarts processes that exited; returns the exits of services, which are violations.
+fn revive(cluster: &mut Cluster, started: Instant) -> Result<Vec<String>> {
+    let exits = cluster.revive()?;
+    for exit in exits.stores.iter().chain(&exits.services) {
+        println!("{:7.1} s  {exit}", started.elapsed().as_secs_f64());
+    }
+    Ok(exits.services)
 }
 
-/// Waits until the chains reach the log's end.
-async fn backlog_gone(stage: &Stage) -> Result<()> {
-    let clickhouse = stage.clickhouse();
-    let ends = ends(stage.brokers(), &stage.topics().metrics)?;
-    wait::until("the workers have passed the log's end", async || {
+#[derive(Debug, Clone, Copy)]
+enum Transition {
+    Begin,
+    End,
+}
+
+/// Returns the starts and ends of all faults, ordered by time.
+fn transitions(schedule: &[Entry]) -> Vec<(Duration, Transition, Fault)> {
+    let both = |entry: &Entry| {
+        [(entry.start, Transition::Begin, entry.fault), (entry.end(), Transition::End, entry.fault)]
+    };
+    let mut transitions: Vec<_> = schedule.iter().flat_map(both).collect();
+    transitions.sort_by_key(|&(time, ..)| time);
+    transitions
+}
+
+/// Waits until the head of every partition's chain has reached the end of the log.
+async fn wait_until_backlog_is_stored(cluster: &Cluster) -> Result<()> {
+    let clickhouse = cluster.clickhouse();
+    let ends = end_offsets(cluster.brokers(), &cluster.topics().metrics)?;
+    wait::until("all heads have reached the end of the log", async || {
         let heads: Vec<(i32, i64)> = clickhouse
             .query(
                 "SELECT partition, max(last_offset) FROM samples WHERE kind = 'marker' GROUP BY kind, partition",
@@ -159,24 +166,18 @@ async fn backlog_gone(stage: &Stage) -> Result<()> {
             .fetch_all()
             .await?;
         let heads: BTreeMap<i32, i64> = heads.into_iter().collect();
-        let behind = |(partition, end): (&i32, &i64)| *end > heads.get(partition).map_or(0, |head| head + 1);
-        Ok((!ends.iter().any(behind)).then_some(()))
+        let lags = |(partition, end): (&i32, &i64)| *end > heads.get(partition).map_or(0, |head| head + 1);
+        Ok((!ends.iter().any(lags)).then_some(()))
     })
     .await
 }
 
-fn ends(brokers: &str, topic: &str) -> Result<BTreeMap<i32, i64>> {
-    let consumer: BaseConsumer = service::kafka::client(brokers, "e2e").create()?;
-    let metadata = consumer.fetch_metadata(Some(topic), KAFKA)?;
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-    partitions
-        .map(|partition| Ok((partition.id(), consumer.fetch_watermarks(topic, partition.id(), KAFKA)?.1)))
-        .collect()
-}
-
-fn tell(sent: &Sent, stored: usize) {
+fn print_summary(sent: &Sent, stored: usize) {
     println!("{} requests, {} accepted, {stored} metrics stored", sent.requests, sent.accepted.len());
-    println!("answers by status:");
-    sent.answers.iter().for_each(|(status, count)| println!("  {status:<10} {count}"));
-    println!("{} repeats were accepted under another batch id: Redis had lost the first", sent.other_ids);
+    println!("responses by status:");
+    sent.responses.iter().for_each(|(status, count)| println!("  {status:<11} {count}"));
+    println!(
+        "{} repeats were accepted with another batch id, because Redis had lost the claim",
+        sent.changed_batch_ids
+    );
 }

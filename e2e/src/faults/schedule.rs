@@ -1,36 +1,38 @@
-//! What goes wrong when: made of a seed before anything begins, so that a failing seed can be run again.
+//! Fault schedule of a campaign. It follows from a seed before the campaign starts, so that a failing seed can
+//! be run again.
 //!
-//! Two faults of one kind never hit the same thing at once; all others may overlap, and do. Every fault ends before the
-//! campaign's time is over.
+//! Two faults of one kind never affect the same service, store or link at once; all others may overlap, and do.
+//! Every fault ends before the campaign does.
 
-use super::dice::Dice;
+use super::rng::Rng;
+use crate::scratch::failing_disk::DiskFault;
 use std::fmt;
 use std::time::Duration;
 
-/// So many gateways run.
+/// Number of gateways.
 pub const GATEWAYS: usize = 3;
-/// So many workers run always.
+/// Number of workers that run from the beginning.
 pub const WORKERS: usize = 3;
 
 /// A service of the campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
-    /// A gateway, counted from 0.
+    /// Gateway by index.
     Gateway(usize),
-    /// A worker, counted from 0; the one after the last of [`WORKERS`] only joins now and then.
+    /// Worker by index. Worker [`WORKERS`] runs only while a [`Fault::Join`] lasts.
     Worker(usize),
-    /// The query service.
+    /// Query API.
     Query,
 }
 
 impl Service {
-    /// All of them.
+    /// All services.
     pub fn all() -> impl Iterator<Item = Self> {
         let gateways = (0..GATEWAYS).map(Self::Gateway);
         gateways.chain((0..=WORKERS).map(Self::Worker)).chain([Self::Query])
     }
 
-    /// Whether it runs from the beginning.
+    /// Reports whether it runs from the beginning.
     pub fn is_permanent(self) -> bool {
         self != Self::Worker(WORKERS)
     }
@@ -49,11 +51,11 @@ impl fmt::Display for Service {
 /// A store of the campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Store {
-    /// The log.
+    /// Source of truth.
     Kafka,
     /// Keys, quotas and claims.
     Redis,
-    /// The engine behind its front.
+    /// The engine behind its HTTP front.
     ClickHouse,
 }
 
@@ -67,58 +69,49 @@ impl fmt::Display for Store {
     }
 }
 
-/// What a connection does.
+/// Behaviour of the connections from a service to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// What it should.
+pub enum LinkMode {
+    /// Forwards everything.
     Pass,
-    /// It is broken, and so is every new one.
+    /// Closes existing and new connections.
     Cut,
-    /// Nothing moves; what was under way arrives when this is over.
+    /// Forwards nothing; bytes on the way are forwarded when the fault ends.
     Stall,
-    /// Requests arrive; at the first byte of an answer the connection breaks.
-    LoseAnswers,
-    /// Every piece comes so much later.
+    /// Forwards requests, and closes the connection at the first byte of a response.
+    DropResponses,
+    /// Forwards every chunk of bytes after a delay.
     Delay(Duration),
 }
 
-/// How the disk under ClickHouse fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disk {
-    /// There is no room left.
-    Full,
-    /// Files can be written and not renamed: an insert ends between its token and its data.
-    NoRename,
-}
-
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// `kill -9`; started again at the end.
+    /// SIGKILL; restarted at the end.
     KillService(Service),
-    /// `kill -9`; started again at the end with the data it had.
+    /// SIGKILL; restarted at the end with its data.
     KillStore(Store),
-    /// `kill -9` of Redis; started again at the end with nothing.
+    /// SIGKILL of Redis; restarted at the end without its data.
     WipeRedis,
     /// SIGSTOP; SIGCONT at the end.
     FreezeService(Service),
     /// SIGSTOP; SIGCONT at the end.
     FreezeStore(Store),
-    /// SIGTERM; started again at the end.
+    /// SIGTERM; restarted at the end.
     Leave(Service),
-    /// One more comes; SIGTERM at the end.
+    /// An additional service is started; SIGTERM at the end.
     Join(Service),
-    /// The connections of a service with a store.
-    Link(Service, Store, Mode),
-    /// The connections of a service with all stores.
-    Links(Service, Mode),
-    /// The disk under ClickHouse.
-    Disk(Disk),
+    /// Affects the connections from one service to one store.
+    Link(Service, Store, LinkMode),
+    /// Affects the connections from one service to all stores.
+    Links(Service, LinkMode),
+    /// Affects the disk under ClickHouse.
+    Disk(DiskFault),
 }
 
 impl Fault {
-    /// Whether both at once would disturb each other's beginning or end.
-    fn collides(self, other: Self) -> bool {
+    /// Reports whether the start or end of one of the faults would undo the other.
+    fn conflicts_with(self, other: Self) -> bool {
         use Fault::{Disk, FreezeService, FreezeStore, Join, KillService, KillStore, Leave, Link, Links};
         let service = |fault| match fault {
             KillService(service) | FreezeService(service) | Leave(service) | Join(service) => Some(service),
@@ -150,125 +143,127 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KillService(service) => write!(f, "kill -9 {service}"),
-            Self::KillStore(store) => write!(f, "kill -9 {store}"),
-            Self::WipeRedis => write!(f, "kill -9 Redis and take its data"),
-            Self::FreezeService(service) => write!(f, "stop {service}"),
-            Self::FreezeStore(store) => write!(f, "stop {store}"),
-            Self::Leave(service) => write!(f, "{service} leaves"),
-            Self::Join(service) => write!(f, "{service} joins"),
-            Self::Link(service, store, mode) => write!(f, "{service} - {store}: {mode}"),
-            Self::Links(service, mode) => write!(f, "{service} - all stores: {mode}"),
-            Self::Disk(Disk::Full) => write!(f, "ClickHouse's disk is full"),
-            Self::Disk(Disk::NoRename) => write!(f, "ClickHouse cannot rename"),
+            Self::KillService(service) => write!(f, "kill {service}"),
+            Self::KillStore(store) => write!(f, "kill {store}"),
+            Self::WipeRedis => write!(f, "kill Redis and delete its data"),
+            Self::FreezeService(service) => write!(f, "freeze {service}"),
+            Self::FreezeStore(store) => write!(f, "freeze {store}"),
+            Self::Leave(service) => write!(f, "stop {service}"),
+            Self::Join(service) => write!(f, "add {service}"),
+            Self::Link(service, store, mode) => write!(f, "{service} to {store}: {mode}"),
+            Self::Links(service, mode) => write!(f, "{service} to all stores: {mode}"),
+            Self::Disk(DiskFault::Full) => write!(f, "ClickHouse: disk full"),
+            Self::Disk(DiskFault::NoRename) => write!(f, "ClickHouse: renames fail"),
         }
     }
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for LinkMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pass => write!(f, "as it should be"),
-            Self::Cut => write!(f, "cut"),
-            Self::Stall => write!(f, "nothing moves"),
-            Self::LoseAnswers => write!(f, "answers are lost"),
-            Self::Delay(by) => write!(f, "{} ms slower", by.as_millis()),
+            Self::Pass => write!(f, "connections pass"),
+            Self::Cut => write!(f, "connections cut"),
+            Self::Stall => write!(f, "connections stalled"),
+            Self::DropResponses => write!(f, "responses dropped"),
+            Self::Delay(delay) => write!(f, "connections delayed by {} ms", delay.as_millis()),
         }
     }
 }
 
-/// A fault and its time.
+/// A scheduled fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// When it begins, from the campaign's beginning.
-    pub at: Duration,
-    /// How long it lasts.
-    pub lasts: Duration,
-    /// What it is.
+    /// Start, counted from the start of the campaign.
+    pub start: Duration,
+    /// Length.
+    pub duration: Duration,
+    /// The fault.
     pub fault: Fault,
 }
 
 impl Entry {
-    /// When it is over.
+    /// End, counted from the start of the campaign.
     pub fn end(&self) -> Duration {
-        self.at + self.lasts
+        self.start + self.duration
     }
 }
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (at, lasts) = (self.at.as_secs_f64(), self.lasts.as_secs_f64());
-        write!(f, "{at:7.1} s  {}, for {lasts:.1} s", self.fault)
+        let (start, duration) = (self.start.as_secs_f64(), self.duration.as_secs_f64());
+        write!(f, "{start:7.1} s  {}, for {duration:.1} s", self.fault)
     }
 }
 
-/// The faults of a campaign, in the order of their beginning.
-pub fn of(seed: u64, length: Duration) -> Vec<Entry> {
-    let mut dice = Dice::new(seed);
+/// Returns the faults of a campaign, ordered by start.
+pub fn generate(seed: u64, length: Duration) -> Vec<Entry> {
+    let mut rng = Rng::new(seed);
     let mut entries: Vec<Entry> = Vec::new();
-    let mut at = Duration::from_secs(2);
-    while at < length {
-        let (fault, lasts) = fault(&mut dice);
-        let entry = Entry { at, lasts, fault };
-        // A second between, so that what was started has begun.
-        let apart =
-            |other: &Entry| other.end() + Duration::from_secs(1) <= at || !other.fault.collides(fault);
-        if entry.end() < length && entries.iter().all(apart) {
+    let mut start = Duration::from_secs(2);
+    while start < length {
+        let (fault, duration) = fault(&mut rng);
+        let entry = Entry { start, duration, fault };
+        // A second between two faults on the same target gives a restarted process time to come up.
+        let compatible = |other: &Entry| {
+            other.end() + Duration::from_secs(1) <= start || !other.fault.conflicts_with(fault)
+        };
+        if entry.end() < length && entries.iter().all(compatible) {
             entries.push(entry);
         }
-        at += Duration::from_millis(dice.between(300, 4_000));
+        start += Duration::from_millis(rng.between(300, 4_000));
     }
     entries
 }
 
-fn fault(dice: &mut Dice) -> (Fault, Duration) {
-    let (fault, least, end) = match dice.between(0, 100) {
-        0..16 => (Fault::KillService(service(dice)), 100, 4_000),
-        16..28 => (Fault::KillStore(store(dice)), 100, 6_000),
+/// Draws a fault and its duration.
+fn fault(rng: &mut Rng) -> (Fault, Duration) {
+    let (fault, shortest_ms, longest_ms) = match rng.between(0, 100) {
+        0..16 => (Fault::KillService(service(rng)), 100, 4_000),
+        16..28 => (Fault::KillStore(store(rng)), 100, 6_000),
         28..31 => (Fault::WipeRedis, 100, 2_000),
-        // Longer than the session of a member of the group.
-        31..43 => (Fault::FreezeService(service(dice)), 7_000, 12_000),
-        43..49 => (Fault::FreezeStore(store(dice)), 500, 8_000),
-        49..54 => (Fault::Leave(worker(dice)), 500, 6_000),
+        // Longer than the session timeout of a group member, 6 s.
+        31..43 => (Fault::FreezeService(service(rng)), 7_000, 12_000),
+        43..49 => (Fault::FreezeStore(store(rng)), 500, 8_000),
+        49..54 => (Fault::Leave(worker(rng)), 500, 6_000),
         54..60 => (Fault::Join(Service::Worker(WORKERS)), 4_000, 20_000),
         60..82 => {
-            let service = service(dice);
+            let service = service(rng);
             let store = match service {
-                Service::Gateway(_) => dice.one_of(Store::Kafka, &[Store::Redis]),
-                Service::Worker(_) | Service::Query => store(dice),
+                Service::Gateway(_) => rng.one_of(Store::Kafka, &[Store::Redis]),
+                Service::Worker(_) | Service::Query => store(rng),
             };
-            (Fault::Link(service, store, mode(dice)), 1_000, 12_000)
+            (Fault::Link(service, store, link_mode(rng)), 1_000, 12_000)
         }
-        82..88 => (Fault::Links(service(dice), mode(dice)), 1_000, 10_000),
-        88..93 => (Fault::Disk(Disk::Full), 500, 6_000),
-        _ => (Fault::Disk(Disk::NoRename), 500, 6_000),
+        82..88 => (Fault::Links(service(rng), link_mode(rng)), 1_000, 10_000),
+        88..93 => (Fault::Disk(DiskFault::Full), 500, 6_000),
+        _ => (Fault::Disk(DiskFault::NoRename), 500, 6_000),
     };
-    (fault, Duration::from_millis(dice.between(least, end)))
+    (fault, Duration::from_millis(rng.between(shortest_ms, longest_ms)))
 }
 
-fn worker(dice: &mut Dice) -> Service {
-    Service::Worker(dice.between(0, WORKERS as u64) as usize)
+fn worker(rng: &mut Rng) -> Service {
+    Service::Worker(rng.between(0, WORKERS as u64) as usize)
 }
 
-/// Mostly workers: they have the most to lose.
-fn service(dice: &mut Dice) -> Service {
-    match dice.between(0, 10) {
-        0..6 => worker(dice),
-        6..9 => Service::Gateway(dice.between(0, GATEWAYS as u64) as usize),
+/// Draws a service; workers most often, because exactly-once storage depends on them.
+fn service(rng: &mut Rng) -> Service {
+    match rng.between(0, 10) {
+        0..6 => worker(rng),
+        6..9 => Service::Gateway(rng.between(0, GATEWAYS as u64) as usize),
         _ => Service::Query,
     }
 }
 
-fn store(dice: &mut Dice) -> Store {
-    dice.one_of(Store::ClickHouse, &[Store::ClickHouse, Store::Kafka, Store::Redis])
+fn store(rng: &mut Rng) -> Store {
+    rng.one_of(Store::ClickHouse, &[Store::ClickHouse, Store::Kafka, Store::Redis])
 }
 
-fn mode(dice: &mut Dice) -> Mode {
-    match dice.between(0, 4) {
-        0 => Mode::Cut,
-        1 => Mode::Stall,
-        2 => Mode::LoseAnswers,
-        _ => Mode::Delay(Duration::from_millis(dice.between(20, 1_500))),
+fn link_mode(rng: &mut Rng) -> LinkMode {
+    match rng.between(0, 4) {
+        0 => LinkMode::Cut,
+        1 => LinkMode::Stall,
+        2 => LinkMode::DropResponses,
+        _ => LinkMode::Delay(Duration::from_millis(rng.between(20, 1_500))),
     }
 }
 
@@ -279,19 +274,19 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn the_same_seed_gives_the_same_faults_and_another_seed_others() {
-        assert_eq!(of(7, HOUR), of(7, HOUR));
-        assert_ne!(of(7, HOUR), of(8, HOUR));
+    fn schedule_is_determined_by_its_seed() {
+        assert_eq!(generate(7, HOUR), generate(7, HOUR));
+        assert_ne!(generate(7, HOUR), generate(8, HOUR));
     }
 
     #[test]
-    fn every_fault_ends_in_time_and_none_meets_another_at_the_same_place() {
-        let entries = of(1, HOUR);
+    fn faults_end_in_time_and_never_conflict() {
+        let entries = generate(1, HOUR);
         for (index, entry) in entries.iter().enumerate() {
             assert!(entry.end() < HOUR, "{entry}");
             for earlier in &entries[..index] {
                 assert!(
-                    earlier.end() <= entry.at || !earlier.fault.collides(entry.fault),
+                    earlier.end() <= entry.start || !earlier.fault.conflicts_with(entry.fault),
                     "{earlier} and {entry}"
                 );
             }
@@ -299,11 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_fault_comes() {
-        let entries = of(3, HOUR);
-        let mut kinds: Vec<_> = entries.iter().map(|entry| std::mem::discriminant(&entry.fault)).collect();
-        kinds.dedup();
-        let distinct: std::collections::HashSet<_> = kinds.into_iter().collect();
-        assert_eq!(distinct.len(), 10);
+    fn every_kind_of_fault_is_scheduled() {
+        let entries = generate(3, HOUR);
+        let kinds: std::collections::HashSet<_> =
+            entries.iter().map(|entry| std::mem::discriminant(&entry.fault)).collect();
+        assert_eq!(kinds.len(), 10);
     }
 }

@@ -1,11 +1,13 @@
-//! Clients that send uniquely numbered metrics, and remember what they were answered.
+//! Clients that send uniquely numbered metrics and record the responses.
 //!
-//! Request `r` carries the numbers from `r * 10` on, at most five of them. Every other request has an idempotency key and
-//! is repeated, at one gateway or another, until it is answered 200; some of them are sent twice at once, or again
-//! after their 200. The others are sent once: what becomes of those without an answer is nobody's promise.
+//! Request `r` carries at most five metrics with the numbers from `r * 10` on. Requests with an even number
+//! have an idempotency key and are repeated, at varying gateways, until they are answered 200; some of them are
+//! sent twice concurrently, or once more after their 200. Requests with an odd number are sent once: nothing is
+//! promised about those that get no response.
 
-use super::dice::Dice;
-use crate::{Project, Result};
+use super::rng::Rng;
+use crate::client::Project;
+use crate::error::Result;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,46 +16,46 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The first number of a request is so many times its own.
-pub const APART: u64 = 10;
-/// So many metrics there are.
+/// Distance between the first numbers of two consecutive requests.
+pub const NUMBERS_PER_REQUEST: u64 = 10;
+/// Number of distinct metric ids.
 pub const METRICS: u64 = 7;
 
 const CLIENTS: u64 = 16;
 const PAUSE: Duration = Duration::from_millis(200);
-/// Longer than a gateway takes to say 503.
-const PATIENCE: Duration = Duration::from_secs(7);
-/// How long a keyed request is repeated after the last fault.
-const AFTERWARDS: Duration = Duration::from_secs(120);
+/// Longer than a gateway takes to answer 503.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+/// Time after the last fault for which requests with an idempotency key are repeated.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(120);
 
-/// So many metrics request `request` carries.
+/// Number of metrics in a request.
 pub fn size(request: u64) -> u64 {
     1 + request % 5
 }
 
-/// The metric that `number` belongs to.
+/// Metric id of a number.
 pub fn metric_id(number: u64) -> String {
     format!("m_{}", number % METRICS)
 }
 
-/// What was sent, and what became of it.
+/// Requests that were sent, and their responses.
 #[derive(Debug, Default, Clone)]
 pub struct Sent {
-    /// Requests that were sent: all below this.
+    /// Number of requests; they are numbered from 0.
     pub requests: u64,
-    /// Those that were answered 200.
+    /// Requests that were answered 200.
     pub accepted: BTreeSet<u64>,
-    /// Those with an idempotency key that were never answered 200.
+    /// Requests with an idempotency key that were never answered 200.
     pub unanswered: BTreeSet<u64>,
-    /// Answers by status; `no answer` for none.
-    pub answers: BTreeMap<String, u64>,
-    /// Repeats that were answered 200 with another batch id than the first time.
-    pub other_ids: u64,
-    /// Answers that a good request may never get.
-    pub wrong: Vec<String>,
+    /// Number of responses by status; `no response` counts failed connections and timeouts.
+    pub responses: BTreeMap<String, u64>,
+    /// Repeats that were answered 200 with a different batch id than the first time.
+    pub changed_batch_ids: u64,
+    /// Responses that a valid request must never get.
+    pub unexpected: Vec<String>,
 }
 
-/// Clients at work.
+/// Running clients.
 pub struct Senders {
     tasks: JoinSet<()>,
     shared: Arc<Shared>,
@@ -69,15 +71,10 @@ struct Shared {
     seed: u64,
 }
 
-enum Answer {
-    Accepted(String),
-    Other,
-}
-
 impl Senders {
-    /// Starts them.
+    /// Starts the clients.
     pub fn start(gateways: &[String], project: Project, seed: u64) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
         let shared = Arc::new(Shared {
             gateways: gateways.to_vec(),
             project,
@@ -95,16 +92,16 @@ impl Senders {
         Ok(Self { tasks, shared, stop })
     }
 
-    /// Requests so far, and those of them that were accepted.
-    pub fn so_far(&self) -> (u64, usize) {
-        (self.shared.next.load(Ordering::Relaxed), self.shared.note(|sent| sent.accepted.len()))
+    /// Number of requests so far, and number of accepted requests.
+    pub fn progress(&self) -> (u64, usize) {
+        (self.shared.next.load(Ordering::Relaxed), self.shared.update(|sent| sent.accepted.len()))
     }
 
-    /// No new request; waits until those with keys are answered, or are given up.
+    /// Sends no new requests, and waits until those with an idempotency key are answered or given up.
     pub async fn finish(self) -> Sent {
         self.stop.send_replace(true);
         self.tasks.join_all().await;
-        let mut sent = self.shared.note(|sent| sent.clone());
+        let mut sent = self.shared.update(|sent| sent.clone());
         sent.requests = self.shared.next.load(Ordering::Relaxed);
         sent
     }
@@ -114,64 +111,71 @@ impl Shared {
     async fn work(&self, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
             let request = self.next.fetch_add(1, Ordering::Relaxed);
-            let mut dice = Dice::new(self.seed ^ request);
+            let mut rng = Rng::new(self.seed ^ request);
             let body = self.body(request);
             if request.is_multiple_of(2) {
-                self.repeat(request, &body, &mut dice, &stopped).await;
-            } else if let Answer::Accepted(_) = self.send(&body, None, &mut dice).await {
-                self.note(|sent| sent.accepted.insert(request));
+                self.send_until_accepted(request, &body, &mut rng, &stopped).await;
+            } else if self.send(&body, None, &mut rng).await.is_some() {
+                self.update(|sent| sent.accepted.insert(request));
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Until it is answered 200, and some of them once more.
-    async fn repeat(&self, request: u64, body: &str, dice: &mut Dice, stopped: &watch::Receiver<bool>) {
+    /// Repeats a request until it is answered 200; every fourth one, at random, once more after that.
+    async fn send_until_accepted(
+        &self,
+        request: u64,
+        body: &str,
+        rng: &mut Rng,
+        stopped: &watch::Receiver<bool>,
+    ) {
         let key = format!("request-{request}");
-        let mut given_up_at = None;
-        let mut first: Option<String> = None;
-        let mut again = u64::from(dice.between(0, 4) == 0);
+        let mut give_up_at = None;
+        let mut first_batch_id: Option<String> = None;
+        let mut further_repeats = u64::from(rng.between(0, 4) == 0);
         loop {
-            let answers = if dice.between(0, 8) == 0 {
-                let mut other = dice.clone();
-                other.roll();
-                let both =
-                    tokio::join!(self.send(body, Some(&key), dice), self.send(body, Some(&key), &mut other));
-                vec![both.0, both.1]
-            } else {
-                vec![self.send(body, Some(&key), dice).await]
-            };
-            for answer in answers {
-                if let Answer::Accepted(id) = answer {
-                    let before = first.get_or_insert_with(|| id.clone());
-                    let another = u64::from(*before != id);
-                    self.note(|sent| {
-                        sent.accepted.insert(request);
-                        sent.other_ids += another;
-                    });
-                }
+            for batch_id in self.send_once_or_twice(&key, body, rng).await.into_iter().flatten() {
+                let first = first_batch_id.get_or_insert_with(|| batch_id.clone());
+                let changed = u64::from(*first != batch_id);
+                self.update(|sent| {
+                    sent.accepted.insert(request);
+                    sent.changed_batch_ids += changed;
+                });
             }
-            if first.is_some() {
-                if again == 0 {
+            if first_batch_id.is_some() {
+                if further_repeats == 0 {
                     return;
                 }
-                again -= 1;
+                further_repeats -= 1;
             }
             if *stopped.borrow() {
-                let limit = *given_up_at.get_or_insert_with(|| Instant::now() + AFTERWARDS);
+                let limit = *give_up_at.get_or_insert_with(|| Instant::now() + RECOVERY_LIMIT);
                 if Instant::now() > limit {
                     break;
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
-        if first.is_none() {
-            self.note(|sent| sent.unanswered.insert(request));
+        if first_batch_id.is_none() {
+            self.update(|sent| sent.unanswered.insert(request));
         }
     }
 
-    async fn send(&self, body: &str, key: Option<&str>, dice: &mut Dice) -> Answer {
-        let gateway = &self.gateways[dice.roll() as usize % self.gateways.len()];
+    /// Sends a request with an idempotency key; every eighth one, at random, twice concurrently.
+    async fn send_once_or_twice(&self, key: &str, body: &str, rng: &mut Rng) -> Vec<Option<String>> {
+        if rng.between(0, 8) != 0 {
+            return vec![self.send(body, Some(key), rng).await];
+        }
+        let mut other = rng.clone();
+        other.next_u64();
+        let both = tokio::join!(self.send(body, Some(key), rng), self.send(body, Some(key), &mut other));
+        vec![both.0, both.1]
+    }
+
+    /// Sends a request to a random gateway and records the response; returns the batch id of a 200.
+    async fn send(&self, body: &str, key: Option<&str>, rng: &mut Rng) -> Option<String> {
+        let gateway = &self.gateways[rng.next_u64() as usize % self.gateways.len()];
         let mut request = self
             .http
             .post(format!("{gateway}/api/webhooks/custom"))
@@ -180,33 +184,34 @@ impl Shared {
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        let answer = match request.body(body.to_owned()).send().await {
+        let response = match request.body(body.to_owned()).send().await {
             Ok(response) => {
                 let status = response.status().as_u16();
                 response.text().await.map(|text| (status, text))
             }
             Err(error) => Err(error),
         };
-        let Ok((status, text)) = answer else {
-            self.note(|sent| *sent.answers.entry("no answer".to_owned()).or_default() += 1);
-            return Answer::Other;
+        let Ok((status, text)) = response else {
+            self.update(|sent| *sent.responses.entry("no response".to_owned()).or_default() += 1);
+            return None;
         };
-        let batch_id = serde_json::from_str(&text).ok().and_then(|answer: Value| {
-            answer["batchId"].as_str().filter(|_| status == 200).map(str::to_owned)
-        });
-        self.note(|sent| {
-            *sent.answers.entry(status.to_string()).or_default() += 1;
-            // 408: a gateway that was stopped believes that the body stood still.
+        let batch_id = serde_json::from_str(&text)
+            .ok()
+            .and_then(|body: Value| body["batchId"].as_str().filter(|_| status == 200).map(str::to_owned));
+        self.update(|sent| {
+            *sent.responses.entry(status.to_string()).or_default() += 1;
+            // 408 comes from a gateway that was frozen: to it, the body seems to have stopped arriving.
             if !(batch_id.is_some() || status == 503 || status == 408) {
-                sent.wrong.push(format!("{status} from {gateway}: {text}"));
+                sent.unexpected.push(format!("{status} from {gateway}: {text}"));
             }
         });
-        batch_id.map_or(Answer::Other, Answer::Accepted)
+        batch_id
     }
 
     fn body(&self, request: u64) -> String {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
-        let metrics: Vec<Value> = (request * APART..request * APART + size(request))
+        let first = request * NUMBERS_PER_REQUEST;
+        let metrics: Vec<Value> = (first..first + size(request))
             .map(|number| {
                 let hours_ago = number % 5;
                 json!({
@@ -219,8 +224,8 @@ impl Shared {
         json!({"projectId": self.project.project_id, "metrics": metrics}).to_string()
     }
 
-    fn note<T>(&self, what: impl FnOnce(&mut Sent) -> T) -> T {
-        // Whoever panicked left whole numbers behind.
-        what(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
+    fn update<T>(&self, change: impl FnOnce(&mut Sent) -> T) -> T {
+        // A change that panics leaves consistent counts behind.
+        change(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
