@@ -53,7 +53,7 @@ pub async fn run(metrics: u64) -> Result<()> {
 /// Writes metrics of `project` to `topic`, over the last day.
 pub fn fill(topic: &str, project: &str, metrics: u64) -> Result<()> {
     let producer: ThreadedProducer<_> =
-        service::kafka::client(&e2e::installation::part("KAFKA_BROKERS")?, "bench")
+        service::kafka::client(&e2e::environment::required("KAFKA_BROKERS")?, "bench")
             .set("acks", "all")
             .set("compression.type", "lz4")
             .set("linger.ms", "20")

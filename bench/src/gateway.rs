@@ -60,7 +60,7 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
     let counted = counted(&installation).await?;
     // The worker filled Redis; under load it would only compete for the cores.
     installation.workers.clear();
-    let listen = format!("127.0.0.1:{}", e2e::process::free_port()?);
+    let listen = format!("127.0.0.1:{}", e2e::ports::free_port()?);
     let mut bare = Command::new(std::env::current_exe()?).args(["baseline", "--listen", &listen]).spawn()?;
     let bare_url = format!("http://{listen}/api/webhooks/custom");
     e2e::wait::until("the baseline listens", async || Ok(reqwest::get(&bare_url).await.ok().map(drop)))
@@ -110,7 +110,7 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
 async fn counted(installation: &Installation) -> Result<Project> {
     let requests_per_hour = Some(1_000_000_000);
     let plan = Plan { name: "endless".to_owned(), requests_per_hour, ..Plan::default() };
-    let brokers = e2e::installation::part("KAFKA_BROKERS")?;
+    let brokers = e2e::environment::required("KAFKA_BROKERS")?;
     let writer = ControlWriter::new(&brokers, &installation.topics(), PUBLISH_TIMEOUT)?;
     writer.publish(&Entity { kind: Some(Kind::Plan(plan)) }).await?;
     let client = installation.client();

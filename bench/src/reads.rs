@@ -26,9 +26,9 @@ pub async fn run(seconds: u64, points: u64) -> Result<()> {
     // Quantiles are computed from every point.
     let (asked, dear) = (path("hour", "avg", 24), path("hour", "p99", 240));
     // Caches and connections are warm for both.
-    client.read(&asked, &light.manage_key).await?;
+    client.get_json(&asked, &light.manage_key).await?;
     let begun = Instant::now();
-    client.read(&dear, &heavy.manage_key).await?;
+    client.get_json(&dear, &heavy.manage_key).await?;
     let alone = begun.elapsed().as_secs_f64() * 1e3;
     let mut quiet = measure(&client, &asked, &light.manage_key, seconds).await?;
 
@@ -75,7 +75,7 @@ async fn measure(client: &Client, path: &str, key: &str, seconds: u64) -> Result
     let (begun, mut took) = (Instant::now(), Vec::new());
     while begun.elapsed() < Duration::from_secs(seconds) {
         let sent = Instant::now();
-        client.read(path, key).await?;
+        client.get_json(path, key).await?;
         took.push(sent.elapsed().as_secs_f64() * 1e3);
     }
     Ok(took)

@@ -36,7 +36,7 @@ pub async fn run(metrics: u64) -> Result<()> {
     let sender = send(client.clone(), project.clone(), stop.clone());
     let reader = read(client, project, stop.clone());
     let begun = Instant::now();
-    let said = installation.commanded(&["rebuild", "clickhouse"]).await?;
+    let said = installation.run_command_ok(&["rebuild", "clickhouse"]).await?;
     let took = begun.elapsed().as_secs_f64();
     if !said.contains("queries read generation 2") {
         return Err(format!("the rebuild said: {said}").into());
@@ -111,7 +111,7 @@ fn read(client: Client, project: Project, stop: Arc<AtomicBool>) -> JoinHandle<R
         let mut reads = 0;
         while !stop.load(Ordering::Relaxed) {
             let path = format!("/api/v1/metrics/metric_{}/timeseries?interval=hour", reads % backlog::SERIES);
-            let series = client.read(&path, &project.manage_key).await?;
+            let series = client.get_json(&path, &project.manage_key).await?;
             if series["points"].as_array().is_none_or(Vec::is_empty) {
                 return Err(format!("a read found nothing: {series}").into());
             }

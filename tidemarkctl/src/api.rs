@@ -1,9 +1,9 @@
-//! Sends calls and reads answers.
+//! HTTP client of the API.
 //!
-//! The token goes into the `Authorization` header and nowhere else; redirects are not followed, so that it reaches no
-//! other server than the one that was named.
+//! The token is sent only in the `Authorization` header. Redirects are not followed, so that no other server receives the
+//! token.
 
-use crate::calls::{Call, Shape};
+use crate::calls::{Call, View};
 use crate::error::Error;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use ureq::Agent;
 use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 
-/// How long a call may take in all.
+/// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How many items a page is asked for: the most that the API gives.
-const PAGE: &str = "1000";
-/// The longest answer that is read.
-const LONGEST: u64 = 256 << 20;
+/// Number of items per page; the maximum of the API.
+const PAGE_SIZE: &str = "1000";
+/// Maximum length of a response in bytes.
+const MAX_RESPONSE: u64 = 256 << 20;
 
-/// The API of one installation, as one caller sees it.
+/// The API of one installation, called with one token.
 pub struct Api<'a> {
     agent: Agent,
     url: &'a str,
     token: &'a str,
 }
 
-/// An answer that is no refusal.
-pub struct Answer {
-    /// As it came; of a list of several pages, one document with all items.
+/// A successful response.
+pub struct ApiResponse {
+    /// The body unchanged; for a list of several pages, one document with all items.
     pub text: String,
-    /// The same, read; null where there was no body.
+    /// The parsed body; null if there is none.
     pub json: Value,
 }
 
 impl<'a> Api<'a> {
-    /// The API at `url`. Nothing is sent yet.
+    /// Creates a client for the API at `url`, without sending anything.
     pub fn new(url: &'a str, token: &'a str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/');
         let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
@@ -43,7 +43,9 @@ impl<'a> Api<'a> {
             return Err(Error::BadUrl(url.to_owned()));
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::Usage("the token holds characters that no token has".to_owned()));
+            return Err(Error::Usage(
+                "the token contains characters that are not allowed in a token".to_owned(),
+            ));
         }
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
@@ -60,38 +62,39 @@ impl<'a> Api<'a> {
         Ok(Self { agent: config.new_agent(), url, token })
     }
 
-    /// Sends a call; a list is read to its end.
-    pub fn send(&self, call: &Call) -> Result<Answer, Error> {
-        if !matches!(call.shape, Shape::Table(_)) {
+    /// Sends a call. For a list, requests all pages.
+    pub fn send(&self, call: &Call) -> Result<ApiResponse, Error> {
+        if !matches!(call.view, View::Table(_)) {
             return self.send_once(call, &[]);
         }
-        let first = self.send_once(call, &[("limit", PAGE)])?;
+        let first = self.send_once(call, &[("limit", PAGE_SIZE)])?;
         let Some(mut cursor) = cursor(&first.json) else { return Ok(first) };
         let mut items = self.items(first.json)?;
         loop {
-            let page = self.send_once(call, &[("limit", PAGE), ("cursor", &cursor)])?;
+            let page = self.send_once(call, &[("limit", PAGE_SIZE), ("cursor", &cursor)])?;
             let next = self::cursor(&page.json);
             items.extend(self.items(page.json)?);
             match next {
-                Some(next) if next == cursor => return Err(self.not_ours(200)),
+                // The same cursor again would be an endless loop.
+                Some(next) if next == cursor => return Err(self.not_tidemark(200)),
                 Some(next) => cursor = next,
                 None => break,
             }
         }
         let json = json!({"items": items, "nextCursor": null});
-        Ok(Answer { text: json.to_string(), json })
+        Ok(ApiResponse { text: json.to_string(), json })
     }
 
-    fn send_once(&self, call: &Call, more: &[(&str, &str)]) -> Result<Answer, Error> {
+    fn send_once(&self, call: &Call, more: &[(&str, &str)]) -> Result<ApiResponse, Error> {
         let query: Vec<String> = call
             .query
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .chain(more.iter().copied())
-            .map(|(name, value)| format!("{name}={}", escaped(value)))
+            .map(|(name, value)| format!("{name}={}", percent_encode(value)))
             .collect();
-        let mark = if query.is_empty() { "" } else { "?" };
-        let uri = format!("{}/api/v1{}{mark}{}", self.url, call.path, query.join("&"));
+        let separator = if query.is_empty() { "" } else { "?" };
+        let uri = format!("{}/api/v1{}{separator}{}", self.url, call.path, query.join("&"));
         let request = Request::builder()
             .method(call.method)
             .uri(uri)
@@ -108,26 +111,26 @@ impl<'a> Api<'a> {
         self.read(sent.map_err(|error| self.unreachable(&error))?, call)
     }
 
-    fn read(&self, mut response: Response<ureq::Body>, call: &Call) -> Result<Answer, Error> {
+    fn read(&self, mut response: Response<ureq::Body>, call: &Call) -> Result<ApiResponse, Error> {
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(LONGEST).read_to_string();
+        let body = response.body_mut().with_config().limit(MAX_RESPONSE).read_to_string();
         let text = body.map_err(|error| self.unreachable(&error))?;
         let json = match text.is_empty() {
             true => Value::Null,
-            false => serde_json::from_str(&text).map_err(|_| self.not_ours(status))?,
+            false => serde_json::from_str(&text).map_err(|_| self.not_tidemark(status))?,
         };
-        let wants_body = !matches!(call.shape, Shape::Done(_));
+        let expects_body = !matches!(call.view, View::Message(_));
         match status {
-            200..300 if wants_body && !json.is_object() => Err(self.not_ours(status)),
-            200..300 => Ok(Answer { text, json }),
-            _ => Err(Error::refused(self.url, status, &json, call.needs)),
+            200..300 if expects_body && !json.is_object() => Err(self.not_tidemark(status)),
+            200..300 => Ok(ApiResponse { text, json }),
+            _ => Err(Error::rejected(self.url, status, &json, call.token)),
         }
     }
 
     fn items(&self, mut page: Value) -> Result<Vec<Value>, Error> {
         match page["items"].take() {
             Value::Array(items) => Ok(items),
-            _ => Err(self.not_ours(200)),
+            _ => Err(self.not_tidemark(200)),
         }
     }
 
@@ -135,8 +138,8 @@ impl<'a> Api<'a> {
         Error::Unreachable { url: self.url.to_owned(), cause: error.to_string() }
     }
 
-    fn not_ours(&self, status: u16) -> Error {
-        Error::NotOurs { url: self.url.to_owned(), status }
+    fn not_tidemark(&self, status: u16) -> Error {
+        Error::NotTidemark { url: self.url.to_owned(), status }
     }
 }
 
@@ -144,10 +147,12 @@ fn cursor(page: &Value) -> Option<String> {
     page["nextCursor"].as_str().map(str::to_owned)
 }
 
-/// Percent-encoded, but for what never needs it.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+/// Percent-encodes all bytes except the unreserved characters of RFC 3986.
+fn percent_encode(text: &str) -> String {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 #[cfg(test)]
@@ -155,19 +160,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_address_is_told_before_anything_is_sent() {
-        for wrong in ["", "localhost:8090", "ftp://host", "http://", "http://user:secret@host", "http://a b"]
+    fn invalid_addresses_and_tokens_are_rejected() {
+        for invalid in
+            ["", "localhost:8090", "ftp://host", "http://", "http://user:secret@host", "http://a b"]
         {
-            assert!(matches!(Api::new(wrong, "token"), Err(Error::BadUrl(_))), "{wrong}");
+            assert!(matches!(Api::new(invalid, "token"), Err(Error::BadUrl(_))), "{invalid}");
         }
-        for good in ["http://127.0.0.1:8090", "http://localhost/", "https://metrics.example.org/tidemark"] {
-            assert!(Api::new(good, "token").is_ok(), "{good}");
+        for valid in ["http://127.0.0.1:8090", "http://localhost/", "https://metrics.example.org/tidemark"] {
+            assert!(Api::new(valid, "token").is_ok(), "{valid}");
         }
         assert!(Api::new("http://localhost", "two\nlines").is_err());
     }
 
     #[test]
-    fn a_cursor_is_handed_back_as_it_was() {
-        assert_eq!(escaped("a+b/c=&d"), "a%2Bb%2Fc%3D%26d");
+    fn cursor_is_percent_encoded() {
+        assert_eq!(percent_encode("a+b/c=&d"), "a%2Bb%2Fc%3D%26d");
     }
 }

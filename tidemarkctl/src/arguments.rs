@@ -1,24 +1,23 @@
 //! The command line. `--help` is its reference.
 
-use crate::calls::Needs;
 use crate::error::Error;
+use crate::token::RequiredToken;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 use std::time::Duration;
 
-/// The longest grace that the API gives.
+/// Maximum grace period that the API accepts.
 const MAX_GRACE: Duration = Duration::from_secs(24 * 3600);
 
-/// The command line.
 #[derive(Parser)]
 #[command(
     name = "tidemarkctl",
     version,
-    about = "Manages a Tidemark installation over its HTTP API",
-    after_help = "Results go to standard output, errors to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."
+    about = "Manages a Tidemark installation through its HTTP API",
+    after_help = "Results are printed to standard output, errors to standard error.\nExit codes: 0 success, 1 request rejected or failed, 2 wrong usage."
 )]
 pub struct Arguments {
-    /// The query service.
+    /// Address of query-api.
     #[arg(
         long,
         env = "QUERY_URL",
@@ -27,205 +26,214 @@ pub struct Arguments {
         value_name = "URL"
     )]
     pub url: String,
-    /// A key with the scope `manage`, or the operator's token. Everybody on the machine can read it in the list of
-    /// processes when it stands on the command line: better set TIDEMARK_TOKEN.
+    /// Key with the scope `manage`, or the operator's token. On the command line it is visible to every user of the machine
+    /// in the list of processes: set TIDEMARK_TOKEN instead.
     #[arg(long, env = "TIDEMARK_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
-    /// The operator's token, for the calls that need it. Better set OPERATOR_TOKEN.
+    /// Operator's token, for the commands that need it. Set OPERATOR_TOKEN instead.
     #[arg(long, env = "OPERATOR_TOKEN", hide_env_values = true, global = true, value_name = "TOKEN")]
     operator_token: Option<String>,
-    /// Print the API's answer as it came (of a list of several pages: all items in one); nothing where it has no body.
+    /// Print the API's response unchanged (all pages of a list as one document). Prints nothing if the response has no body.
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Whether the token was given on the command line itself, where it goes before whatever the environment says.
+    /// Whether the token is set on the command line. It then takes precedence over the environment.
     #[arg(skip)]
     token_is_explicit: bool,
 }
 
-/// What to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Projects: the operator makes them.
+    /// Manage projects
     #[command(subcommand)]
     Project(Project),
-    /// Plans: what a project may do.
+    /// Manage plans, which limit what a project may do
     #[command(subcommand)]
     Plan(Plan),
-    /// Connections: what sends metrics, each with a key of its own.
+    /// Manage connections, which send metrics, each with its own key
     #[command(subcommand)]
     Connection(Connection),
-    /// Keys that belong to no connection.
+    /// Manage keys that belong to no connection
     #[command(subcommand)]
     Key(Key),
-    /// How a project's requests ended, and how many are left.
+    /// Show the outcomes of a project's requests and its remaining quota
     Usage(Usage),
-    /// Make a project and a connection to try an installation with, and print the line that sends a metric. (operator)
+    /// Create a demo project with a connection, and print a command that sends a metric (operator)
     Demo,
 }
 
-/// Commands on projects.
 #[derive(Subcommand)]
 pub enum Project {
-    /// Make a project. Its first key is shown once. (operator)
+    /// Create a project and show its first key, once (operator)
     Create {
-        /// 1 to 100 characters.
+        /// Name, 1 to 100 characters
         name: String,
-        /// The name of a plan: `tidemarkctl plan list`.
+        /// Name of a plan; `tidemarkctl plan list` lists them
         #[arg(long)]
         plan: String,
     },
-    /// All projects for the operator, its own for a key.
+    /// List all projects (operator) or the project of the key
     List,
-    /// One project.
+    /// Show a project
     Show(Id),
-    /// Give a project another plan; acts within a second. (operator)
+    /// Change the plan of a project; takes effect within a second (operator)
     SetPlan {
-        /// The project.
+        /// Id of the project
         #[arg(value_parser = id)]
         id: String,
-        /// The plan.
+        /// Name of the plan
         plan: String,
     },
-    /// Give a project another name.
+    /// Rename a project
     Rename(Rename),
-    /// Delete a project, its keys and its data. (operator)
+    /// Delete a project, its keys and its data (operator)
     Delete(Delete),
 }
 
-/// Commands on plans.
 #[derive(Subcommand)]
 pub enum Plan {
-    /// All plans.
+    /// List all plans
     List,
-    /// Change a plan, or make one. (operator)
+    /// Create or change a plan (operator)
     Set {
-        /// The plan's name.
+        /// Name of the plan
         #[arg(value_parser = id)]
         name: String,
-        /// Requests per project and clock hour, or `none` for no limit.
+        /// Maximum number of requests per project and clock hour, or `none` for no limit
         #[arg(long, value_parser = limit, value_name = "N|none")]
         requests_per_hour: Limit,
-        /// Its projects may have alerts.
+        /// Allow alerts in projects with this plan
         #[arg(long)]
         alerts: bool,
     },
 }
 
-/// Commands on connections.
 #[derive(Subcommand)]
 pub enum Connection {
-    /// Make a connection. Its key is shown once.
+    /// Create a connection and show its key, once
     Create {
-        /// 1 to 100 characters.
+        /// Name, 1 to 100 characters
         name: String,
     },
-    /// The project's connections.
+    /// List the connections of the project
     List,
-    /// One connection.
+    /// Show a connection
     Show(Id),
-    /// Give a connection another name.
+    /// Rename a connection
     Rename(Rename),
-    /// Give a connection a new key, which is shown once.
+    /// Replace the key of a connection and show the new key, once
     Rotate {
-        /// The connection.
+        /// Id of the connection
         #[arg(value_parser = id)]
         id: String,
-        /// How long the previous key goes on, up to 24h.
+        /// Time for which the previous key stays valid, up to 24h
         #[arg(long, default_value = "0s", value_parser = grace, value_name = "DURATION")]
         grace: Duration,
     },
-    /// End a connection's key now.
+    /// Revoke the key of a connection immediately
     Revoke(Id),
-    /// Delete a connection and its key.
+    /// Delete a connection and its key
     Delete(Delete),
 }
 
-/// Commands on keys.
 #[derive(Subcommand)]
 pub enum Key {
-    /// Make a key, which is shown once.
+    /// Create a key and show it, once
     Create {
-        /// 1 to 100 characters.
+        /// Name, 1 to 100 characters
         name: String,
-        /// What it may do; give it once for each scope.
+        /// Scope of the key; repeat the option for several scopes
         #[arg(long, required = true)]
         scope: Vec<Scope>,
     },
-    /// The project's keys.
+    /// List the keys of the project
     List,
-    /// End a key and delete it.
+    /// Revoke and delete a key
     Delete(Id),
 }
 
-/// What is asked about usage.
 #[derive(Args)]
 pub struct Usage {
-    /// How far back.
+    /// Start of the report, as a duration before now
     #[arg(long, default_value = "24h", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub since: Duration,
-    /// How long each line's time is.
+    /// Interval that each line covers
     #[arg(long, default_value = "hour")]
     pub interval: Interval,
 }
 
-/// One thing.
 #[derive(Args)]
 pub struct Id {
-    /// Its id.
+    /// Id, as printed by `list`
     #[arg(value_parser = id)]
     pub id: String,
 }
 
-/// A new name for one thing.
 #[derive(Args)]
 pub struct Rename {
-    /// Its id.
+    /// Id, as printed by `list`
     #[arg(value_parser = id)]
     pub id: String,
-    /// 1 to 100 characters.
+    /// New name, 1 to 100 characters
     pub name: String,
 }
 
-/// One thing that is to be no more.
 #[derive(Args)]
 pub struct Delete {
-    /// Its id.
+    /// Id, as printed by `list`
     #[arg(value_parser = id)]
     pub id: String,
-    /// Yes, delete it. There is no way back.
+    /// Confirm the deletion, which cannot be undone
     #[arg(long, required = true)]
     pub yes: bool,
 }
 
-/// Requests per hour.
+/// Maximum number of requests per hour; `None` is unlimited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit(pub Option<u64>);
 
-/// What a key may do.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Scope {
-    /// Send metrics.
+    /// Send metrics
     Ingest,
-    /// Read.
+    /// Read metrics and settings
     Read,
-    /// Change, and read.
+    /// Read and change everything in the project
     Manage,
 }
 
-/// How long a bucket of usage is.
 #[derive(Clone, Copy, ValueEnum)]
-#[allow(missing_docs)]
 pub enum Interval {
     Minute,
     Hour,
     Day,
 }
 
+impl Scope {
+    /// Name of the scope in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Read => "read",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+impl Interval {
+    /// Name of the interval in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+}
+
 impl Arguments {
-    /// Notes where the values came from.
+    /// Records whether the token comes from the command line.
     pub fn with_sources(mut self, matches: &ArgMatches) -> Self {
         let mut matches = Some(matches);
         while let Some(level) = matches {
@@ -235,41 +243,44 @@ impl Arguments {
         self
     }
 
-    /// The token for a call. What stands on the command line goes first; else the operator's calls take the operator's
-    /// token and the project's calls the key.
-    pub fn token_for(&self, needs: Needs) -> Result<&str, Error> {
+    /// Returns the token for a call. `--token` on the command line takes precedence. Otherwise a call that the operator may
+    /// make uses the operator's token, if set, and every other call uses the key.
+    pub fn token_for(&self, required: RequiredToken) -> Result<&str, Error> {
         let key = self.token.as_deref().filter(|token| !token.is_empty());
         let operator = self.operator_token.as_deref().filter(|token| !token.is_empty());
-        let chosen = match needs {
+        let chosen = match required {
             _ if self.token_is_explicit => key,
-            Needs::Key => key,
-            Needs::Operator | Needs::Either => operator.or(key),
+            RequiredToken::Key => key,
+            RequiredToken::Operator | RequiredToken::Either => operator.or(key),
         };
-        chosen.ok_or(Error::NoToken(needs))
+        chosen.ok_or(Error::NoToken(required))
     }
 }
 
 fn id(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if !text.is_empty() && text.bytes().all(fits) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if !text.is_empty() && text.bytes().all(allowed) {
         return Ok(text.to_owned());
     }
-    Err("letters, digits, `_` and `-` only; `list` shows which there are".to_owned())
+    Err("must consist of letters, digits, `_` and `-`; `list` prints the existing ones".to_owned())
 }
 
 fn limit(text: &str) -> Result<Limit, String> {
     match text {
         "none" => Ok(Limit(None)),
-        _ => text.parse().map(|limit| Limit(Some(limit))).map_err(|_| "a whole number or `none`".to_owned()),
+        _ => text
+            .parse()
+            .map(|limit| Limit(Some(limit)))
+            .map_err(|_| "must be a whole number or `none`".to_owned()),
     }
 }
 
 fn grace(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(grace) if grace > MAX_GRACE => Err("at most 24h".to_owned()),
-        Ok(grace) if grace.subsec_nanos() != 0 => Err("whole seconds only".to_owned()),
+        Ok(grace) if grace > MAX_GRACE => Err("must be at most 24h".to_owned()),
+        Ok(grace) if grace.subsec_nanos() != 0 => Err("must be a whole number of seconds".to_owned()),
         Ok(grace) => Ok(grace),
-        Err(_) => Err("a duration such as `90s`, `10m` or `24h`".to_owned()),
+        Err(_) => Err("must be a duration such as `90s`, `10m` or `24h`".to_owned()),
     }
 }
 
@@ -282,32 +293,36 @@ mod tests {
             .get_matches_from([&["tidemarkctl"], words].concat());
         let arguments = clap::FromArgMatches::from_arg_matches(&matches);
         arguments
-            .map(|found: Arguments| found.with_sources(&matches))
+            .map(|arguments: Arguments| arguments.with_sources(&matches))
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]
-    fn the_command_line_is_well_made() {
+    fn command_line_definition_is_consistent() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn each_call_gets_the_token_that_may_make_it() {
+    fn calls_use_the_token_with_the_required_rights() {
         let both = Arguments { operator_token: Some("op".into()), ..parse(&["usage"]) };
         let both = Arguments { token: Some("key".into()), ..both };
-        assert_eq!(both.token_for(Needs::Operator).ok(), Some("op"));
-        assert_eq!(both.token_for(Needs::Either).ok(), Some("op"));
-        assert_eq!(both.token_for(Needs::Key).ok(), Some("key"));
+        assert_eq!(both.token_for(RequiredToken::Operator).ok(), Some("op"));
+        assert_eq!(both.token_for(RequiredToken::Either).ok(), Some("op"));
+        assert_eq!(both.token_for(RequiredToken::Key).ok(), Some("key"));
         for words in [["--token", "given", "project", "list"], ["project", "list", "--token", "given"]] {
             let given = Arguments { operator_token: Some("op".into()), ..parse(&words) };
-            assert_eq!(given.token_for(Needs::Operator).ok(), Some("given"), "what is typed goes first");
+            assert_eq!(
+                given.token_for(RequiredToken::Operator).ok(),
+                Some("given"),
+                "--token takes precedence"
+            );
         }
         let none = Arguments { token: Some(String::new()), operator_token: None, ..parse(&["usage"]) };
-        assert!(matches!(none.token_for(Needs::Key), Err(Error::NoToken(Needs::Key))));
+        assert!(matches!(none.token_for(RequiredToken::Key), Err(Error::NoToken(RequiredToken::Key))));
     }
 
     #[test]
-    fn limits_graces_and_ids_are_read_as_people_write_them() {
+    fn limits_grace_periods_and_ids_are_parsed() {
         assert_eq!((limit("none"), limit("100")), (Ok(Limit(None)), Ok(Limit(Some(100)))));
         assert!(limit("-1").is_err() && limit("many").is_err());
         assert_eq!(grace("10m"), Ok(Duration::from_secs(600)));

@@ -1,86 +1,71 @@
-//! Which request each command is, and how its answer is shown.
+//! Maps each command to its API request and to the presentation of the response.
 
-use crate::arguments::{Command, Connection, Id, Interval, Key, Plan, Project, Rename, Scope, Usage};
+use crate::arguments::{Command, Connection, Id, Key, Plan, Project, Rename, Usage};
 use crate::error::Error;
+use crate::token::RequiredToken;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One call of the API.
 pub struct Call {
-    /// The HTTP method.
+    /// HTTP method.
     pub method: &'static str,
-    /// The path below `/api/v1`.
+    /// Path below `/api/v1`.
     pub path: String,
-    /// The query string's parameters.
+    /// Parameters of the query string.
     pub query: Vec<(&'static str, String)>,
-    /// The body, where there is one.
     pub body: Option<Value>,
-    /// Who may make it.
-    pub needs: Needs,
-    /// How its answer is shown.
-    pub shape: Shape,
+    pub token: RequiredToken,
+    pub view: View,
 }
 
-/// Whose token a call needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// The operator's.
-    Operator,
-    /// A key with the scope `manage`, or one that may read.
-    Key,
-    /// The operator's or a key.
-    Either,
-}
-
-/// How an answer is shown.
-pub enum Shape {
-    /// One thing: a line for each field that it has.
+/// Presentation of a response.
+pub enum View {
+    /// One object: a line per field that it contains.
     Fields(&'static [Field]),
-    /// Pages of items: a table.
+    /// Pages of objects: a table.
     Table(&'static [Field]),
     /// Usage: the quota and three tables.
     Usage,
-    /// No body: this is said.
-    Done(String),
+    /// No response body: prints this message.
+    Message(String),
 }
 
-/// A path in the answer, with the title of its column or line.
+/// A value in the response, with the title of its line or column.
 pub struct Field {
-    /// Names of members, from outer to inner, with dots between.
+    /// Names of nested members, separated by dots.
     pub path: &'static str,
-    /// What stands before or above the value.
     pub title: &'static str,
-    /// What kind of value it is.
-    pub kind: Kind,
+    pub format: FieldFormat,
 }
 
-/// What kind of value a field is.
+/// Format of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// As it is.
+pub enum FieldFormat {
+    /// The value itself.
     Plain,
-    /// Unix milliseconds, shown as a moment in UTC.
-    Moment,
-    /// A limit: `null` is none.
+    /// Unix milliseconds, printed as a UTC time.
+    Timestamp,
+    /// A limit; `null` means no limit.
     Limit,
-    /// A secret that is shown this once.
-    Once,
+    /// A secret that the API returns only once.
+    Secret,
 }
 
 const fn field(path: &'static str, title: &'static str) -> Field {
-    Field { path, title, kind: Kind::Plain }
+    Field { path, title, format: FieldFormat::Plain }
 }
 
-const fn moment(path: &'static str, title: &'static str) -> Field {
-    Field { path, title, kind: Kind::Moment }
+const fn timestamp(path: &'static str, title: &'static str) -> Field {
+    Field { path, title, format: FieldFormat::Timestamp }
 }
 
 const fn limit(path: &'static str, title: &'static str) -> Field {
-    Field { path, title, kind: Kind::Limit }
+    Field { path, title, format: FieldFormat::Limit }
 }
 
-const fn once(path: &'static str, title: &'static str) -> Field {
-    Field { path, title, kind: Kind::Once }
+const fn secret(path: &'static str, title: &'static str) -> Field {
+    Field { path, title, format: FieldFormat::Secret }
 }
 
 const PROJECT: &[Field] = &[
@@ -89,8 +74,8 @@ const PROJECT: &[Field] = &[
     field("plan", "plan"),
     limit("quota.limit", "per hour"),
     field("quota.used", "used"),
-    moment("quota.resetAt", "resets"),
-    once("manageKey", "manage key"),
+    timestamp("quota.resetAt", "resets"),
+    secret("manageKey", "manage key"),
 ];
 const PROJECTS: &[Field] = &[
     field("projectId", "project"),
@@ -107,39 +92,39 @@ const CONNECTION: &[Field] = &[
     field("name", "name"),
     field("state", "state"),
     field("keyHint", "key ends in"),
-    moment("createdAt", "created"),
-    moment("lastUsedAt", "last used"),
-    moment("previousKeyEndsAt", "old key ends"),
+    timestamp("createdAt", "created"),
+    timestamp("lastUsedAt", "last used"),
+    timestamp("previousKeyEndsAt", "old key ends"),
     field("webhookUrl", "webhook"),
-    once("apiKey", "api key"),
+    secret("apiKey", "api key"),
 ];
 const CONNECTIONS: &[Field] = &[
     field("connectionId", "connection"),
     field("name", "name"),
     field("state", "state"),
     field("keyHint", "key"),
-    moment("createdAt", "created"),
-    moment("lastUsedAt", "last used"),
+    timestamp("createdAt", "created"),
+    timestamp("lastUsedAt", "last used"),
 ];
 const KEY: &[Field] =
-    &[field("keyId", "key id"), field("name", "name"), field("scopes", "scopes"), once("key", "key")];
+    &[field("keyId", "key id"), field("name", "name"), field("scopes", "scopes"), secret("key", "key")];
 const KEYS: &[Field] = &[
     field("keyId", "key id"),
     field("name", "name"),
     field("scopes", "scopes"),
     field("keyHint", "key"),
-    moment("createdAt", "created"),
+    timestamp("createdAt", "created"),
 ];
 
-/// The call that a command is. Fails where the command makes no sense.
-pub fn of(command: &Command) -> Result<Call, Error> {
+/// Returns the call for a command. Fails for a command that is not a single call or has invalid arguments.
+pub fn for_command(command: &Command) -> Result<Call, Error> {
     Ok(match command {
         Command::Project(command) => project(command),
         Command::Plan(command) => plan(command),
         Command::Connection(command) => connection(command),
         Command::Key(command) => key(command),
-        Command::Demo => return Err(Error::Usage("demo is several calls".to_owned())),
-        Command::Usage(asked) => usage(asked)?,
+        Command::Demo => return Err(Error::Usage("`demo` makes several calls".to_owned())),
+        Command::Usage(arguments) => usage(arguments)?,
     })
 }
 
@@ -148,29 +133,32 @@ fn project(command: &Project) -> Call {
     match command {
         Project::Create { name, plan } => {
             let body = json!({"name": name, "plan": plan});
-            call("POST", "/projects", Needs::Operator, Shape::Fields(PROJECT)).with(body)
+            call("POST", "/projects", RequiredToken::Operator, View::Fields(PROJECT)).with_body(body)
         }
-        Project::List => call("GET", "/projects", Needs::Either, Shape::Table(PROJECTS)),
-        Project::Show(Id { id }) => call("GET", one(id), Needs::Either, Shape::Fields(PROJECT)),
+        Project::List => call("GET", "/projects", RequiredToken::Either, View::Table(PROJECTS)),
+        Project::Show(Id { id }) => call("GET", one(id), RequiredToken::Either, View::Fields(PROJECT)),
         Project::SetPlan { id, plan } => {
-            call("PATCH", one(id), Needs::Operator, Shape::Fields(PROJECT)).with(json!({"plan": plan}))
+            call("PATCH", one(id), RequiredToken::Operator, View::Fields(PROJECT))
+                .with_body(json!({"plan": plan}))
         }
         Project::Rename(Rename { id, name }) => {
-            call("PATCH", one(id), Needs::Either, Shape::Fields(PROJECT)).with(json!({"name": name}))
+            call("PATCH", one(id), RequiredToken::Either, View::Fields(PROJECT))
+                .with_body(json!({"name": name}))
         }
         Project::Delete(delete) => {
-            let said = format!("project {} is deleted, its keys are ended", delete.id);
-            call("DELETE", one(&delete.id), Needs::Operator, Shape::Done(said))
+            let message = format!("project {} is deleted and its keys are revoked", delete.id);
+            call("DELETE", one(&delete.id), RequiredToken::Operator, View::Message(message))
         }
     }
 }
 
 fn plan(command: &Plan) -> Call {
     match command {
-        Plan::List => call("GET", "/plans", Needs::Either, Shape::Table(PLANS)),
+        Plan::List => call("GET", "/plans", RequiredToken::Either, View::Table(PLANS)),
         Plan::Set { name, requests_per_hour, alerts } => {
             let body = json!({"requestsPerHour": requests_per_hour.0, "alerts": alerts});
-            call("PUT", format!("/plans/{name}"), Needs::Operator, Shape::Fields(PLANS)).with(body)
+            call("PUT", format!("/plans/{name}"), RequiredToken::Operator, View::Fields(PLANS))
+                .with_body(body)
         }
     }
 }
@@ -180,24 +168,25 @@ fn connection(command: &Connection) -> Call {
     match command {
         Connection::Create { name } => {
             let body = json!({"name": name});
-            call("POST", "/connections", Needs::Key, Shape::Fields(CONNECTION)).with(body)
+            call("POST", "/connections", RequiredToken::Key, View::Fields(CONNECTION)).with_body(body)
         }
-        Connection::List => call("GET", "/connections", Needs::Key, Shape::Table(CONNECTIONS)),
-        Connection::Show(Id { id }) => call("GET", one(id), Needs::Key, Shape::Fields(CONNECTION)),
+        Connection::List => call("GET", "/connections", RequiredToken::Key, View::Table(CONNECTIONS)),
+        Connection::Show(Id { id }) => call("GET", one(id), RequiredToken::Key, View::Fields(CONNECTION)),
         Connection::Rename(Rename { id, name }) => {
-            call("PATCH", one(id), Needs::Key, Shape::Fields(CONNECTION)).with(json!({"name": name}))
+            call("PATCH", one(id), RequiredToken::Key, View::Fields(CONNECTION))
+                .with_body(json!({"name": name}))
         }
         Connection::Rotate { id, grace } => {
             let body = json!({"graceSeconds": grace.as_secs()});
-            call("POST", one(id) + "/rotate", Needs::Key, Shape::Fields(CONNECTION)).with(body)
+            call("POST", one(id) + "/rotate", RequiredToken::Key, View::Fields(CONNECTION)).with_body(body)
         }
         Connection::Revoke(Id { id }) => {
-            let said = format!("connection {id} is revoked; `rotate` gives it a new key");
-            call("POST", one(id) + "/revoke", Needs::Key, Shape::Done(said))
+            let message = format!("the key of connection {id} is revoked; `rotate` creates a new one");
+            call("POST", one(id) + "/revoke", RequiredToken::Key, View::Message(message))
         }
         Connection::Delete(delete) => {
-            let said = format!("connection {} is deleted", delete.id);
-            call("DELETE", one(&delete.id), Needs::Key, Shape::Done(said))
+            let message = format!("connection {} is deleted", delete.id);
+            call("DELETE", one(&delete.id), RequiredToken::Key, View::Message(message))
         }
     }
 }
@@ -205,83 +194,39 @@ fn connection(command: &Connection) -> Call {
 fn key(command: &Key) -> Call {
     match command {
         Key::Create { name, scope } => {
-            let scopes: Vec<&str> = scope.iter().map(|scope| scope.word()).collect();
+            let scopes: Vec<&str> = scope.iter().map(|scope| scope.as_str()).collect();
             let body = json!({"name": name, "scopes": scopes});
-            call("POST", "/keys", Needs::Key, Shape::Fields(KEY)).with(body)
+            call("POST", "/keys", RequiredToken::Key, View::Fields(KEY)).with_body(body)
         }
-        Key::List => call("GET", "/keys", Needs::Key, Shape::Table(KEYS)),
+        Key::List => call("GET", "/keys", RequiredToken::Key, View::Table(KEYS)),
         Key::Delete(Id { id }) => {
-            let said = format!("key {id} is deleted");
-            call("DELETE", format!("/keys/{id}"), Needs::Key, Shape::Done(said))
+            let message = format!("key {id} is deleted");
+            call("DELETE", format!("/keys/{id}"), RequiredToken::Key, View::Message(message))
         }
     }
 }
 
-fn usage(asked: &Usage) -> Result<Call, Error> {
+fn usage(usage: &Usage) -> Result<Call, Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let start = now
-        .checked_sub(asked.since)
-        .ok_or_else(|| Error::Usage("--since reaches back before 1970".to_owned()))?;
-    let mut call = call("GET", "/usage", Needs::Key, Shape::Usage);
+        .checked_sub(usage.since)
+        .ok_or_else(|| Error::Usage("--since: the report would start before 1970".to_owned()))?;
+    let mut call = call("GET", "/usage", RequiredToken::Key, View::Usage);
     call.query = vec![
         ("startDate", start.as_millis().to_string()),
         ("endDate", now.as_millis().to_string()),
-        ("interval", asked.interval.word().to_owned()),
+        ("interval", usage.interval.as_str().to_owned()),
     ];
     Ok(call)
 }
 
-fn call(method: &'static str, path: impl Into<String>, needs: Needs, shape: Shape) -> Call {
-    Call { method, path: path.into(), query: Vec::new(), body: None, needs, shape }
+fn call(method: &'static str, path: impl Into<String>, token: RequiredToken, view: View) -> Call {
+    Call { method, path: path.into(), query: Vec::new(), body: None, token, view }
 }
 
 impl Call {
-    fn with(mut self, body: Value) -> Self {
+    fn with_body(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
-    }
-}
-
-impl Needs {
-    /// What is said when there is no token.
-    pub fn missing(self) -> &'static str {
-        match self {
-            Self::Operator => "this needs the operator's token: set OPERATOR_TOKEN",
-            Self::Key => "this needs a key of the project with the scope `manage`: set TIDEMARK_TOKEN",
-            Self::Either => "this needs the operator's token or a key: set OPERATOR_TOKEN or TIDEMARK_TOKEN",
-        }
-    }
-
-    /// What to do when the token was refused.
-    pub fn advice(self) -> &'static str {
-        match self {
-            Self::Operator => {
-                "this takes the operator's token: OPERATOR_TOKEN, as query-api was started with"
-            }
-            Self::Key => "this takes a key of the project with the scope `manage`: TIDEMARK_TOKEN",
-            Self::Either => {
-                "this takes the operator's token (OPERATOR_TOKEN) or a key of the project (TIDEMARK_TOKEN)"
-            }
-        }
-    }
-}
-
-impl Scope {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Read => "read",
-            Self::Manage => "manage",
-        }
-    }
-}
-
-impl Interval {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
     }
 }

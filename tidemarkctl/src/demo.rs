@@ -1,37 +1,39 @@
-//! `tidemarkctl demo`: a project and a connection to try an installation with, and the line to type.
+//! `tidemarkctl demo` creates a project with a connection, and prints the command that sends a first metric.
 //!
-//! A project that is called like the demo's is left alone, and so is everything else if it is there: keys are shown once,
-//! so a second run could only make a second project.
+//! If a project with the demo's name exists, it changes nothing: keys are shown only once, so a second run could only create
+//! a second project.
 
 use crate::api::Api;
 use crate::arguments::{Arguments, Command, Connection, Project};
-use crate::calls::{self, Needs};
+use crate::calls;
 use crate::error::Error;
+use crate::token::RequiredToken;
 use serde_json::Value;
 
+/// Name of the demo project.
 const NAME: &str = "Demo";
 
-/// Makes the project and its connection; tells what to do with them, or that they are there.
-pub fn make(arguments: &Arguments) -> Result<String, Error> {
-    let operator = Api::new(&arguments.url, arguments.token_for(Needs::Operator)?)?;
-    let projects = operator.send(&calls::of(&Command::Project(Project::List))?)?.json;
+/// Creates the project and its connection, unless the project exists. Returns the text to print.
+pub fn create(arguments: &Arguments) -> Result<String, Error> {
+    let operator = Api::new(&arguments.url, arguments.token_for(RequiredToken::Operator)?)?;
+    let projects = operator.send(&calls::for_command(&Command::Project(Project::List))?)?.json;
     let mut projects = projects["items"].as_array().into_iter().flatten();
-    if let Some(there) = projects.find(|project| project["name"] == NAME) {
+    if let Some(existing) = projects.find(|project| project["name"] == NAME) {
         return Ok(format!(
-            "The demo project {} is there already. Its keys were shown when it was made; for new ones delete it \
-             (tidemarkctl project delete {0} --yes) and run this again.",
-            text(there, "projectId")
+            "The demo project {} already exists. Its keys were shown when it was created. To get new keys, delete it \
+             (tidemarkctl project delete {0} --yes) and run this command again.",
+            text(existing, "projectId")
         ));
     }
     let create = Project::Create { name: NAME.to_owned(), plan: "unlimited".to_owned() };
-    let project = operator.send(&calls::of(&Command::Project(create))?)?.json;
+    let project = operator.send(&calls::for_command(&Command::Project(create))?)?.json;
     let manager = Api::new(&arguments.url, text(&project, "manageKey"))?;
     let create = Connection::Create { name: "Demo Webhook".to_owned() };
-    let connection = manager.send(&calls::of(&Command::Connection(create))?)?.json;
-    Ok(how_to_use(&project, &connection))
+    let connection = manager.send(&calls::for_command(&Command::Connection(create))?)?.json;
+    Ok(instructions(&project, &connection))
 }
 
-fn how_to_use(project: &Value, connection: &Value) -> String {
+fn instructions(project: &Value, connection: &Value) -> String {
     let (id, manage) = (text(project, "projectId"), text(project, "manageKey"));
     let (webhook, key) = (text(connection, "webhookUrl"), text(connection, "apiKey"));
     format!(
@@ -44,10 +46,10 @@ Send a metric:
 
 curl -sS -X POST '{webhook}' -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{{\"projectId\":\"{id}\",\"metrics\":[{{\"metricId\":\"daily_signups\",\"metricName\":\"Daily Signups\",\"value\":42,\"unit\":\"count\"}}]}}'
 
-Sign in to the page with the manage key. The keys are shown this once."
+Sign in to the web page with the manage key. The keys will not be shown again."
     )
 }
 
-fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
-    answer[field].as_str().unwrap_or_default()
+fn text<'a>(response: &'a Value, field: &str) -> &'a str {
+    response[field].as_str().unwrap_or_default()
 }

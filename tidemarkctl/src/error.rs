@@ -1,95 +1,88 @@
-//! Why a command was not carried out: what is said about it, what to do, and the exit code.
+//! Errors of a command: message, advice and exit code.
 
-use crate::calls::Needs;
+use crate::token::RequiredToken;
 use serde_json::Value;
 
-/// Why a command was not carried out. No variant holds a token.
+/// Failure of a command. No variant contains a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A token that the call needs was not given.
+    /// The token that the call requires is not set.
     #[error("{}", .0.missing())]
-    NoToken(Needs),
-    /// The address of the query service cannot be read.
-    #[error("`{0}` is no address of a query service")]
+    NoToken(RequiredToken),
+    /// The address of query-api is invalid.
+    #[error("`{0}` is not a valid address of query-api")]
     BadUrl(String),
-    /// Something else is wrong with the command.
+    /// The command is wrong in another way.
     #[error("{0}")]
     Usage(String),
-    /// No answer came.
-    #[error("no answer from {url}: {cause}")]
+    /// The request got no response.
+    #[error("no response from {url}: {cause}")]
     Unreachable {
-        /// Where it was looked for.
+        /// Address of the request.
         url: String,
-        /// What failed.
         cause: String,
     },
-    /// An answer came that is none of the API's.
-    #[error("{url} answered {status} with something that is not Tidemark's")]
-    NotOurs {
-        /// Who answered.
-        url: String,
-        /// How.
-        status: u16,
-    },
-    /// The API refused.
+    /// The response does not come from Tidemark's API.
+    #[error("the response of {url} (HTTP {status}) is not one of Tidemark's API")]
+    NotTidemark { url: String, status: u16 },
+    /// The API rejected the request.
     #[error("{message} ({code}, HTTP {status}, request {request_id})")]
-    Refused {
-        /// The HTTP status.
+    Rejected {
         status: u16,
-        /// The machine code.
+        /// Machine-readable error code.
         code: String,
-        /// The API's own sentence.
+        /// The API's message.
         message: String,
-        /// Names the request in the service's log.
+        /// Identifies the request in the service's log.
         request_id: String,
-        /// What is wrong in detail, a line each.
+        /// One line per fault, if there are several.
         details: Vec<String>,
-        /// After how many seconds it may work.
+        /// Number of seconds after which a retry may succeed.
         retry_after: Option<u64>,
-        /// What the call needed.
-        needs: Needs,
+        /// Token that the call requires.
+        required: RequiredToken,
     },
 }
 
 impl Error {
-    /// Reads a refusal in the API's one shape.
-    pub fn refused(url: &str, status: u16, body: &Value, needs: Needs) -> Self {
+    /// Parses an error response of the API.
+    pub fn rejected(url: &str, status: u16, body: &Value, required: RequiredToken) -> Self {
         let text = |field: &str| body[field].as_str().map(str::to_owned);
         let (Some(code), Some(message)) = (text("error"), text("message")) else {
-            return Self::NotOurs { url: url.to_owned(), status };
+            return Self::NotTidemark { url: url.to_owned(), status };
         };
         let details = body["details"].as_array().map(Vec::as_slice).unwrap_or_default();
         let detail = |fault: &Value| {
             let field = fault["field"].as_str().filter(|field| !field.is_empty()).unwrap_or("the body");
             format!("{field}: {}", fault["message"].as_str().unwrap_or("is not valid"))
         };
-        Self::Refused {
+        Self::Rejected {
             status,
             code,
             message,
             request_id: text("requestId").unwrap_or_else(|| "unknown".to_owned()),
-            // A single fault is in the message already.
+            // The message already describes a single fault.
             details: if details.len() > 1 { details.iter().map(detail).collect() } else { Vec::new() },
             retry_after: body["retryAfter"].as_u64(),
-            needs,
+            required,
         }
     }
 
-    /// What to do, a line each.
+    /// Returns what the user can do about the error, one line each.
     pub fn advice(&self) -> Vec<String> {
         match self {
-            Self::NoToken(_) | Self::Usage(_) => vec!["`tidemarkctl --help` says more".to_owned()],
+            Self::NoToken(_) | Self::Usage(_) => vec!["see `tidemarkctl --help`".to_owned()],
             Self::BadUrl(_) => {
-                vec!["give --url or QUERY_URL as http://host:port or https://host[:port]".to_owned()]
+                vec!["set --url or QUERY_URL to http://host:port or https://host[:port]".to_owned()]
             }
-            Self::Unreachable { .. } | Self::NotOurs { .. } => {
-                vec!["is query-api running there? --url or QUERY_URL says where it is looked for".to_owned()]
+            Self::Unreachable { .. } | Self::NotTidemark { .. } => {
+                vec!["check that query-api runs there; --url or QUERY_URL sets its address".to_owned()]
             }
-            Self::Refused { status, details, retry_after, needs, .. } => {
+            Self::Rejected { status, details, retry_after, required, .. } => {
                 let mut lines = details.clone();
                 match status {
-                    401 | 403 => lines.push(needs.advice().to_owned()),
-                    404 => lines.push("`list` shows which there are".to_owned()),
+                    401 | 403 => lines.push(required.advice().to_owned()),
+                    404 => lines.push("`list` prints the existing ones".to_owned()),
                     _ => {}
                 }
                 if let Some(seconds) = retry_after {
@@ -100,10 +93,10 @@ impl Error {
         }
     }
 
-    /// 1 where the API refused or could not be reached, 2 where the command is wrong.
+    /// Returns 1 if the API rejected the request or was unreachable, and 2 if the command is wrong.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } | Self::NotOurs { .. } | Self::Refused { .. } => 1,
+            Self::Unreachable { .. } | Self::NotTidemark { .. } | Self::Rejected { .. } => 1,
             Self::NoToken(_) | Self::BadUrl(_) | Self::Usage(_) => 2,
         }
     }

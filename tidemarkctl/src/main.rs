@@ -1,17 +1,17 @@
-//! `tidemarkctl`: projects, plans, connections, keys and usage from the command line.
+//! `tidemarkctl` manages projects, plans, connections and keys, and shows usage, from the command line.
 //!
-//! It speaks the management API and nothing else, so it can do what the token that it is given may do. The way of a
-//! command: [`arguments`] reads it, [`calls`] says which request it is and how its answer is shown, [`api`] sends it,
-//! [`show`] prints it.
+//! It uses only the management API, so its rights are those of the token. [`arguments`] parses a command, [`calls`] maps it
+//! to a request and to the presentation of the response, [`api`] sends the request, and [`render`] formats the response.
 //!
-//! Exit codes: 0; 1 where the API refused or could not be reached; 2 where the command itself is wrong.
+//! Exit codes: 0 for success, 1 if the API rejected the request or was unreachable, 2 for wrong usage.
 
 mod api;
 mod arguments;
 mod calls;
 mod demo;
 mod error;
-mod show;
+mod render;
+mod token;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
@@ -39,21 +39,22 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
     if matches!(arguments.command, Command::Demo) {
-        return print(&demo::make(arguments)?);
-    }
-    let call = calls::of(&arguments.command)?;
-    let token = arguments.token_for(call.needs)?;
-    let answer = api::Api::new(&arguments.url, token)?.send(&call)?;
-    let text = if arguments.json { answer.text } else { show::answer(&call.shape, &answer.json) };
-    print(&text)
-}
-
-fn print(text: &str) -> Result<(), Error> {
-    if text.is_empty() {
+        print(&demo::create(arguments)?);
         return Ok(());
     }
-    // A reader that has seen enough is no fault.
+    let call = calls::for_command(&arguments.command)?;
+    let token = arguments.token_for(call.token)?;
+    let response = api::Api::new(&arguments.url, token)?.send(&call)?;
+    let text = if arguments.json { response.text } else { render::response(&call.view, &response.json) };
+    print(&text);
+    Ok(())
+}
+
+fn print(text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    // Writing fails if the reader closed the pipe early (`| head`), which is not an error.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{}", text.trim_end());
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The program against a server that says what a test wants: what it sends, what it prints, how it ends.
+//! Runs the program against a scripted server and checks its requests, output and exit code.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use std::thread;
 const KEY: &str = "tm_0123456789abcdef_of-the-project";
 const OPERATOR: &str = "the-operators-own-token";
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug)]
 struct Request {
     line: String,
@@ -25,14 +25,14 @@ impl Request {
     }
 }
 
-/// Answers one request after the other with these, each a status with a body, and hands the requests on.
-fn serve(answers: Vec<(u16, String)>) -> (String, Receiver<Request>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
-    let url = format!("http://{}", listener.local_addr().expect("it has an address"));
+/// Answers requests in order with these responses (status and body), and returns the requests through a channel.
+fn serve(responses: Vec<(u16, String)>) -> (String, Receiver<Request>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("local address"));
     let (sender, requests) = channel();
     thread::spawn(move || {
-        for (status, body) in answers {
-            let (mut stream, _) = listener.accept().expect("it connects");
+        for (status, body) in responses {
+            let (mut stream, _) = listener.accept().expect("a connection");
             let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
             let mut lines = Vec::new();
             loop {
@@ -47,11 +47,11 @@ fn serve(answers: Vec<(u16, String)>) -> (String, Receiver<Request>) {
             let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
             reader.take(length).read_to_string(&mut request.body).expect("a body");
             let head = format!(
-                "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\nlocation: /elsewhere\r\n\
+                "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\nlocation: /elsewhere\r\n\
                  content-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
             );
-            // A client that has gone away says so itself.
+            // Fails if the client has disconnected. The client then reports the error itself.
             let _ = stream.write_all((head + &body).as_bytes());
             let _ = sender.send(request);
         }
@@ -72,7 +72,7 @@ fn run_with(url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outp
         .env("NO_PROXY", "127.0.0.1")
         .envs(environment.iter().copied())
         .output()
-        .expect("it runs");
+        .expect("the program starts");
     for text in [stdout(&output), stderr(&output)] {
         assert!(!text.contains(KEY) && !text.contains(OPERATOR), "a token was printed: {text}");
     }
@@ -92,7 +92,7 @@ fn ok(body: &Value) -> (u16, String) {
 }
 
 #[test]
-fn each_command_is_one_call_with_the_token_that_may_make_it() {
+fn commands_send_one_request_with_the_right_token() {
     let no_body = Value::Null;
     let cases: &[(&[&str], &str, Value, &str)] = &[
         (
@@ -147,7 +147,7 @@ fn each_command_is_one_call_with_the_token_that_may_make_it() {
         let (url, requests) = serve(vec![ok(&json!({"name": "as it is"}))]);
         let output = run(&url, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-        let request = requests.recv().expect("a request came");
+        let request = requests.recv().expect("a request");
         let (method, path) = call.split_once(' ').expect("a method and a path");
         assert_eq!(request.line, format!("{method} /api/v1{path} HTTP/1.1"), "{arguments:?}");
         assert_eq!(request.header("authorization"), Some(&*format!("Bearer {token}")), "{arguments:?}");
@@ -157,8 +157,8 @@ fn each_command_is_one_call_with_the_token_that_may_make_it() {
 }
 
 #[test]
-fn what_has_no_body_says_what_was_done() {
-    for (arguments, call, said) in [
+fn commands_without_a_response_body_print_a_message() {
+    for (arguments, call, message) in [
         (&["connection", "revoke", "con_1"][..], "POST /api/v1/connections/con_1/revoke", "con_1 is revoked"),
         (&["connection", "delete", "con_1", "--yes"], "DELETE /api/v1/connections/con_1", "con_1 is deleted"),
         (&["key", "delete", "abc"], "DELETE /api/v1/keys/abc", "abc is deleted"),
@@ -167,15 +167,15 @@ fn what_has_no_body_says_what_was_done() {
         let (url, requests) = serve(vec![(204, String::new()), (204, String::new())]);
         let output = run(&url, arguments);
         assert!(output.status.success(), "{}", stderr(&output));
-        assert_eq!(requests.recv().expect("a request came").line, format!("{call} HTTP/1.1"));
-        assert!(stdout(&output).contains(said), "{}", stdout(&output));
+        assert_eq!(requests.recv().expect("a request").line, format!("{call} HTTP/1.1"));
+        assert!(stdout(&output).contains(message), "{}", stdout(&output));
         let output = run(&url, &[arguments, &["--json"]].concat());
         assert!(output.status.success() && stdout(&output).is_empty(), "{}", stdout(&output));
     }
 }
 
 #[test]
-fn a_list_is_read_to_its_last_page() {
+fn list_requests_all_pages() {
     let page = |name: &str, next: Value| ok(&json!({"items": [{"connectionId": name}], "nextCursor": next}));
     let pages = || vec![page("con_a", json!("a+b&c")), page("con_b", Value::Null)];
     let (url, requests) = serve([pages(), pages()].concat());
@@ -195,30 +195,30 @@ fn a_list_is_read_to_its_last_page() {
 }
 
 #[test]
-fn json_is_the_answer_as_it_came() {
-    let odd = "{\"name\" :  \"Kept as it is\",\"new\":1.50}";
-    let (url, _requests) = serve(vec![(200, odd.to_owned())]);
+fn json_option_prints_the_response_unchanged() {
+    let body = "{\"name\" :  \"Unchanged\",\"new\":1.50}";
+    let (url, _requests) = serve(vec![(200, body.to_owned())]);
     let output = run(&url, &["project", "show", "prj_1", "--json"]);
-    assert_eq!(stdout(&output), format!("{odd}\n"));
+    assert_eq!(stdout(&output), format!("{body}\n"));
 }
 
 #[test]
-fn usage_shows_the_quota_outcomes_connections_and_notices() {
-    let answer = json!({
+fn usage_prints_quota_outcomes_connections_and_notices() {
+    let response = json!({
         "quota": {"limit": 100, "used": 7, "resetAt": 1_790_002_800_000_i64},
         "items": [{"timestamp": 1_790_000_000_000_i64, "connectionId": "con_1", "outcome": "accepted", "requests": 7, "metrics": 70}],
         "connections": [{"connectionId": "con_1", "name": "Cron", "lastUsedAt": 1_790_000_000_000_i64, "addresses": ["192.0.2.1", "192.0.2.2"]}],
         "notices": [{"kind": "new_address", "at": 1_790_000_000_000_i64, "connectionId": "con_1", "message": "Seen from a new address.", "evidence": {}}],
     });
-    let (url, requests) = serve(vec![ok(&answer)]);
+    let (url, requests) = serve(vec![ok(&response)]);
     let output = run(&url, &["usage", "--since", "2h", "--interval", "minute"]);
-    let said = stdout(&output);
+    let printed = stdout(&output);
     for part in ["100", "accepted", "192.0.2.1, 192.0.2.2", "Seen from a new address."] {
-        assert!(said.contains(part), "{part} is missing in: {said}");
+        assert!(printed.contains(part), "{part} is missing in: {printed}");
     }
     let line = requests.recv().expect("a request").line;
     let number = |name: &str| -> i64 {
-        let rest = line.split_once(name).expect("it is in the request").1;
+        let rest = line.split_once(name).expect("the parameter is in the request").1;
         rest.split(['&', ' ']).next().and_then(|digits| digits.parse().ok()).expect("a number")
     };
     assert_eq!(number("endDate=") - number("startDate="), 2 * 3600 * 1000);
@@ -226,39 +226,41 @@ fn usage_shows_the_quota_outcomes_connections_and_notices() {
 }
 
 #[test]
-fn a_refusal_is_passed_on_with_the_request_and_what_to_do() {
-    let refusal = |code: &str, more: Value| {
-        let mut body = json!({"error": code, "message": "It was refused.", "requestId": "req-1"});
+fn rejection_is_printed_with_request_id_and_advice() {
+    let rejection = |code: &str, more: Value| {
+        let mut body = json!({"error": code, "message": "The request was rejected.", "requestId": "req-1"});
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
             body.extend(more);
         }
         body.to_string()
     };
     let two = json!({"details": [{"field": "name", "message": "must not be empty"}, {"field": "plan", "message": "is unknown"}]});
-    for (status, body, said) in [
-        (401, refusal("revoked_key", json!({})), "TIDEMARK_TOKEN"),
-        (403, refusal("insufficient_scope", json!({})), "scope `manage`"),
-        (404, refusal("not_found", json!({})), "`list` shows"),
-        (503, refusal("unavailable", json!({"retryAfter": 3})), "try again in 3 s"),
-        (400, refusal("invalid_parameter", two), "name: must not be empty\n       plan: is unknown"),
+    for (status, body, advice) in [
+        (401, rejection("revoked_key", json!({})), "TIDEMARK_TOKEN"),
+        (403, rejection("insufficient_scope", json!({})), "scope `manage`"),
+        (404, rejection("not_found", json!({})), "`list` prints"),
+        (503, rejection("unavailable", json!({"retryAfter": 3})), "try again in 3 s"),
+        (400, rejection("invalid_parameter", two), "name: must not be empty\n       plan: is unknown"),
     ] {
         let (url, _requests) = serve(vec![(status, body)]);
         let output = run(&url, &["connection", "show", "con_1"]);
-        let told = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let printed = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{printed}");
         assert!(stdout(&output).is_empty());
-        assert!(told.contains("It was refused.") && told.contains("req-1") && told.contains(said), "{told}");
+        for part in ["The request was rejected.", "req-1", advice] {
+            assert!(printed.contains(part), "{part} is missing in: {printed}");
+        }
     }
 }
 
 #[test]
-fn what_is_no_answer_of_ours_is_told_apart_from_a_refusal() {
+fn responses_of_other_servers_are_reported_as_such() {
     let html = "<html>A proxy's page</html>".to_owned();
     for (status, body) in [(200, html.clone()), (502, html), (200, "[]".to_owned()), (302, String::new())] {
         let (url, _requests) = serve(vec![(status, body)]);
         let output = run(&url, &["connection", "list"]);
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-        assert!(stderr(&output).contains("not Tidemark's"), "{status}: {}", stderr(&output));
+        assert!(stderr(&output).contains("is not one of Tidemark's API"), "{status}: {}", stderr(&output));
     }
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
     let output = run(&format!("http://{closed}"), &["connection", "list"]);
@@ -271,7 +273,7 @@ fn wrong_usage_sends_nothing() {
     let nobody = "http://127.0.0.1:9";
     let tokens = [("TIDEMARK_TOKEN", KEY), ("OPERATOR_TOKEN", OPERATOR)];
     let no_tokens = [];
-    for (arguments, environment, said) in [
+    for (arguments, environment, message) in [
         (&["connection", "list"][..], &no_tokens[..], "TIDEMARK_TOKEN"),
         (&["project", "create", "Shop", "--plan", "pro"], &no_tokens, "OPERATOR_TOKEN"),
         (&["project", "delete", "prj_1"], &tokens, "--yes"),
@@ -285,7 +287,7 @@ fn wrong_usage_sends_nothing() {
     ] {
         let output = run_with(nobody, arguments, environment);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{arguments:?}: {}", stderr(&output));
     }
 }
 
@@ -293,6 +295,6 @@ fn wrong_usage_sends_nothing() {
 fn help_recommends_the_environment_and_shows_no_token() {
     let output = run("http://127.0.0.1:9", &["--help"]);
     assert!(output.status.success());
-    let said = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("list of processes") && said.contains("set TIDEMARK_TOKEN"), "{said}");
+    let help = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("list of processes") && help.contains("set TIDEMARK_TOKEN"), "{help}");
 }

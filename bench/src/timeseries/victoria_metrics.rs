@@ -25,7 +25,7 @@ impl VictoriaMetrics {
     /// Starts it; its data and log are in `directory`.
     pub async fn start(directory: &Path) -> Result<Self> {
         let (data, listen) =
-            (directory.join("victoria-metrics"), format!("127.0.0.1:{}", e2e::process::free_port()?));
+            (directory.join("victoria-metrics"), format!("127.0.0.1:{}", e2e::ports::free_port()?));
         let log = File::create(directory.join("victoria-metrics.log"))?;
         let child = Command::new("victoria-metrics")
             .arg("-storageDataPath")

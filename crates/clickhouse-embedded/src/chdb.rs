@@ -1,44 +1,47 @@
-//! The binding to libchdb, loaded at run time: the only unsafe code of the workspace.
+//! Binding to libchdb, which is loaded at run time. This module contains all unsafe code of the workspace.
 //!
-//! The C API's rules, kept by these types: a connection runs one statement at a time (methods take `&mut self`), an
-//! insert borrows its connection until it is over, every handle is destroyed once (`Drop`), what the library owns is
-//! copied before its handle is destroyed, and the library is never unloaded, for its threads outlive every call.
+//! The types enforce the rules of the C API:
+//! - A connection runs one statement at a time: methods take `&mut self`.
+//! - An insert borrows its connection until it has ended.
+//! - Every handle is destroyed exactly once, by `Drop`.
+//! - Memory that the library owns is copied before its handle is destroyed.
+//! - The library is never unloaded, because its threads outlive every call.
 
 use crate::error::Exception;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 
-/// What a statement did, as the engine counted it.
+/// Counters of one statement, as reported by the engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Rows read from tables.
     pub read_rows: u64,
     /// Bytes read from tables.
     pub read_bytes: u64,
-    /// Rows written; counts rows that deduplication dropped, too.
+    /// Rows written, including rows that deduplication dropped.
     pub written_rows: u64,
     /// Bytes written.
     pub written_bytes: u64,
     /// Rows of the result.
     pub result_rows: u64,
-    /// Nanoseconds in the engine.
+    /// Execution time in nanoseconds.
     pub elapsed_ns: u64,
 }
 
-/// A finished statement.
+/// Result of a finished statement.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// The result in the format asked for; empty for statements without one.
+    /// The result in the requested format; empty for a statement without a result.
     pub body: Vec<u8>,
-    /// What the statement did.
+    /// Counters of the statement.
     pub stats: Stats,
 }
 
-/// Names and values of a statement's `{name:Type}` parameters; values in the escaped text form that HTTP uses.
+/// Names and values of a statement's `{name:Type}` parameters. The values have the escaped text form of the HTTP interface.
 pub type Params = [(String, String)];
 
-// Opaque to us: only ever behind a pointer that the library made.
+// Opaque types: they occur only behind pointers that the library returned.
 #[repr(C)]
 struct RawConnection([u8; 0]);
 #[repr(C)]
@@ -54,18 +57,18 @@ struct RawAnalysis {
     query_class: u32,
 }
 
-/// Text and its length, as the `_n` functions take it.
+/// Text that need not be NUL-terminated; the `_n` functions take its length as a separate argument.
 type Text = *const c_char;
 
 macro_rules! functions {
-    ($($name:ident = fn($($argument:ty),*) $(-> $answer:ty)?;)*) => {
-        /// The functions of libchdb that are used.
-        struct Functions { $($name: unsafe extern "C" fn($($argument),*) $(-> $answer)?,)* }
+    ($($name:ident = fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        /// The functions of libchdb that this binding uses.
+        struct Functions { $($name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)* }
 
         impl Functions {
             fn load(library: &libloading::Library) -> Result<Self, libloading::Error> {
                 Ok(Self { $(
-                    // SAFETY: the signature is the one that the library's header `chdb.h` declares for this name.
+                    // SAFETY: the signature is the one that the library's header `chdb.h` declares for this symbol.
                     $name: unsafe { *library.get(concat!("chdb_", stringify!($name)).as_bytes())? },
                 )* })
             }
@@ -102,81 +105,85 @@ functions! {
     destroy_insert_stream = fn(*mut RawInsert);
 }
 
-/// Why the library could not be used.
+/// Failure to load the library.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// There is no such file, or it is no library, or it lacks a function.
-    #[error("{path}: {reason}; `deploy/local/up` fetches the engine, or pass its place with --library")]
+    /// The file does not exist, is not a shared library, or lacks a function.
+    #[error(
+        "{path}: {reason}; run `deploy/local/up`, which fetches the engine, or pass the path of libchdb.so with --library"
+    )]
     Library {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What the loader said.
+        /// The dynamic loader's message.
         reason: String,
     },
 }
 
-/// The loaded library. Lives as long as the process.
+/// The loaded library. It stays loaded until the process ends.
 #[derive(Clone, Copy)]
 pub struct Library(&'static Functions);
 
 impl Library {
-    /// Loads the library and keeps it from taking over signals: SIGTERM and SIGINT are ours.
+    /// Loads the library and keeps it from installing signal handlers, because the process handles SIGTERM and SIGINT itself.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let fault = |error: libloading::Error| LoadError::Library {
+        let load_error = |error: libloading::Error| LoadError::Library {
             path: path.display().to_string(),
             reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
         };
-        // SAFETY: loading runs the library's initialisers, which is what an operator asks for by naming it. The
-        // resolver's thread safety is that of dlopen.
-        let library = unsafe { libloading::Library::new(path) }.map_err(fault)?;
-        let functions = Functions::load(&library).map_err(fault)?;
-        // The function pointers are valid for as long as the library is loaded: for ever, since it is never closed.
+        // SAFETY: loading runs the library's initialisers. The operator chose the library and thereby trusts them, and
+        // `dlopen` is thread-safe.
+        let library = unsafe { libloading::Library::new(path) }.map_err(load_error)?;
+        let functions = Functions::load(&library).map_err(load_error)?;
+        // The function pointers are valid as long as the library is loaded. It is never closed, so they stay valid.
         std::mem::forget(library);
         let functions: &'static Functions = Box::leak(Box::new(functions));
-        // SAFETY: takes a flag, may be called at any time; no engine runs yet.
+        // SAFETY: the function takes a flag and may be called at any time. No engine runs yet.
         unsafe { (functions.set_signal_handlers_enabled)(0) };
         Ok(Self(functions))
     }
 
-    /// The library's version, such as `26.7.3`.
+    /// Returns the library's version, such as `26.7.3`.
     pub fn version(&self) -> String {
-        // SAFETY: returns a static string or null.
+        // SAFETY: the function returns null or a static NUL-terminated string.
         unsafe { text((self.0.version)()) }.unwrap_or_default()
     }
 
-    /// Opens a session. The first one starts the engine on the `--path=` among `arguments`, the last one to be closed
-    /// stops it. `None`: the engine refused, and said why on standard error.
+    /// Opens a session. The first session starts the engine in the directory of the `--path=` argument, and closing the last
+    /// session stops it. Returns `None` if the engine fails; it prints its reason to standard error.
     pub fn connect(&self, arguments: &[CString]) -> Option<Session> {
         let pointers: Vec<*const c_char> = arguments.iter().map(|argument| argument.as_ptr()).collect();
         let count = c_int::try_from(pointers.len()).ok()?;
-        // SAFETY: `pointers` are `count` NUL-terminated strings which outlive the call; the engine copies them.
+        // SAFETY: `pointers` are `count` NUL-terminated strings that outlive the call; the engine copies them.
         let handle = unsafe { (self.0.connect)(count, pointers.as_ptr()) };
-        // SAFETY: a non-null answer points to a connection that is ours until it is closed.
+        // SAFETY: a non-null result points to a connection pointer that is valid until `close_conn`.
         let connected = !handle.is_null() && !unsafe { *handle }.is_null();
         connected.then_some(Session { functions: self.0, handle })
     }
 }
 
-/// A connection: a session with settings, a current database and temporary tables of its own.
+/// A connection, which is a session with its own settings, current database and temporary tables.
 pub struct Session {
     functions: &'static Functions,
     handle: *mut *mut RawConnection,
 }
 
-// SAFETY: a connection is bound to no thread (its calls lock it), and without `Sync` one thread uses it at a time.
+// SAFETY: the library does not bind a connection to a thread, because each call locks the connection. `Session` is not
+// `Sync`, so only one thread uses it at a time.
 unsafe impl Send for Session {}
 
 impl Session {
     fn connection(&self) -> *mut RawConnection {
-        // SAFETY: `handle` was not null in `connect` and is closed only in `drop`.
+        // SAFETY: `connect` checked that `handle` is not null, and only `drop` closes it.
         unsafe { *self.handle }
     }
 
-    /// How many statements `sql` holds; 0 if it does not parse.
+    /// Returns the number of statements in `sql`; 0 if it does not parse.
     pub fn count_statements(&mut self, sql: &[u8]) -> u32 {
         let size = u32::try_from(size_of::<RawAnalysis>()).unwrap_or(0);
         let mut analysis = RawAnalysis { struct_size: size, statement_count: 0, flags: 0, query_class: 0 };
-        // SAFETY: the connection is open; `sql` and `analysis` outlive the call; a null database asks for no judgement.
+        // SAFETY: the connection is open; `sql` and `analysis` outlive the call, and `struct_size` is the size of `analysis`.
+        // A null database of length 0 means that the statement is not checked against a database.
         unsafe {
             (self.functions.classify_query_n)(
                 self.connection(),
@@ -190,10 +197,11 @@ impl Session {
         analysis.statement_count
     }
 
-    /// Runs `sql` to its end. `format` is that of a result for which the statement names none.
+    /// Runs `sql` to completion. `format` applies to a result for which the statement specifies no format.
     pub fn run(&mut self, sql: &[u8], format: &str, params: &Params) -> Result<Output, Exception> {
         let params = RawParams::new(params);
-        // SAFETY: the connection is open and, by `&mut self`, idle; all texts outlive the call, which copies them.
+        // SAFETY: the connection is open and, because of `&mut self`, idle. All texts outlive the call, which copies them,
+        // and the four parameter arrays have the same length.
         let result = unsafe {
             (self.functions.query_with_params_n)(
                 self.connection(),
@@ -211,7 +219,7 @@ impl Session {
         QueryResult { functions: self.functions, handle: result }.take()
     }
 
-    /// Begins an insert whose data follows in `format`. `sql` ends before its `FORMAT`.
+    /// Starts an insert whose data follows in `format`. `sql` must end before its `FORMAT` clause.
     pub fn insert(&mut self, sql: &str, format: &str, params: &Params) -> Result<Insert<'_>, Exception> {
         let params = RawParams::new(params);
         // SAFETY: as in `run`.
@@ -229,8 +237,8 @@ impl Session {
                 params.names.len(),
             )
         };
-        let insert = Insert { session: self, handle, over: false };
-        // SAFETY: the handle is never null and is ours; the text is valid until it is destroyed.
+        let insert = Insert { session: self, handle, finished: false };
+        // SAFETY: the library never returns a null handle. The text is valid until the handle is destroyed.
         match unsafe { text((insert.session.functions.stream_insert_error)(handle)) } {
             Some(error) => Err(Exception::from_engine(&error)),
             None => Ok(insert),
@@ -240,32 +248,32 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // SAFETY: closed once, and no insert borrows the session any more.
+        // SAFETY: `drop` runs once, and no insert borrows the session any more.
         unsafe { (self.functions.close_conn)(self.handle) };
     }
 }
 
-/// An insert under way. Dropped before [`Insert::finish`], it is cancelled.
+/// An insert in progress. Dropping it before [`Insert::finish`] cancels it.
 pub struct Insert<'session> {
     session: &'session mut Session,
     handle: *mut RawInsert,
-    over: bool,
+    finished: bool,
 }
 
 impl Insert<'_> {
-    /// Hands over the next bytes, cut anywhere. Blocks while the engine has enough to do. `false`: the insert has
-    /// failed, [`Insert::finish`] says why.
+    /// Passes the next bytes of the data, split at any position. Blocks while the engine's queue is full. Returns `false` if
+    /// the insert has failed; [`Insert::finish`] returns the error.
     pub fn append(&mut self, data: &[u8]) -> bool {
         let append = self.session.functions.stream_append;
-        // SAFETY: the handle is ours and alive; `data` outlives the call, which copies it.
+        // SAFETY: the handle has not been destroyed; `data` outlives the call, which copies it.
         unsafe { append(self.handle, data.as_ptr().cast(), data.len()) == 0 }
     }
 
-    /// Commits, unless the insert has failed.
+    /// Commits the insert, unless it has failed.
     pub fn finish(mut self) -> Result<Output, Exception> {
-        self.over = true;
+        self.finished = true;
         let functions = self.session.functions;
-        // SAFETY: the handle is ours and alive; the result is destroyed by its own type.
+        // SAFETY: the handle has not been destroyed. `QueryResult` destroys the returned result.
         let result = unsafe { (functions.stream_done)(self.handle) };
         QueryResult { functions, handle: result }.take()
     }
@@ -274,9 +282,9 @@ impl Insert<'_> {
 impl Drop for Insert<'_> {
     fn drop(&mut self) {
         let functions = self.session.functions;
-        // SAFETY: the handle is ours, is cancelled at most once and not after it was finished, and is destroyed once.
+        // SAFETY: `drop` runs once, so the handle is destroyed once. It is cancelled only if it has not been finished.
         unsafe {
-            if !self.over {
+            if !self.finished {
                 (functions.stream_cancel_insert)(self.handle);
             }
             (functions.destroy_insert_stream)(self.handle);
@@ -284,7 +292,7 @@ impl Drop for Insert<'_> {
     }
 }
 
-/// A result that the library owns until it is dropped.
+/// A result in memory that the library owns until this is dropped.
 struct QueryResult {
     functions: &'static Functions,
     handle: *mut RawResult,
@@ -294,10 +302,10 @@ impl QueryResult {
     fn take(self) -> Result<Output, Exception> {
         let functions = self.functions;
         if self.handle.is_null() {
-            return Err(Exception::from_engine("the engine gave no result"));
+            return Err(Exception::from_engine("the engine returned no result"));
         }
-        // SAFETY: the handle is alive until `self` is dropped; texts and bytes are copied before that, and the buffer
-        // holds `length` bytes.
+        // SAFETY: the handle is valid until `self` is dropped. The text and the bytes are copied before that, and the buffer
+        // contains `length` bytes.
         unsafe {
             if let Some(error) = text((functions.result_error)(self.handle)) {
                 return Err(Exception::from_engine(&error));
@@ -324,12 +332,12 @@ impl QueryResult {
 
 impl Drop for QueryResult {
     fn drop(&mut self) {
-        // SAFETY: destroyed once; the library takes null.
+        // SAFETY: `drop` runs once, and the function accepts null.
         unsafe { (self.functions.destroy_query_result)(self.handle) };
     }
 }
 
-/// Pointers into borrowed parameters, in the parallel arrays that the library takes.
+/// Pointers into borrowed parameters, in the parallel arrays that the library expects.
 struct RawParams<'a> {
     names: Vec<Text>,
     name_lengths: Vec<usize>,
@@ -350,11 +358,11 @@ impl<'a> RawParams<'a> {
     }
 }
 
-/// Copies a C string; null is `None`.
+/// Copies a C string. Returns `None` for null.
 ///
 /// # Safety
-/// `pointer` is null or a NUL-terminated string that lives during the call.
+/// `pointer` must be null, or point to a NUL-terminated string that stays valid during the call.
 unsafe fn text(pointer: *const c_char) -> Option<String> {
-    // SAFETY: promised by the caller.
+    // SAFETY: guaranteed by the caller.
     (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
 }

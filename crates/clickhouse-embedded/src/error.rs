@@ -1,20 +1,20 @@
-//! What can go wrong, and how a client reads it: each fault has ClickHouse's code, a status and a text.
+//! Errors of a request, each with its ClickHouse error code, HTTP status and message.
 
 use crate::frames::FrameError;
 use hyper::StatusCode;
 use std::time::Duration;
 
-/// A fault in the engine's own words.
+/// An error reported by the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
     /// ClickHouse's error code.
     pub code: u32,
-    /// `Code: N. DB::Exception: …`
+    /// Message of the form `Code: N. DB::Exception: …`.
     pub text: String,
 }
 
 impl Exception {
-    /// Reads the code off the engine's text. The engine wraps some errors in themselves: once is enough.
+    /// Parses the engine's message. The engine repeats the prefix of some errors; only one is kept.
     pub fn from_engine(text: &str) -> Self {
         let code = text
             .strip_prefix("Code: ")
@@ -30,17 +30,18 @@ impl Exception {
     }
 }
 
+/// Code of an error whose message contains no code.
 const UNKNOWN_EXCEPTION: u32 = 1002;
-/// The code of a query that `KILL QUERY` ended.
+/// Code of a query that `KILL QUERY` ended.
 pub const QUERY_WAS_CANCELLED: u32 = 394;
 
-/// Why a request got no 200.
+/// Failure of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The engine refused or failed.
+    /// The engine reported an error.
     #[error("{}", .0.text)]
     Engine(Exception),
-    /// User or password are wrong.
+    /// The user or the password is wrong.
     #[error(
         "{0}: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)"
     )]
@@ -50,46 +51,46 @@ pub enum Error {
         "Too many simultaneous queries: none of {0} connections became free in time. (TOO_MANY_SIMULTANEOUS_QUERIES)"
     )]
     Busy(u32),
-    /// The query ran into the front's deadline.
+    /// The query exceeded the deadline of this program.
     #[error("Timeout exceeded: the query did not end within {} s. (TIMEOUT_EXCEEDED)", .0.as_secs_f64())]
     Deadline(Duration),
-    /// The client stopped sending in the middle of its body.
-    #[error("Timeout exceeded while receiving the body: nothing came for {} s. (SOCKET_TIMEOUT)", .0.as_secs_f64())]
+    /// The client stopped sending within its body.
+    #[error("Timeout exceeded while receiving the body: no data for {} s. (SOCKET_TIMEOUT)", .0.as_secs_f64())]
     ReceiveTimeout(Duration),
-    /// The body broke off.
-    #[error("The body ended early, nothing was inserted: {0}. (CANNOT_READ_ALL_DATA)")]
+    /// The body is incomplete.
+    #[error("The body is incomplete, nothing was inserted: {0}. (CANNOT_READ_ALL_DATA)")]
     BodyBroken(String),
-    /// The body is larger than the front takes.
+    /// The body exceeds the limit.
     #[error("The body is larger than {0} bytes. (QUERY_IS_TOO_LARGE)")]
     BodyTooLarge(u64),
-    /// A compressed body is damaged.
+    /// A compressed body is invalid.
     #[error("{}. {}", .0, .0.name())]
     Frame(FrameError),
-    /// The front does not do this.
+    /// The feature is not supported.
     #[error("{0}. (NOT_IMPLEMENTED)")]
     Unsupported(String),
-    /// The request makes no sense.
+    /// The request is invalid.
     #[error("{0}. (BAD_ARGUMENTS)")]
     BadRequest(String),
-    /// The name cannot be a setting's.
+    /// The name is not a valid name of a setting.
     #[error("Unknown setting '{0}'. (UNKNOWN_SETTING)")]
     UnknownSetting(String),
-    /// More than one statement.
+    /// The request contains more than one statement.
     #[error("Syntax error (Multi-statements are not allowed). (SYNTAX_ERROR)")]
     MultipleStatements,
     /// A query with this id is running.
     #[error("Query with id = {0} is already running. (QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")]
     DuplicateQueryId(String),
-    /// The front stops and could not wait any longer.
-    #[error("The query was ended because the server stops. (QUERY_WAS_CANCELLED)")]
+    /// The program is shutting down and the grace period is over.
+    #[error("The query was cancelled because the server is shutting down. (QUERY_WAS_CANCELLED)")]
     Stopping,
-    /// The engine's thread ended without an answer.
-    #[error("the engine gave no answer. (LOGICAL_ERROR)")]
+    /// The engine's thread ended without a result.
+    #[error("The engine returned no result. (LOGICAL_ERROR)")]
     Lost,
 }
 
 impl Error {
-    /// ClickHouse's code for it.
+    /// Returns ClickHouse's code of the error.
     pub fn code(&self) -> u32 {
         match self {
             Self::Engine(exception) => exception.code,
@@ -110,12 +111,12 @@ impl Error {
         }
     }
 
-    /// The status that a server answers a code with.
+    /// Returns the HTTP status that a ClickHouse server sends with this code.
     pub fn status(&self) -> StatusCode {
         match self.code() {
-            // No such table, database, column, function, type, format, setting, dictionary, …
+            // Unknown table, database, column, function, type, format, setting, dictionary, …
             16 | 46 | 47 | 50 | 56 | 60 | 63 | 73 | 81 | 115 | 456 => StatusCode::NOT_FOUND,
-            // What the client wrote does not parse or has the wrong types.
+            // The statement or the data does not parse or has the wrong types.
             6 | 26 | 27 | 33 | 36 | 38 | 41 | 42 | 43 | 44 | 53 | 61 | 62 | 69 | 70 | 72 | 117 | 130
             | 131 | 210 | 349 | 457 => StatusCode::BAD_REQUEST,
             192 | 193 | 516 => StatusCode::FORBIDDEN,
@@ -128,7 +129,7 @@ impl Error {
         }
     }
 
-    /// What the client reads: `Code: N. DB::Exception: …` and a line feed.
+    /// Returns the response body: `Code: N. DB::Exception: …` and a line feed.
     pub fn text(&self) -> String {
         match self {
             Self::Engine(exception) => format!("{}\n", exception.text),
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_is_wrapped_in_itself_is_unwrapped() {
+    fn repeated_exception_prefix_is_removed() {
         let exception =
             Exception::from_engine("Code: 115. DB::Exception: Code: 115. DB::Exception: Unknown setting 'x'");
         assert_eq!(
@@ -152,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_a_code_gets_the_code_of_the_unknown() {
+    fn message_without_a_code_gets_unknown_exception() {
         let exception = Exception::from_engine("Invalid or closed connection");
         assert_eq!(exception.code, 1002);
         assert_eq!(exception.text, "Code: 1002. DB::Exception: Invalid or closed connection");
     }
 
     #[test]
-    fn an_unknown_table_is_404_and_a_syntax_error_400() {
+    fn error_codes_map_to_http_statuses() {
         let status = |text| Error::Engine(Exception::from_engine(text)).status();
         assert_eq!(status("Code: 60. DB::Exception: x"), StatusCode::NOT_FOUND);
         assert_eq!(status("Code: 62. DB::Exception: x"), StatusCode::BAD_REQUEST);

@@ -1,38 +1,41 @@
-//! ClickHouse's compressed frames, as `compress=1` and `decompress=1` ask for them.
+//! ClickHouse's compressed frames, which the parameters `compress=1` and `decompress=1` select.
 //!
-//! A body is any number of frames. A frame, numbers little-endian:
+//! A body is a sequence of frames. The layout of a frame, with little-endian numbers:
 //! ```text
-//! 16 bytes  CityHash 1.0.2, 128 bits, of all that follows: the low half, then the high half
-//!  1 byte   0x82: LZ4
-//!  4 bytes  size of what follows the checksum: these 9 bytes of header and the block
-//!  4 bytes  size of the block once it is decompressed
+//! 16 bytes  checksum: CityHash 1.0.2, 128 bits, of the rest of the frame; low half first, then high half
+//!  1 byte   codec: 0x82 (LZ4)
+//!  4 bytes  size of the rest of the frame after the checksum: the 9-byte header (codec and sizes) and the block
+//!  4 bytes  size of the decompressed block
 //!           the LZ4 block
 //! ```
 
 use bytes::{Buf, BytesMut};
 
+/// Size of the checksum in bytes.
 const CHECKSUM: usize = 16;
+/// Size of the header after the checksum in bytes.
 const HEADER: usize = 9;
+/// Codec byte of LZ4.
 const LZ4: u8 = 0x82;
 
-/// The most that one frame may hold, compressed or not: clients send a few hundred KiB.
+/// Maximum size of a received frame in bytes, compressed and decompressed. Clients send a few hundred KiB.
 const MAX_FRAME: usize = 64 << 20;
-/// How much of a result goes into one frame.
-const FRAME: usize = 1 << 20;
+/// Maximum decompressed size of a sent frame in bytes.
+const ENCODED_FRAME: usize = 1 << 20;
 
-/// Why a compressed body was refused.
+/// Reason for rejecting a compressed body.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FrameError {
-    /// What arrived is not what was sent.
+    /// The checksum does not match.
     #[error("Checksum doesn't match: corrupted data")]
     Checksum,
-    /// Only LZ4 is spoken.
-    #[error("Unknown codec {0:#04x} of a compressed block, 0x82 (LZ4) is known")]
+    /// The codec is not LZ4.
+    #[error("Unsupported codec {0:#04x} of a compressed block: only 0x82 (LZ4) is supported")]
     Codec(u8),
-    /// A size that no client of ours sends.
-    #[error("A compressed block claims {0} bytes, at most {MAX_FRAME} are taken")]
+    /// A size in the header is out of range.
+    #[error("Size of a compressed block is {0} bytes: at most {MAX_FRAME} are allowed")]
     Size(usize),
-    /// The block is no LZ4.
+    /// The block is not valid LZ4 of the announced size.
     #[error("Cannot decompress a block")]
     Block,
     /// The body ended within a frame.
@@ -41,7 +44,7 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// ClickHouse's code for it.
+    /// Returns ClickHouse's code of the error.
     pub fn code(&self) -> u32 {
         match self {
             Self::Checksum => 40,
@@ -52,7 +55,7 @@ impl FrameError {
         }
     }
 
-    /// ClickHouse's name for the code, in brackets.
+    /// Returns ClickHouse's name of the code, in parentheses.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Checksum => "(CHECKSUM_DOESNT_MATCH)",
@@ -64,19 +67,19 @@ impl FrameError {
     }
 }
 
-/// Puts frames together from the chunks of a body and takes them apart.
+/// Incremental decoder: accepts a body in chunks of any size and returns the content of its frames.
 #[derive(Debug, Default)]
 pub struct Decoder {
     pending: BytesMut,
 }
 
 impl Decoder {
-    /// Adds what arrived.
+    /// Adds received bytes.
     pub fn push(&mut self, chunk: &[u8]) {
         self.pending.extend_from_slice(chunk);
     }
 
-    /// The content of the next frame, if it has arrived in full.
+    /// Returns the content of the next frame, or `None` if it is not complete yet.
     pub fn next_block(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         let Some((head, _)) = self.pending.split_first_chunk::<{ CHECKSUM + HEADER }>() else {
             return Ok(None);
@@ -86,7 +89,7 @@ impl Decoder {
         let codec = head.get_u8();
         let compressed = head.get_u32_le() as usize;
         let raw = head.get_u32_le() as usize;
-        // Checked before anything is awaited or allocated on the word of these numbers.
+        // Validated before the decoder waits for, or allocates, as many bytes as these untrusted numbers say.
         if codec != LZ4 {
             return Err(FrameError::Codec(codec));
         }
@@ -107,13 +110,13 @@ impl Decoder {
         Ok(Some(block))
     }
 
-    /// The body is over: it must not have ended within a frame.
+    /// Checks at the end of the body that it did not end within a frame.
     pub fn finish(&self) -> Result<(), FrameError> {
         if self.pending.is_empty() { Ok(()) } else { Err(FrameError::Truncated) }
     }
 }
 
-/// Takes a whole body apart.
+/// Decodes a complete body.
 pub fn decode(body: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut decoder = Decoder::default();
     decoder.push(body);
@@ -125,15 +128,16 @@ pub fn decode(body: &[u8]) -> Result<Vec<u8>, FrameError> {
     Ok(content)
 }
 
-/// Puts `content` into frames; nothing into none.
+/// Encodes `content` as frames. Empty content yields no frame.
 pub fn encode(content: &[u8]) -> Vec<u8> {
     let mut body = Vec::with_capacity(content.len() / 2);
-    for part in content.chunks(FRAME) {
+    for part in content.chunks(ENCODED_FRAME) {
         let block = lz4_flex::block::compress(part);
         let start = body.len() + CHECKSUM;
         body.extend_from_slice(&[0; CHECKSUM]);
         body.push(LZ4);
-        // Both fit: a part is at most `FRAME`, and LZ4 adds less than a percent to what it cannot compress.
+        // The casts cannot truncate: a part has at most `ENCODED_FRAME` bytes, and LZ4 adds less than 1 % to incompressible
+        // data.
         body.extend_from_slice(&((HEADER + block.len()) as u32).to_le_bytes());
         body.extend_from_slice(&(part.len() as u32).to_le_bytes());
         body.extend_from_slice(&block);
@@ -143,7 +147,7 @@ pub fn encode(content: &[u8]) -> Vec<u8> {
     body
 }
 
-/// The low half first, as it stands on the wire when written little-endian.
+/// Returns the checksum with its halves swapped, so that the low half comes first when it is written little-endian.
 fn checksum_of(frame: &[u8]) -> u128 {
     cityhash_rs::cityhash_102_128(frame).rotate_right(64)
 }
@@ -161,15 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_decodes_to_itself() {
+    fn encoded_content_decodes_to_itself() {
         for content in [Vec::new(), b"x".to_vec(), sample()] {
             assert_eq!(decode(&encode(&content)), Ok(content));
         }
     }
 
     #[test]
-    fn a_frame_made_elsewhere_is_understood() {
-        // `SELECT 1` as RowBinaryWithNamesAndTypes-like bytes, framed by another implementation.
+    fn frame_of_another_implementation_is_decoded() {
+        // Bytes in the style of RowBinaryWithNamesAndTypes, framed by another implementation.
         let frame = [
             245_u8, 5, 222, 235, 225, 158, 59, 108, 225, 31, 65, 215, 66, 66, 36, 92, 130, 34, 0, 0, 0, 23,
             0, 0, 0, 240, 8, 1, 0, 2, 255, 255, 255, 255, 0, 1, 1, 1, 115, 6, 83, 116, 114, 105, 110, 103, 3,
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_arrive_in_pieces_are_put_together() {
+    fn frames_are_decoded_from_chunks_of_any_size() {
         let content = sample();
         let body = encode(&content);
         for size in [1_000, 65_536, 1_000_003] {
@@ -189,7 +193,7 @@ mod tests {
             let mut decoded = Vec::new();
             for chunk in body.chunks(size) {
                 decoder.push(chunk);
-                while let Some(block) = decoder.next_block().expect("the frames are whole") {
+                while let Some(block) = decoder.next_block().expect("the frames are complete") {
                     decoded.extend_from_slice(&block);
                 }
             }
@@ -199,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_is_refused() {
+    fn flipped_bit_is_rejected() {
         let mut body = encode(b"the quick brown fox");
         *body.last_mut().expect("not empty") ^= 1;
         assert_eq!(decode(&body), Err(FrameError::Checksum));
     }
 
     #[test]
-    fn a_body_that_ends_within_a_frame_is_refused() {
+    fn body_that_ends_within_a_frame_is_rejected() {
         let body = encode(b"the quick brown fox");
         for length in [1, 16, 25, body.len() - 1] {
             assert_eq!(decode(&body[..length]), Err(FrameError::Truncated), "cut at {length}");
@@ -214,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn a_size_beyond_all_reason_is_refused_before_it_is_awaited() {
+    fn excessive_size_is_rejected_before_the_data_arrives() {
         let mut body = encode(b"x");
         body[17..21].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(decode(&body), Err(FrameError::Size(u32::MAX as usize)));
     }
 
     #[test]
-    fn another_codec_is_refused_by_name() {
+    fn unknown_codec_is_rejected_by_its_number() {
         let mut body = encode(b"x");
         body[16] = 0x90;
         assert_eq!(decode(&body), Err(FrameError::Codec(0x90)));

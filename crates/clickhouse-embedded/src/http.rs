@@ -1,14 +1,14 @@
-//! ClickHouse's HTTP interface: routes, and the shape of answers.
+//! Routes and responses of the HTTP interface.
 //!
-//! A result is complete before its first byte is sent. So an error always has its own status and
-//! `X-ClickHouse-Exception-Code`, and never stands in the middle of a result.
+//! A result is complete before its first byte is sent. Therefore an error always has its own status and
+//! `X-ClickHouse-Exception-Code`, and never occurs in the middle of a result.
 
+use crate::body::Body;
 use crate::chdb::{Output, Stats};
 use crate::engine::{Engine, Job};
 use crate::error::Error;
-use crate::feed::{self, Source};
 use crate::frames;
-use crate::request::{Command, Encoding};
+use crate::request::{Encoding, Parameters};
 use crate::settings::{Credentials, Settings};
 use crate::statement::{Route, route};
 use bytes::Bytes;
@@ -25,10 +25,10 @@ use tokio::time::Instant;
 const QUERY_ID: HeaderName = HeaderName::from_static("x-clickhouse-query-id");
 const SUMMARY: HeaderName = HeaderName::from_static("x-clickhouse-summary");
 const EXCEPTION_CODE: HeaderName = HeaderName::from_static("x-clickhouse-exception-code");
-const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
 
-/// What an insert with a body begins with, unless the client says otherwise: its data is one block, stored as a whole
-/// once the body has ended well, or not at all. The price is that the engine holds it in memory until then.
+/// Default settings of an insert with a body: its data forms one block, which is stored as a whole once the body is
+/// complete, or not at all. The cost is that the engine keeps the data in memory until then.
 const ONE_BLOCK: [(&str, &str); 4] = [
     ("max_insert_block_size", "1000000000000"),
     ("max_insert_block_size_bytes", "0"),
@@ -36,10 +36,10 @@ const ONE_BLOCK: [(&str, &str); 4] = [
     ("min_insert_block_size_bytes", "1000000000000"),
 ];
 
-type Answer = Response<Full<Bytes>>;
+type HttpResponse = Response<Full<Bytes>>;
 
-/// The HTTP interface of one engine.
-pub struct Front {
+/// Request handler of one engine.
+pub struct Handler {
     engine: Arc<Engine>,
     credentials: Option<Credentials>,
     query_deadline: Duration,
@@ -47,8 +47,8 @@ pub struct Front {
     max_body: u64,
 }
 
-impl Front {
-    /// The interface of `engine`.
+impl Handler {
+    /// Creates the handler for `engine`.
     pub fn new(engine: Arc<Engine>, settings: &Settings) -> Self {
         Self {
             engine,
@@ -59,118 +59,115 @@ impl Front {
         }
     }
 
-    /// Answers one request. A request that is dropped before its answer is given up, in the engine too.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// Handles one request. Dropping the future also cancels the query in the engine.
+    pub async fn handle(&self, request: Request<Incoming>) -> HttpResponse {
         let has_query = request.uri().query().is_some();
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/ping" | "/replicas_status") => ok(),
             (&Method::GET | &Method::HEAD, "/") if !has_query => ok(),
             (&Method::GET | &Method::HEAD | &Method::POST, "/" | "/query") => self.statement(request).await,
-            _ => plain(
-                StatusCode::NOT_FOUND,
-                "There is no such path: use POST / or GET /?query=…\n".to_owned(),
-            ),
+            _ => text(StatusCode::NOT_FOUND, "Unknown path: use POST / or GET /?query=…\n".to_owned()),
         }
     }
 
-    async fn statement(&self, request: Request<Incoming>) -> Answer {
+    async fn statement(&self, request: Request<Incoming>) -> HttpResponse {
         let url_query = request.uri().query().unwrap_or_default();
-        let (id, result) = match Command::read(request.method(), url_query, request.headers()) {
-            Ok(command) => (command.query_id.clone(), self.run(command, request).await),
+        let (id, result) = match Parameters::parse(request.method(), url_query, request.headers()) {
+            Ok(parameters) => (parameters.query_id.clone(), self.run(parameters, request).await),
             Err(error) => (String::new(), Err(error)),
         };
-        let mut answer = match result {
+        let mut response = match result {
             Ok((encoding, output)) => success(encoding, output),
             Err(error) => failure(&error),
         };
-        // An id that no header can hold is not repeated.
+        // Omitted if the client's id is not a valid header value.
         if let Ok(id) = HeaderValue::from_str(&id) {
-            answer.headers_mut().insert(QUERY_ID, id);
+            response.headers_mut().insert(QUERY_ID, id);
         }
-        answer
+        response
     }
 
     async fn run(
         &self,
-        mut command: Command,
+        mut parameters: Parameters,
         request: Request<Incoming>,
     ) -> Result<(Encoding, Output), Error> {
-        command.authenticate(self.credentials.as_ref())?;
-        let encoding = command.encoding;
+        parameters.authenticate(self.credentials.as_ref())?;
+        let encoding = parameters.encoding;
         let boundary = form_boundary(&request);
         let is_post = request.method() == Method::POST;
-        let source = Source {
-            body: request.into_body(),
-            decompress: command.decompress,
+        let body = Body {
+            incoming: request.into_body(),
+            decompress: parameters.decompress,
             receive_timeout: self.receive_timeout,
-            max_body: self.max_body,
+            max_length: self.max_body,
         };
         let deadline = Instant::now() + self.query_deadline;
         let mut sql = Vec::new();
         if let Some(boundary) = boundary {
-            let body = feed::collect(source, deadline).await?;
-            read_form(&mut command, boundary, body).await?;
-            sql.extend_from_slice(command.query.take().unwrap_or_default().as_bytes());
+            let form = body.read_all(deadline).await?;
+            read_form(&mut parameters, boundary, form).await?;
+            sql.extend_from_slice(parameters.query.take().unwrap_or_default().as_bytes());
         } else {
-            let query = command.query.take().unwrap_or_default();
-            // GET has no body; the engine refuses its insert for being read-only.
+            let query = parameters.query.take().unwrap_or_default();
+            // A GET request has no body. The engine rejects its insert because the query is read-only.
             if is_post && let Route::Streamed { sql, format } = route(&query) {
                 for (name, value) in ONE_BLOCK {
-                    if !command.settings.iter().any(|(known, _)| known == name) {
-                        command.settings.push((name.to_owned(), value.to_owned()));
+                    if !parameters.settings.iter().any(|(known, _)| known == name) {
+                        parameters.settings.push((name.to_owned(), value.to_owned()));
                     }
                 }
-                let output = self.engine.insert(job(command, Some(format)), sql, source).await?;
+                let output = self.engine.insert(job(parameters, Some(format)), sql, body).await?;
                 return Ok((Encoding::Plain, output));
             }
             sql.extend_from_slice(query.as_bytes());
-            let body = feed::collect(source, deadline).await?;
-            if !sql.is_empty() && !body.is_empty() {
+            let rest = body.read_all(deadline).await?;
+            if !sql.is_empty() && !rest.is_empty() {
                 sql.push(b'\n');
             }
-            sql.extend_from_slice(&body);
+            sql.extend_from_slice(&rest);
         }
         if sql.trim_ascii().is_empty() {
             return Err(Error::BadRequest("Empty query".to_owned()));
         }
-        let output = self.engine.query(job(command, None), sql).await?;
+        let output = self.engine.query(job(parameters, None), sql).await?;
         Ok((encoding, output))
     }
 }
 
-fn job(command: Command, format: Option<String>) -> Job {
+fn job(parameters: Parameters, format: Option<String>) -> Job {
     Job {
-        query_id: command.query_id,
-        database: command.database,
-        settings: command.settings,
-        params: command.params,
-        format: format.unwrap_or(command.format),
+        query_id: parameters.query_id,
+        database: parameters.database,
+        settings: parameters.settings,
+        params: parameters.params,
+        format: format.unwrap_or(parameters.format),
     }
 }
 
-/// The boundary of a body that is a form: the statement and its parameters are then fields of it.
+/// Returns the boundary if the body is a form. The statement and its parameters are then fields of the form.
 fn form_boundary(request: &Request<Incoming>) -> Option<String> {
     multer::parse_boundary(request.headers().get(CONTENT_TYPE)?.to_str().ok()?).ok()
 }
 
-async fn read_form(command: &mut Command, boundary: String, body: Vec<u8>) -> Result<(), Error> {
-    let fault = |error: multer::Error| Error::BadRequest(format!("The form cannot be read: {error}"));
-    let body = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(body))]);
-    let mut form = multer::Multipart::new(body, boundary);
-    while let Some(field) = form.next_field().await.map_err(fault)? {
+async fn read_form(parameters: &mut Parameters, boundary: String, form: Vec<u8>) -> Result<(), Error> {
+    let form_error = |error: multer::Error| Error::BadRequest(format!("Invalid form: {error}"));
+    let form = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(form))]);
+    let mut form = multer::Multipart::new(form, boundary);
+    while let Some(field) = form.next_field().await.map_err(form_error)? {
         let Some(name) = field.name().map(str::to_owned) else { continue };
         if field.file_name().is_some() {
-            return Err(Error::Unsupported("external tables are not taken".to_owned()));
+            return Err(Error::Unsupported("External tables are not supported".to_owned()));
         }
-        let value = String::from_utf8_lossy(&field.bytes().await.map_err(fault)?).into_owned();
-        command.parameter(&name, value)?;
+        let value = String::from_utf8_lossy(&field.bytes().await.map_err(form_error)?).into_owned();
+        parameters.set(&name, value)?;
     }
     Ok(())
 }
 
-fn success(encoding: Encoding, output: Output) -> Answer {
+fn success(encoding: Encoding, output: Output) -> HttpResponse {
     let summary = summary(&output);
-    // An empty result stays empty, also where compression was asked for.
+    // An empty result stays empty even if the client requested compression.
     let (body, coding) = match encoding {
         _ if output.body.is_empty() => (output.body, None),
         Encoding::Plain => (output.body, None),
@@ -180,12 +177,12 @@ fn success(encoding: Encoding, output: Output) -> Answer {
             Err(_) => (output.body, None),
         },
     };
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    answer.headers_mut().insert(SUMMARY, summary);
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(SUMMARY, summary);
     if let Some(coding) = coding {
-        answer.headers_mut().insert(CONTENT_ENCODING, coding);
+        response.headers_mut().insert(CONTENT_ENCODING, coding);
     }
-    answer
+    response
 }
 
 fn lz4_file(content: &[u8]) -> Result<Vec<u8>, lz4_flex::frame::Error> {
@@ -194,7 +191,7 @@ fn lz4_file(content: &[u8]) -> Result<Vec<u8>, lz4_flex::frame::Error> {
     encoder.finish()
 }
 
-/// What was read and written, as JSON of strings: clients read numbers of 64 bits from it.
+/// Returns the counters as JSON. The values are strings, like those of a server, because they are 64-bit numbers.
 fn summary(output: &Output) -> HeaderValue {
     let Stats { read_rows, read_bytes, written_rows, written_bytes, result_rows, elapsed_ns } = output.stats;
     let counts = [
@@ -207,25 +204,25 @@ fn summary(output: &Output) -> HeaderValue {
         ("result_bytes", output.body.len() as u64),
         ("elapsed_ns", elapsed_ns),
     ];
-    let text = counts.map(|(name, count)| format!(r#""{name}":"{count}""#)).join(",");
-    let text = format!("{{{text}}}");
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("{}"))
+    let json = counts.map(|(name, count)| format!(r#""{name}":"{count}""#)).join(",");
+    let json = format!("{{{json}}}");
+    HeaderValue::try_from(json).unwrap_or(HeaderValue::from_static("{}"))
 }
 
-fn failure(error: &Error) -> Answer {
-    tracing::debug!(code = error.code(), %error, "refused");
-    let mut answer = plain(error.status(), error.text());
-    answer.headers_mut().insert(EXCEPTION_CODE, HeaderValue::from(error.code()));
-    answer
+fn failure(error: &Error) -> HttpResponse {
+    tracing::debug!(code = error.code(), %error, "request failed");
+    let mut response = text(error.status(), error.text());
+    response.headers_mut().insert(EXCEPTION_CODE, HeaderValue::from(error.code()));
+    response
 }
 
-fn ok() -> Answer {
-    plain(StatusCode::OK, "Ok.\n".to_owned())
+fn ok() -> HttpResponse {
+    text(StatusCode::OK, "Ok.\n".to_owned())
 }
 
-fn plain(status: StatusCode, text: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, PLAIN);
-    answer
+fn text(status: StatusCode, text: String) -> HttpResponse {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, PLAIN_TEXT);
+    response
 }

@@ -1,4 +1,4 @@
-//! The front's settings: flags, or environment variables of the same meaning.
+//! Settings, as flags or environment variables.
 
 use clap::Parser;
 use service::settings::{Faults, SettingsError};
@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The ClickHouse engine as a library behind ClickHouse's HTTP interface: a stand-in for a server on one machine.
+/// The ClickHouse engine as a library behind ClickHouse's HTTP interface. Replaces a ClickHouse server on one machine.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
-    /// Where to listen.
+    /// Address of the HTTP interface.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_LISTEN", default_value = "127.0.0.1:8123")]
     listen: String,
-    /// The engine: the file libchdb.so. `deploy/local/up` fetches it.
+    /// Path of the engine, libchdb.so. `deploy/local/up` fetches it.
     #[arg(long, env = "LIBCHDB", value_name = "FILE")]
     library: Option<PathBuf>,
-    /// Where the data is; made if it is not there. One process at a time.
+    /// Data directory; created if it does not exist. Only one process can use it at a time.
     #[arg(
         long,
         env = "CLICKHOUSE_EMBEDDED_PATH",
@@ -24,68 +24,66 @@ pub struct Arguments {
         value_name = "DIRECTORY"
     )]
     path: PathBuf,
-    /// How many queries and inserts run side by side; more wait for one of them.
+    /// Maximum number of queries and inserts that run concurrently. Further ones wait.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_CONNECTIONS", default_value = "8")]
     connections: String,
-    /// The user that requests must name. Without user and password, anyone who reaches the port may do anything.
+    /// User that requests must specify. Without user and password, everyone who can reach the port has full access.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_USER")]
     user: Option<String>,
-    /// The password that requests must give.
+    /// Password that requests must specify.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// The longest that a request may take, waiting included. A query that takes longer is ended: code 159.
+    /// Maximum duration of a request, including the wait for a connection. A query that takes longer is cancelled with code
+    /// 159.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_QUERY_DEADLINE", default_value = "5m")]
     query_deadline: String,
-    /// The longest silence within a request's body. After it an insert is given up and stores nothing.
+    /// Maximum time without data within a request's body. After that, the insert is cancelled and stores nothing.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_RECEIVE_TIMEOUT", default_value = "30s")]
     receive_timeout: String,
-    /// The largest body in MiB, as it is sent.
+    /// Maximum length of a request's body in MiB, as sent.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_MAX_BODY", default_value = "1024", value_name = "MIB")]
     max_body: String,
-    /// How much memory the engine may take, in MiB: queries beyond it fail.
+    /// Memory limit of the engine in MiB. A query that would exceed it fails.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_MEMORY", default_value = "4096", value_name = "MIB")]
     memory: String,
-    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter.
+    /// Log level: `error`, `warn`, `info` or `debug`, or a filter.
     #[arg(long, env = "LOG", default_value = "info")]
     pub log: String,
-    /// Check the settings and exit.
+    /// Validate the settings and exit.
     #[arg(long)]
     pub validate: bool,
 }
 
-/// The user and password that requests must give.
+/// User and password that requests must specify. The type has no `Debug`, so that the password is never printed.
 #[derive(Clone)]
 pub struct Credentials {
-    /// The user's name.
     pub user: String,
-    /// The password. Not printed: the type has no `Debug`.
     pub password: String,
 }
 
-/// Checked settings.
+/// Validated settings.
 pub struct Settings {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// The engine's file.
+    /// Path of libchdb.so.
     pub library: PathBuf,
-    /// The data's directory.
+    /// Data directory.
     pub path: PathBuf,
-    /// Statements that run side by side.
+    /// Maximum number of concurrent statements.
     pub connections: u32,
-    /// What requests must give; `None`: nothing.
+    /// Credentials that requests must specify; `None` disables authentication.
     pub credentials: Option<Credentials>,
-    /// The longest that a request may take.
+    /// Maximum duration of a request.
     pub query_deadline: Duration,
-    /// The longest silence within a body.
+    /// Maximum time without data within a body.
     pub receive_timeout: Duration,
-    /// The largest body in bytes.
+    /// Maximum length of a body in bytes.
     pub max_body: u64,
-    /// The engine's memory in bytes.
+    /// Memory limit of the engine in bytes.
     pub memory: u64,
 }
 
 impl Arguments {
-    /// Checks all settings; every fault is reported.
+    /// Validates the settings and reports all faults.
     pub fn check(&self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
         let hour = Duration::from_secs(3600);
@@ -114,7 +112,7 @@ impl Arguments {
         faults.check(
             self.library.is_some(),
             "--library",
-            "names no file: `deploy/local/up` fetches the engine, or pass the place of libchdb.so",
+            "is not set: run `deploy/local/up`, which fetches the engine, or pass the path of libchdb.so",
         );
         faults.check((1..=256).contains(&settings.connections), "--connections", "must be 1 to 256");
         if let Err(error) = self.log.parse::<tracing_subscriber::EnvFilter>() {
@@ -124,13 +122,10 @@ impl Arguments {
     }
 }
 
-fn mebibytes(faults: &mut Faults, setting: &str, text: &str, least: u64) -> u64 {
-    let mebibytes: u64 = faults.parse(setting, text, "a number of MiB", least);
-    faults.check(
-        (least..=1 << 20).contains(&mebibytes),
-        setting,
-        format_args!("must be {least} MiB to 1 TiB"),
-    );
+/// Parses a size in MiB from `min` to 1 TiB, and returns it in bytes.
+fn mebibytes(faults: &mut Faults, setting: &str, text: &str, min: u64) -> u64 {
+    let mebibytes: u64 = faults.parse(setting, text, "a number of MiB", min);
+    faults.check((min..=1 << 20).contains(&mebibytes), setting, format_args!("must be {min} MiB to 1 TiB"));
     mebibytes.min(1 << 20) << 20
 }
 
@@ -139,11 +134,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_faults_are_reported_at_once_and_the_missing_library_names_the_way_out() {
+    fn all_faults_and_the_missing_library_are_reported_at_once() {
         let arguments =
             Arguments::parse_from(["x", "--listen=8123", "--connections=0", "--memory=lots", "--max-body=0"]);
         let arguments = Arguments { library: None, ..arguments };
-        let Err(error) = arguments.check() else { panic!("five settings are wrong") };
+        let Err(error) = arguments.check() else { panic!("five settings are invalid") };
         let message = error.to_string();
         for part in ["--listen", "--connections", "--memory", "--max-body", "deploy/local/up"] {
             assert!(message.contains(part), "{part} is missing in: {message}");
@@ -151,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_a_password_has_an_empty_one() {
+    fn user_without_a_password_has_an_empty_password() {
         let settings = Arguments::parse_from(["x", "--library=l", "--user=u"]).check().expect("valid");
-        let credentials = settings.credentials.expect("a user was named");
+        let credentials = settings.credentials.expect("a user is set");
         assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("u", ""));
     }
 }

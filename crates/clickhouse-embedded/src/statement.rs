@@ -1,44 +1,44 @@
-//! Tells an insert whose data comes in the request's body from every other statement.
+//! Distinguishes inserts whose data is in the request's body from all other statements.
 //!
-//! The engine parses SQL; the front only has to see where `INSERT INTO t (a, b) SETTINGS x = 1 FORMAT RowBinary` ends
-//! and its data begins, because the engine's streamed insert takes the format as an argument. `INSERT … SELECT`, an
-//! insert with its rows in the text, and all that is no insert go to the engine as they are.
+//! The engine parses SQL. This module finds only the end of a statement like `INSERT INTO t (a, b) SETTINGS x = 1 FORMAT
+//! RowBinary`, and its format, because the engine's streamed insert takes the format as an argument. `INSERT … SELECT`,
+//! inserts with their rows in the text, and statements that are not inserts are passed to the engine unchanged.
 
 use std::ops::Range;
 
-/// What a statement in the URL needs from the body.
+/// Meaning of the body for a statement in the URL.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
     /// The body, if any, is the rest of the statement.
     Whole,
-    /// The body is data.
+    /// The body is the data of an insert.
     Streamed {
-        /// The statement up to its format.
+        /// The statement up to its `FORMAT` clause.
         sql: String,
-        /// The data's format.
+        /// Format of the data.
         format: String,
     },
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     Word,
     Quoted,
-    /// A bracket with all that is in it.
-    Group,
+    /// A pair of parentheses with its content.
+    Parenthesized,
     Other(u8),
 }
 
 #[derive(Debug)]
 struct Token {
-    kind: Kind,
-    at: Range<usize>,
+    kind: TokenKind,
+    range: Range<usize>,
 }
 
-/// Reads `sql` far enough to know where its data comes from.
+/// Scans `sql` and returns where its data comes from.
 pub fn route(sql: &str) -> Route {
     let tokens = tokens(sql);
-    let word = |i: usize| tokens.get(i).filter(|t| t.kind == Kind::Word).map(|t| &sql[t.at.clone()]);
+    let word = |i: usize| tokens.get(i).filter(|t| t.kind == TokenKind::Word).map(|t| &sql[t.range.clone()]);
     let is = |i: usize, keyword: &str| word(i).is_some_and(|w| w.eq_ignore_ascii_case(keyword));
 
     if !is(0, "INSERT") {
@@ -51,14 +51,14 @@ pub fn route(sql: &str) -> Route {
     i = after_name(&tokens, i);
 
     while let Some(token) = tokens.get(i) {
-        let end_of_statement = |i: usize| tokens.get(i).is_none_or(|t| t.kind == Kind::Other(b';'));
-        if token.kind == Kind::Group && begins_select(&sql[token.at.clone()]) {
+        let end_of_statement = |i: usize| tokens.get(i).is_none_or(|t| t.kind == TokenKind::Other(b';'));
+        if token.kind == TokenKind::Parenthesized && starts_with_select(&sql[token.range.clone()]) {
             return Route::Whole;
         }
         if ["SELECT", "WITH", "WATCH", "EXPLAIN", "INFILE"].iter().any(|keyword| is(i, keyword)) {
             return Route::Whole;
         }
-        let before = &sql[..token.at.start];
+        let before = &sql[..token.range.start];
         if is(i, "VALUES") {
             return if end_of_statement(i + 1) { streamed(before, "Values") } else { Route::Whole };
         }
@@ -69,9 +69,9 @@ pub fn route(sql: &str) -> Route {
                 return streamed(before, format);
             }
             if is(i + 2, "SETTINGS") {
-                return streamed(&format!("{before}{}", &sql[tokens[i + 2].at.start..]), format);
+                return streamed(&format!("{before}{}", &sql[tokens[i + 2].range.start..]), format);
             }
-            // Rows in the text: the body only goes on with them.
+            // The text contains rows; the body contains more of them.
             return Route::Whole;
         }
         i += 1;
@@ -82,42 +82,43 @@ pub fn route(sql: &str) -> Route {
 fn streamed(sql: &str, format: &str) -> Route {
     let mut sql = sql.trim_end_matches([';', ' ', '\n', '\r', '\t']).to_owned();
     if sql.contains("--") {
-        // The engine appends the format: not to a comment.
+        // The engine appends the format, which must not become part of a trailing comment.
         sql.push('\n');
     }
     Route::Streamed { sql, format: format.to_owned() }
 }
 
-/// The place after `a`, `a.b` or `f(…)` at `i`.
+/// Returns the index of the token after a name `a` or `a.b` that starts at token `i`.
 fn after_name(tokens: &[Token], mut i: usize) -> usize {
     loop {
         i += 1;
         match tokens.get(i).map(|token| &token.kind) {
-            Some(Kind::Other(b'.')) => i += 1,
+            Some(TokenKind::Other(b'.')) => i += 1,
             _ => return i,
         }
     }
 }
 
-fn begins_select(group: &str) -> bool {
-    tokens(&group[1..]).first().is_some_and(|first| {
-        let first = &group[1..][first.at.clone()];
+fn starts_with_select(parenthesized: &str) -> bool {
+    let content = &parenthesized[1..];
+    tokens(content).first().is_some_and(|first| {
+        let first = &content[first.range.clone()];
         first.eq_ignore_ascii_case("SELECT") || first.eq_ignore_ascii_case("WITH")
     })
 }
 
-/// The tokens outside of brackets; comments and blanks are skipped.
+/// Returns the tokens outside of parentheses, without comments and white space.
 fn tokens(sql: &str) -> Vec<Token> {
     let bytes = sql.as_bytes();
     let mut tokens = Vec::new();
-    let (mut i, mut depth, mut group) = (0, 0_u32, 0);
+    let (mut i, mut depth, mut open) = (0, 0_u32, 0);
     while let Some(&byte) = bytes.get(i) {
         let start = i;
         i = end_of_token(bytes, i);
         let kind = match byte {
             b'(' => {
                 if depth == 0 {
-                    group = start;
+                    open = start;
                 }
                 depth += 1;
                 continue;
@@ -125,16 +126,16 @@ fn tokens(sql: &str) -> Vec<Token> {
             b')' if depth > 0 => {
                 depth -= 1;
                 if depth == 0 {
-                    tokens.push(Token { kind: Kind::Group, at: group..i });
+                    tokens.push(Token { kind: TokenKind::Parenthesized, range: open..i });
                 }
                 continue;
             }
-            _ if depth > 0 || byte.is_ascii_whitespace() || comment(bytes, start) => continue,
-            b'\'' | b'`' | b'"' => Kind::Quoted,
-            _ if is_word(byte) => Kind::Word,
-            _ => Kind::Other(byte),
+            _ if depth > 0 || byte.is_ascii_whitespace() || is_comment(bytes, start) => continue,
+            b'\'' | b'`' | b'"' => TokenKind::Quoted,
+            _ if is_word(byte) => TokenKind::Word,
+            _ => TokenKind::Other(byte),
         };
-        tokens.push(Token { kind, at: start..i });
+        tokens.push(Token { kind, range: start..i });
     }
     tokens
 }
@@ -143,7 +144,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
-fn comment(bytes: &[u8], i: usize) -> bool {
+fn is_comment(bytes: &[u8], i: usize) -> bool {
     bytes[i..].starts_with(b"--") || bytes[i..].starts_with(b"/*")
 }
 
@@ -155,8 +156,8 @@ fn end_of_token(bytes: &[u8], start: usize) -> usize {
             .map_or(bytes.len(), |at| from + at + end.len())
     };
     match bytes[start] {
-        b'-' if comment(bytes, start) => find(start, b"\n"),
-        b'/' if comment(bytes, start) => find(start + 2, b"*/"),
+        b'-' if is_comment(bytes, start) => find(start, b"\n"),
+        b'/' if is_comment(bytes, start) => find(start + 2, b"*/"),
         quote @ (b'\'' | b'`' | b'"') => {
             let mut i = start + 1;
             while let Some(&byte) = bytes.get(i) {
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_with_a_format_streams_up_to_it() {
+    fn insert_with_a_format_is_streamed() {
         assert_streamed("INSERT INTO t FORMAT TSV", "INSERT INTO t", "TSV");
         assert_streamed(
             "insert into `t`(`a`,`b`) format RowBinary;",
@@ -207,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_without_a_format_takes_values() {
+    fn insert_without_a_format_uses_values() {
         assert_streamed("INSERT INTO t VALUES ", "INSERT INTO t", "Values");
         assert_streamed("INSERT INTO t", "INSERT INTO t", "Values");
     }
 
     #[test]
-    fn a_keyword_in_quotes_brackets_or_comments_is_none() {
+    fn keywords_in_quotes_parentheses_and_comments_are_ignored() {
         assert_streamed("INSERT INTO `select` FORMAT TSV", "INSERT INTO `select`", "TSV");
         assert_streamed("INSERT INTO values (format) FORMAT TSV", "INSERT INTO values (format)", "TSV");
         assert_streamed(
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_statement_is_the_engines() {
+    fn other_statements_are_passed_on_whole() {
         for statement in [
             "SELECT 1",
             "",
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_statement_is_read_to_its_end() {
+    fn malformed_statements_do_not_panic() {
         for statement in ["INSERT INTO t ('", "INSERT INTO t /* FORMAT", "INSERT INTO t (((", "INSERT", "'\\"]
         {
             route(statement);

@@ -1,23 +1,22 @@
-//! ClickHouse: a client, over TLS where the address says so, the names that services share, and what it says when it
-//! refuses.
+//! ClickHouse client (over TLS for `https://` addresses), database names that several services use, and error codes.
 
-use crate::connections::{self, NoTls};
+use crate::connections::{self, TlsError};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::time::Duration;
 
-/// Connections that answer nothing are noticed.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Less than the three seconds after which the server closes an idle connection.
-const IDLE: Duration = Duration::from_secs(2);
+/// Interval of TCP keepalive probes, which detect dead connections.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// Idle time after which the pool closes a connection; less than the 3 s after which the server closes it.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A client of the server at `url`, `http://…` or `https://…`.
-pub fn client(url: &str) -> Result<clickhouse::Client, NoTls> {
+/// Returns a client of the server at `url` (`http://…` or `https://…`). It fails only if TLS cannot be set up.
+pub fn client(url: &str) -> Result<clickhouse::Client, TlsError> {
     let mut connector = HttpConnector::new();
-    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive(Some(TCP_KEEPALIVE));
     let mut http = HttpClient::builder(TokioExecutor::new());
-    http.pool_idle_timeout(IDLE);
+    http.pool_idle_timeout(POOL_IDLE_TIMEOUT);
     let client = if url.starts_with("https://") {
         let connector = connections::https(connector, connections::current().roots()?)?;
         clickhouse::Client::with_http_client(http.build(connector))
@@ -27,13 +26,13 @@ pub fn client(url: &str) -> Result<clickhouse::Client, NoTls> {
     Ok(client.with_url(url))
 }
 
-/// The database of what is known about the use of an installation. It belongs to no generation: it is filled from
-/// another topic.
+/// Returns the name of the installation's usage database. It belongs to no generation of the store, because it is filled
+/// from the outcomes topic, not from the metrics topic.
 pub fn usage_database(namespace: &str) -> String {
     if namespace.is_empty() { "tidemark_usage".to_owned() } else { format!("tidemark_{namespace}_usage") }
 }
 
-/// The number in the text of a server's error, `Code: N. DB::Exception: …`.
+/// Returns the code in a server's error text, `Code: N. DB::Exception: …`.
 pub fn error_code(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("Code: ")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -44,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_error_code_is_read_from_its_text() {
+    fn error_code_is_parsed_from_exception_text() {
         assert_eq!(error_code("Code: 159. DB::Exception: Timeout exceeded"), Some(159));
         assert_eq!(error_code("502 Bad Gateway"), None);
     }

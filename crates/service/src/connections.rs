@@ -1,11 +1,11 @@
-//! How this process reaches Kafka, Redis and ClickHouse: which certificates it believes, and who it says it is.
+//! Connection settings of Kafka, Redis and ClickHouse: trusted certificate authorities and credentials.
 //!
-//! One process speaks to one Kafka, one Redis and one ClickHouse, and the way to them is settled once, when the settings
-//! are checked ([`Security::check`]) and before any client is made. So no client can be forgotten: whoever makes one here
-//! ([`crate::kafka::client`], [`crate::clickhouse::client`]) or with [`current`] gets what was settled. Nothing settled
-//! means no encryption towards Kafka and the system's certificates for the others.
+//! One process connects to one Kafka, one Redis and one ClickHouse. [`Security::check`] validates the settings and sets
+//! them process-wide, before any client is created. Every client created by [`crate::kafka::client`] or
+//! [`crate::clickhouse::client`], or with [`current`], uses them. Until they are set, connections to Kafka are plaintext,
+//! and TLS to the others trusts the system's certificate authorities.
 
-use crate::settings::Faults;
+use crate::faults::Faults;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
@@ -15,21 +15,23 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-static SETTLED: OnceLock<Connections> = OnceLock::new();
-static NOTHING: Connections = Connections { ca_pem: None, kafka: Vec::new() };
+/// Connection settings of this process; unset until a check succeeds.
+static CURRENT: OnceLock<Connections> = OnceLock::new();
+static DEFAULT: Connections = Connections { ca_pem: None, kafka: Vec::new() };
 
-const SECURITIES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
-const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+const SASL_MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
-/// The settings. Redis and ClickHouse say in their addresses whether TLS is spoken (`rediss://`, `https://`); Kafka's
-/// brokers have no place for it.
+/// TLS and authentication settings. The addresses of Redis and ClickHouse select TLS themselves (`rediss://`, `https://`);
+/// the list of Kafka brokers cannot, so Kafka has a setting for it.
 #[derive(Clone, clap::Args)]
 pub struct Security {
-    /// A PEM file with the certificates of the authorities that are trusted where Kafka, Redis and ClickHouse are reached
-    /// over TLS. The system's if left out. Start fails if it cannot be read.
+    /// PEM file with the certificate authorities to trust for TLS connections to Kafka, Redis and ClickHouse. Default: the
+    /// system's authorities. The service does not start if the file cannot be read.
     #[arg(long, env = "CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
-    /// How Kafka is spoken to: with `ssl` in it over TLS, with `sasl` in it with a user and a password.
+    /// Security protocol of Kafka: `ssl` and `sasl_ssl` use TLS, `sasl_plaintext` and `sasl_ssl` authenticate with a user
+    /// and a password.
     #[arg(
         long,
         env = "KAFKA_SECURITY",
@@ -37,19 +39,19 @@ pub struct Security {
         value_name = "plaintext|ssl|sasl_plaintext|sasl_ssl"
     )]
     pub kafka_security: String,
-    /// How the password is proved to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+    /// SASL mechanism of Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
     #[arg(long, env = "KAFKA_SASL_MECHANISM", default_value = "SCRAM-SHA-512", value_name = "NAME")]
     pub kafka_sasl_mechanism: String,
-    /// Kafka's user. Needed for SASL, refused without it.
+    /// User for Kafka. Required with SASL, rejected without it.
     #[arg(long, env = "KAFKA_USER", value_name = "NAME")]
     pub kafka_user: Option<String>,
-    /// The password of Kafka's user. Needed for SASL, refused without it.
+    /// Password of the Kafka user. Required with SASL, rejected without it.
     #[arg(long, env = "KAFKA_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub kafka_password: Option<String>,
-    /// A PEM file with the certificate that is shown to Kafka, where it asks for one. Needs --kafka-key and TLS.
+    /// PEM file with the client certificate for Kafka, if Kafka requires one. Requires --kafka-key and TLS.
     #[arg(long, env = "KAFKA_CERTIFICATE", value_name = "FILE")]
     pub kafka_certificate: Option<String>,
-    /// A PEM file with the key of that certificate, without a password.
+    /// PEM file with the private key of the client certificate, not encrypted.
     #[arg(long, env = "KAFKA_KEY", value_name = "FILE")]
     pub kafka_key: Option<String>,
 }
@@ -78,46 +80,46 @@ impl fmt::Debug for Security {
     }
 }
 
-/// What was settled.
+/// Validated connection settings.
 #[derive(Clone, Default)]
 pub struct Connections {
     ca_pem: Option<Vec<u8>>,
     kafka: Vec<(&'static str, String)>,
 }
 
-/// What was settled for this process.
+/// Returns the connection settings of this process.
 pub fn current() -> &'static Connections {
-    SETTLED.get().unwrap_or(&NOTHING)
+    CURRENT.get().unwrap_or(&DEFAULT)
 }
 
-/// Why TLS cannot be spoken.
+/// Failure to set up TLS.
 #[derive(Debug, thiserror::Error)]
-pub enum NoTls {
-    /// Nobody is trusted.
+pub enum TlsError {
+    /// There is no certificate authority to trust.
     #[error(
-        "no certificate of this system can be read ({0}): install ca-certificates, or name a file with --ca-file"
+        "no certificate authority of this system can be read ({0}): install ca-certificates, or set --ca-file to a PEM file"
     )]
-    NoCertificates(String),
-    /// The library has no version of the protocol.
-    #[error("TLS cannot be spoken: {0}")]
+    NoAuthorities(String),
+    /// The TLS library supports no version of the protocol.
+    #[error("TLS cannot be configured: {0}")]
     Protocol(#[from] rustls::Error),
 }
 
 impl Connections {
-    /// The authorities' certificates as PEM, where a file was named.
+    /// Returns the certificate authorities as PEM, if a file is set.
     pub fn ca_pem(&self) -> Option<&[u8]> {
         self.ca_pem.as_deref()
     }
 
-    /// The properties that every Kafka client takes.
+    /// Returns the properties that every Kafka client must have.
     pub fn kafka(&self) -> &[(&'static str, String)] {
         &self.kafka
     }
 
-    /// Whom a TLS client believes: the file's authorities, or the system's.
-    pub fn roots(&self) -> Result<RootCertStore, NoTls> {
+    /// Returns the trusted certificate authorities: those of the file, or the system's.
+    pub fn roots(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
-        let why = match &self.ca_pem {
+        let errors = match &self.ca_pem {
             Some(pem) => {
                 roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
                 String::new()
@@ -128,15 +130,15 @@ impl Connections {
                 found.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
         };
-        if roots.is_empty() { Err(NoTls::NoCertificates(why)) } else { Ok(roots) }
+        if roots.is_empty() { Err(TlsError::NoAuthorities(errors)) } else { Ok(roots) }
     }
 }
 
-/// Speaks TLS over what `connector` opens, and believes `roots`; plain HTTP where an address says so.
+/// Returns a connector for `https://` addresses, with the trusted `roots`, and for `http://` addresses.
 pub fn https(
     mut connector: HttpConnector,
     roots: RootCertStore,
-) -> Result<HttpsConnector<HttpConnector>, NoTls> {
+) -> Result<HttpsConnector<HttpConnector>, TlsError> {
     connector.enforce_http(false);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -151,36 +153,36 @@ pub fn https(
 }
 
 impl Security {
-    /// Checks the settings, with the files that they name; if nothing is wrong, the process goes by them from here on.
+    /// Validates the settings and reads the files that they name. If they are valid, sets them process-wide.
     pub fn check(&self, faults: &mut Faults) {
         let before = faults.count();
         let connections = self.read(faults);
         if faults.count() == before {
-            // Whoever checks twice has the same settings.
-            let _ = SETTLED.set(connections);
+            // A second check in one process has the same settings.
+            let _ = CURRENT.set(connections);
         }
     }
 
     fn read(&self, faults: &mut Faults) -> Connections {
-        let security = self.kafka_security.to_ascii_lowercase();
+        let protocol = self.kafka_security.to_ascii_lowercase();
         faults.check(
-            SECURITIES.contains(&&*security),
+            PROTOCOLS.contains(&&*protocol),
             "--kafka-security",
-            format!("`{security}` is not one of {}", SECURITIES.join(", ")),
+            format!("`{protocol}` is not one of {}", PROTOCOLS.join(", ")),
         );
-        let (tls, sasl) = (security.ends_with("ssl"), security.starts_with("sasl"));
-        let ca_pem = given(&self.ca_file).and_then(|path| {
+        let (tls, sasl) = (protocol.ends_with("ssl"), protocol.starts_with("sasl"));
+        let ca_pem = non_empty(&self.ca_file).and_then(|path| {
             let pem = read_file("--ca-file", path, faults)?;
             let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
             let (usable, _) = RootCertStore::empty().add_parsable_certificates(certificates);
-            faults.check(usable > 0, "--ca-file", format!("`{path}` holds no certificate in PEM"));
+            faults.check(usable > 0, "--ca-file", format!("`{path}` contains no certificate in PEM format"));
             Some(pem)
         });
         let mut kafka = Vec::new();
-        if security != "plaintext" {
-            kafka.push(("security.protocol", security));
+        if protocol != "plaintext" {
+            kafka.push(("security.protocol", protocol));
         }
-        if tls && let Some(path) = given(&self.ca_file) {
+        if tls && let Some(path) = non_empty(&self.ca_file) {
             kafka.push(("ssl.ca.location", path.to_owned()));
         }
         self.read_user(sasl, faults, &mut kafka);
@@ -190,15 +192,17 @@ impl Security {
 
     fn read_user(&self, sasl: bool, faults: &mut Faults, kafka: &mut Vec<(&'static str, String)>) {
         let parts = [
-            ("--kafka-user", "sasl.username", given(&self.kafka_user)),
-            ("--kafka-password", "sasl.password", given(&self.kafka_password)),
+            ("--kafka-user", "sasl.username", non_empty(&self.kafka_user)),
+            ("--kafka-password", "sasl.password", non_empty(&self.kafka_password)),
         ];
         for (setting, property, value) in parts {
             match value {
                 Some(value) if sasl => kafka.push((property, value.to_owned())),
-                None if sasl => faults.add(setting, "must be given with --kafka-security=sasl_…"),
+                None if sasl => {
+                    faults.add(setting, "is required with --kafka-security=sasl_ssl and sasl_plaintext")
+                }
                 Some(_) => {
-                    faults.add(setting, "is used only with --kafka-security=sasl_ssl or sasl_plaintext")
+                    faults.add(setting, "is allowed only with --kafka-security=sasl_ssl and sasl_plaintext")
                 }
                 None => {}
             }
@@ -206,25 +210,25 @@ impl Security {
         if sasl {
             let mechanism = self.kafka_sasl_mechanism.to_ascii_uppercase();
             faults.check(
-                MECHANISMS.contains(&&*mechanism),
+                SASL_MECHANISMS.contains(&&*mechanism),
                 "--kafka-sasl-mechanism",
-                format!("`{mechanism}` is not one of {}", MECHANISMS.join(", ")),
+                format!("`{mechanism}` is not one of {}", SASL_MECHANISMS.join(", ")),
             );
             kafka.push(("sasl.mechanism", mechanism));
         }
     }
 
     fn read_certificate(&self, tls: bool, faults: &mut Faults, kafka: &mut Vec<(&'static str, String)>) {
-        let (certificate, key) = (given(&self.kafka_certificate), given(&self.kafka_key));
+        let (certificate, key) = (non_empty(&self.kafka_certificate), non_empty(&self.kafka_key));
         faults.check(
             certificate.is_some() == key.is_some(),
             "--kafka-certificate",
-            "and --kafka-key are used together only",
+            "and --kafka-key must be set together",
         );
         faults.check(
             tls || certificate.is_none(),
             "--kafka-certificate",
-            "is used only with --kafka-security=ssl or sasl_ssl",
+            "is allowed only with --kafka-security=ssl and sasl_ssl",
         );
         let parts = [
             ("--kafka-certificate", "ssl.certificate.location", certificate),
@@ -240,8 +244,8 @@ impl Security {
     }
 }
 
-/// A setting that is empty was left out: that is how templates leave things out.
-fn given(setting: &Option<String>) -> Option<&str> {
+/// Returns the value of an optional setting. An empty value counts as unset, because templates cannot omit a variable.
+fn non_empty(setting: &Option<String>) -> Option<&str> {
     setting.as_deref().filter(|text| !text.is_empty())
 }
 
@@ -266,20 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_say_nothing_to_kafka_and_trust_the_system() {
+    fn defaults_are_plaintext_kafka_and_system_authorities() {
         let connections = read(&Security::default()).expect("the defaults are valid");
         assert!(connections.kafka().is_empty() && connections.ca_pem().is_none());
     }
 
     #[test]
-    fn a_user_is_named_to_kafka_over_tls() {
+    fn sasl_ssl_sets_user_and_password_properties() {
         let security = Security {
             kafka_security: "SASL_SSL".into(),
             kafka_user: text("tidemark"),
             kafka_password: text("secret-of-a-test"),
             ..Security::default()
         };
-        let connections = read(&security).expect("it is valid");
+        let connections = read(&security).expect("the settings are valid");
         let expected = [
             ("security.protocol", "sasl_ssl"),
             ("sasl.username", "tidemark"),
@@ -292,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused_and_named() {
+    fn inconsistent_settings_are_rejected_by_name() {
         let faulty: [(Security, &str); 6] = [
             (Security { kafka_security: "tls".into(), ..Security::default() }, "--kafka-security"),
             (Security { kafka_security: "sasl_ssl".into(), ..Security::default() }, "--kafka-password"),
@@ -309,16 +313,16 @@ mod tests {
             (Security { ca_file: text("/nowhere/ca.pem"), ..Security::default() }, "--ca-file"),
         ];
         for (security, setting) in faulty {
-            let Err(message) = read(&security) else { panic!("{setting} is wrong") };
+            let Err(message) = read(&security) else { panic!("{setting} is invalid") };
             assert!(message.contains(setting), "{setting} is missing in: {message}");
         }
     }
 
     #[test]
-    fn a_file_without_certificates_is_refused() {
-        let own_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let security = Security { ca_file: text(&own_source.to_string_lossy()), ..Security::default() };
-        let Err(message) = read(&security) else { panic!("it holds none") };
-        assert!(message.contains("holds no certificate"), "{message}");
+    fn ca_file_without_certificates_is_rejected() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let security = Security { ca_file: text(&manifest.to_string_lossy()), ..Security::default() };
+        let Err(message) = read(&security) else { panic!("the file contains no certificate") };
+        assert!(message.contains("contains no certificate"), "{message}");
     }
 }

@@ -1,14 +1,14 @@
-//! Health: *ready* is "it can serve", *live* is "it makes progress".
+//! Readiness ("the service can serve") and liveness ("the service makes progress").
 //!
-//! Readiness is a set of named conditions, all of which must hold, and is false from the moment that a stop was asked
-//! for. Liveness is a set of named watches: work that has begun must move on within a stated time. A service with
-//! nothing to do is alive; one that is stuck is not, whatever else it answers.
+//! Readiness is a set of named conditions, all of which must hold. It is false as soon as shutdown begins. Liveness is a
+//! set of named watches: work that has started must make progress within the watch's limit. A service with nothing to do
+//! is alive; one whose work is stuck is not, even if it still answers requests.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The health of one process. Clones share it.
+/// Health of one process. Clones share state.
 #[derive(Clone)]
 pub struct Health(Arc<Inner>);
 
@@ -30,59 +30,59 @@ impl Default for Health {
     }
 }
 
-/// One of the things that must hold before a service is ready. Begins as false.
+/// One condition of readiness; initially false.
 #[derive(Clone)]
 pub struct Condition(Arc<AtomicBool>);
 
 impl Condition {
-    /// States whether it holds now.
+    /// Sets whether the condition holds now.
     pub fn set(&self, holds: bool) {
         self.0.store(holds, Ordering::Release);
     }
 }
 
-/// Watches one piece of work. Begins idle. Dropping the last clone ends the watch.
+/// Progress watch of one piece of work; initially idle. Dropping the last clone removes the watch.
 #[derive(Clone)]
 pub struct Watch {
     started: Instant,
-    /// Milliseconds since `started` at the last sign of progress, plus one; 0 while idle.
-    since: Arc<AtomicU64>,
+    /// Milliseconds from `started` to the last progress, plus one; 0 while idle.
+    last_progress: Arc<AtomicU64>,
 }
 
 impl Watch {
-    /// Work began or moved on.
+    /// Records that work started or made progress.
     pub fn progress(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.since.store(now + 1, Ordering::Release);
+        self.last_progress.store(now + 1, Ordering::Release);
     }
 
-    /// There is nothing to do.
+    /// Records that there is no work, so the lack of progress is not a fault.
     pub fn idle(&self) {
-        self.since.store(0, Ordering::Release);
+        self.last_progress.store(0, Ordering::Release);
     }
 }
 
 impl Health {
-    /// Adds a condition of readiness.
+    /// Adds a condition that must hold for the service to be ready.
     pub fn condition(&self, name: &str) -> Condition {
         let flag = Arc::new(AtomicBool::new(false));
         lock(&self.0.conditions).push((name.to_owned(), flag.clone()));
         Condition(flag)
     }
 
-    /// Adds a watch: once work has begun, the process counts as stuck if nothing moves for `limit`.
+    /// Adds a watch: from its first progress until it is idle, the process counts as stuck after `limit` without progress.
     pub fn watch(&self, name: &str, limit: Duration) -> Watch {
-        let since = Arc::new(AtomicU64::new(0));
-        lock(&self.0.watches).push((name.to_owned(), limit, since.clone()));
-        Watch { started: self.0.started, since }
+        let last_progress = Arc::new(AtomicU64::new(0));
+        lock(&self.0.watches).push((name.to_owned(), limit, last_progress.clone()));
+        Watch { started: self.0.started, last_progress }
     }
 
-    /// From here on the service is not ready.
+    /// Withdraws readiness for good, because shutdown has begun.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
     }
 
-    /// Why the service is not ready; empty if it is.
+    /// Returns the names of the conditions that do not hold, with `stopping` first; empty if the service is ready.
     pub fn not_ready(&self) -> Vec<String> {
         let mut reasons: Vec<String> = lock(&self.0.conditions)
             .iter()
@@ -95,16 +95,16 @@ impl Health {
         reasons
     }
 
-    /// What is stuck; empty if all moves on.
+    /// Returns one message per stuck watch; empty if the process is alive.
     pub fn stuck(&self) -> Vec<String> {
         let now = self.0.started.elapsed();
         let mut watches = lock(&self.0.watches);
-        watches.retain(|(_, _, since)| Arc::strong_count(since) > 1);
+        watches.retain(|(_, _, last_progress)| Arc::strong_count(last_progress) > 1);
         watches
             .iter()
-            .filter(|(_, limit, since)| match since.load(Ordering::Acquire) {
+            .filter(|(_, limit, last_progress)| match last_progress.load(Ordering::Acquire) {
                 0 => false,
-                moved => now.saturating_sub(Duration::from_millis(moved - 1)) > *limit,
+                progress => now.saturating_sub(Duration::from_millis(progress - 1)) > *limit,
             })
             .map(|(name, limit, _)| format!("{name}: no progress for {} s", limit.as_secs()))
             .collect()
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_only_while_every_condition_holds_and_no_stop_was_asked_for() {
+    fn ready_while_all_conditions_hold_and_not_stopping() {
         let health = Health::default();
         let kafka = health.condition("kafka");
         assert_eq!(health.not_ready(), ["kafka"]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_stands_still_is_stuck_and_idleness_is_not() {
+    fn stalled_work_is_stuck_and_idle_work_is_not() {
         let health = Health::default();
         let idle = health.watch("idle", Duration::ZERO);
         let busy = health.watch("busy", Duration::ZERO);

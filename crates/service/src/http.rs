@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server loop over hyper: accept, serve, and on a stop let what is in flight finish.
+//! HTTP/1.1 server loop over hyper: accepts connections, serves them, and on shutdown lets requests in flight finish.
 
 use crate::health::Health;
 use bytes::Bytes;
@@ -13,27 +13,30 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send a request's head.
+/// Maximum time for a client to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For so long a service that starts lets nobody in because it is not ready. Then it says itself what is in the way.
-const START: Duration = Duration::from_secs(5);
-/// Between two looks whether it is.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How many connections may wait to be accepted.
+/// Maximum time that a starting service refuses connections because it is not ready. After that it accepts them, and its
+/// responses say what is unavailable.
+const MAX_START_DELAY: Duration = Duration::from_secs(5);
+/// Interval at which a starting service checks its readiness.
+const READINESS_POLL: Duration = Duration::from_millis(10);
+/// Pause after a failure to accept a connection.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// What is done for a client that closes its sending side after its request.
+/// Treatment of a client that closes its sending side after its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HalfClosed {
-    /// It waits for its answer, and gets it.
+    /// The client still waits for its response and gets it.
     Answer,
-    /// It is gone: what was begun for it is dropped, a query with it.
+    /// The client is gone: the work for its request is dropped, which also cancels a running query.
     Cancel,
 }
 
-/// Serves `listener` until `stop`, then waits up to `grace` for requests in flight. `service` is called for each
-/// connection with the client's address.
+/// Serves `listener` until `stop`, then waits up to `grace` for requests in flight. `service` is called once per
+/// connection, with the peer's address.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     service: M,
@@ -58,59 +61,60 @@ pub async fn serve<M, S, B>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                // Answers are small and complete: waiting to fill a segment only adds delay.
+                // Responses are small and written at once: Nagle's algorithm would only add delay.
                 let _ = stream.set_nodelay(true);
                 let connection = http.serve_connection(TokioIo::new(stream), service(peer));
                 let connection = connections.watch(connection);
                 tokio::spawn(async move {
-                    // A client that went away or spoke no HTTP concerns nobody else.
+                    // Errors of one connection (the client disconnected, or sent no HTTP) affect no other.
                     let _ = connection.await;
                 });
             }
             Err(error) => {
-                // Out of descriptors, mostly: existing connections go on, and one of them will end.
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Usually out of file descriptors: existing connections continue, and one that ends frees a descriptor.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
     drop(listener);
     if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
-        tracing::warn!("connections were still open at the end of the grace period");
+        tracing::warn!("shutdown: connections still open after the grace period");
     }
 }
 
-/// Listens on `address`; the error names the setting that moves it.
+/// Listens on `address`. The error names `setting`, which changes the address.
 pub async fn bind(address: SocketAddr, setting: &str) -> std::io::Result<TcpListener> {
     reserve(address, setting)?.listen(BACKLOG)
 }
 
-/// Takes `address` and lets nobody in yet: whoever connects is refused, and goes to another instance at once. The error
-/// names the setting that moves it.
+/// Binds `address` without listening yet: connections are refused, so clients try another instance at once. The error
+/// names `setting`, which changes the address.
 pub fn reserve(address: SocketAddr, setting: &str) -> std::io::Result<TcpSocket> {
-    let take = || {
+    let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // What an earlier process left behind is in nobody's way.
+        // Connections of an earlier process that linger in TIME_WAIT must not block the address.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)
     };
-    take().map_err(|error: std::io::Error| {
+    bound().map_err(|error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {address} ({setting}): {error}"))
     })
 }
 
-/// Lets clients in once the service is ready, or could not become so for a while. Adds its own condition to `health`:
-/// who is told that the service is ready finds it open.
+/// Starts to listen once the service is ready, or after 5 s if it is not ready by then. Adds a condition of its own to
+/// `health`, so that the service is reported ready only once it accepts connections.
 pub async fn open(socket: TcpSocket, health: &Health) -> std::io::Result<TcpListener> {
-    let open = health.condition("listening");
+    let listening = health.condition("listening");
     let ready = async {
+        // The condition `listening` itself does not hold yet.
         while health.not_ready().len() > 1 {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(READINESS_POLL).await;
         }
     };
-    let _ = tokio::time::timeout(START, ready).await;
+    let _ = tokio::time::timeout(MAX_START_DELAY, ready).await;
     let listener = socket.listen(BACKLOG)?;
-    open.set(true);
+    listening.set(true);
     Ok(listener)
 }

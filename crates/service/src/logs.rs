@@ -1,15 +1,15 @@
-//! Logs: text for a person at a terminal, one JSON object a line for everything else.
+//! Logs: text on a terminal, one JSON object per line otherwise.
 //!
-//! No log line holds a key: code logs ids only, and types that carry secrets do not print them.
+//! No log line contains a key: code logs ids only, and the `Debug` output of types that hold secrets omits them.
 
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging to standard error. `filter` was checked by [`crate::settings::Common::check`].
+/// Starts logging to standard error. [`crate::settings::Common::check`] has validated `filter`.
 pub fn init(filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start within one process (tests) keeps the first subscriber.
+    // A second call within one process (in tests) keeps the first subscriber.
     let _ = if std::io::stderr().is_terminal() {
         builder.try_init()
     } else {

@@ -1,4 +1,4 @@
-//! `SERVICE health`: the binary asks the process that runs beside it whether it can serve, so that an image needs neither
+//! The `health` command of a service: it queries `/readyz` of the running process, so that a container image needs neither
 //! a shell nor an HTTP client for its health check.
 
 use std::io::{Read as _, Write as _};
@@ -6,19 +6,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long the process may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout for connecting, for writing and for each read.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a service is told instead of running.
+/// A command that replaces running the service.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Ask the process that runs on this machine with the same --ops-listen whether it can serve: ends with 0 if it can.
+    /// Check whether the service that runs on this machine with the same --ops-listen is ready: exit status 0 if it is.
     Health,
 }
 
-/// Asks the process whose operations port `ops_listen` is; prints its answer where it is not ready.
+/// Checks the readiness of the process with the operations port `ops_listen`, and prints the reasons if it is not ready.
 pub fn health(ops_listen: &str) -> ExitCode {
-    match ask(ops_listen) {
+    match check_readiness(ops_listen) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("{reason}");
@@ -27,14 +27,15 @@ pub fn health(ops_listen: &str) -> ExitCode {
     }
 }
 
-fn ask(ops_listen: &str) -> Result<(), String> {
-    let listen: SocketAddr =
-        ops_listen.trim().parse().map_err(|_| format!("--ops-listen: `{ops_listen}` is not an address"))?;
+fn check_readiness(ops_listen: &str) -> Result<(), String> {
+    let listen: SocketAddr = ops_listen.trim().parse().map_err(|_| {
+        format!("--ops-listen: `{ops_listen}` is not an address such as 127.0.0.1:8080 or [::]:8080")
+    })?;
     let address = reachable(listen);
     let failed = |error: std::io::Error| format!("{address} does not answer: {error}");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(failed)?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
+    stream.set_write_timeout(Some(TIMEOUT)).map_err(failed)?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").map_err(failed)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(failed)?;
@@ -42,11 +43,11 @@ fn ask(ops_listen: &str) -> Result<(), String> {
     match head.split(' ').nth(1) {
         Some("200") => Ok(()),
         Some(_) => Err(format!("not ready: {}", reasons.trim().replace('\n', ", "))),
-        None => Err(format!("{address} does not speak HTTP")),
+        None => Err(format!("the answer of {address} is not HTTP")),
     }
 }
 
-/// Where a socket is reached that listens on every address.
+/// Returns the address to connect to; a wildcard address becomes the loopback address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -65,19 +66,19 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn it_says_what_the_process_says() {
-        let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address").to_string();
+    async fn readiness_of_the_process_is_reported() {
+        let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.expect("free port");
+        let address = listener.local_addr().expect("local address").to_string();
         let (health, stop) = (Health::default(), CancellationToken::new());
         let kafka = health.condition("kafka");
         let serving =
             tokio::spawn(crate::ops::serve(listener, health, Arc::new(Registry::default()), stop.clone()));
-        let asked = |address: String| tokio::task::spawn_blocking(move || ask(&address));
-        assert_eq!(asked(address.clone()).await.expect("no panic"), Err("not ready: kafka".to_owned()));
+        let check = |address: String| tokio::task::spawn_blocking(move || check_readiness(&address));
+        assert_eq!(check(address.clone()).await.expect("no panic"), Err("not ready: kafka".to_owned()));
         kafka.set(true);
-        assert_eq!(asked(address.clone()).await.expect("no panic"), Ok(()));
+        assert_eq!(check(address.clone()).await.expect("no panic"), Ok(()));
         stop.cancel();
         serving.await.expect("no panic");
-        assert!(asked(address).await.expect("no panic").is_err());
+        assert!(check(address).await.expect("no panic").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Request ids: unique, cheap, without meaning.
+//! Request ids: unique and cheap to make. They carry no information.
 
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
@@ -6,10 +6,10 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names the request in answers.
+/// Response header with the request's id.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Names one request in answers and logs. Prints as 32 hexadecimal digits.
+/// Identifies one request in responses and logs. Displayed as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId {
     process: u64,
@@ -22,20 +22,19 @@ static PROCESS: LazyLock<(u64, AtomicU64)> = LazyLock::new(|| {
 });
 
 impl RequestId {
-    /// A new one: no two of a process are equal, and processes differ by a random number.
+    /// Returns a new id. A counter makes it unique within the process; a random prefix tells processes apart.
     pub fn next() -> Self {
         let (process, counter) = &*PROCESS;
-        Self { process: *process, number: mixed(counter.fetch_add(1, Ordering::Relaxed)) }
+        Self { process: *process, number: mix(counter.fetch_add(1, Ordering::Relaxed)) }
     }
 
-    /// Puts it among the headers of an answer.
+    /// Sets the `X-Request-Id` response header.
     pub fn write(self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::from_bytes(&self.digits()) {
             headers.insert(HEADER, id);
         }
     }
 
-    /// Its digits.
     fn digits(self) -> [u8; 32] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let value = u128::from(self.process) << 64 | u128::from(self.number);
@@ -43,8 +42,8 @@ impl RequestId {
     }
 }
 
-/// Spreads neighbours apart and maps no two numbers to one: the finalizer of SplitMix64.
-fn mixed(number: u64) -> u64 {
+/// Scatters consecutive numbers without collisions (it is a bijection): the finalizer of SplitMix64.
+fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)

@@ -1,26 +1,28 @@
-//! An orderly stop: SIGTERM or SIGINT cancels a token; whoever works watches it, finishes what is in flight, and leaves.
+//! Graceful shutdown: SIGTERM or SIGINT cancels a token. Every task watches the token, finishes its work in flight and
+//! ends.
 
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long a service may take from the signal to its end.
+/// Maximum time from the signal to the end of the process: 25 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// Ends the process [`GRACE`] after `stop`, whatever it still waits for: a client that takes its leave of a Kafka that is
-/// away waits for ever. Only for services that lose nothing by it. Its thread is its own, for tasks may be what hangs.
-pub fn end_in_time(stop: CancellationToken) {
+/// Ends the process [`GRACE`] after `stop`, even if work is still in progress: a consumer that leaves its group while Kafka
+/// is unreachable waits for ever. Use it only in a service that loses nothing by being ended. It runs on a thread of its
+/// own, because the runtime's tasks may be what hangs.
+pub fn exit_after_grace(stop: CancellationToken) {
     tokio::spawn(async move {
         stop.cancelled().await;
         std::thread::spawn(|| {
             std::thread::sleep(GRACE);
-            tracing::warn!("stopped without having taken leave of everything: it took too long");
+            tracing::warn!("shutdown deadline exceeded; some work was abandoned");
             std::process::exit(0);
         });
     });
 }
 
-/// A token that is cancelled by the first SIGTERM or SIGINT. A second signal ends the process at once.
+/// Returns a token that the first SIGTERM or SIGINT cancels. A second signal ends the process at once.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -35,7 +37,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             if exit {
                 std::process::exit(130);
             }
-            tracing::info!("stopping: finishing what is in flight");
+            tracing::info!("shutting down: finishing work in flight");
             cancelled.cancel();
         }
     });

@@ -1,14 +1,14 @@
-//! Traces, in OpenTelemetry's terms: where the time of a request goes, over all services that it goes through.
+//! OpenTelemetry traces of requests and records across all services.
 //!
-//! They are off unless an address is set that they go to, and then cost what is sampled: a request that is not is asked
-//! for its trace's id, and no more. The context travels in the W3C header `traceparent`: a client may send one with its
-//! request, a gateway sends one with the record, and whoever stores the record goes on with that trace.
+//! Tracing is off unless a collector's endpoint is set. A request that is not sampled costs only the extraction of its
+//! trace id. The trace context travels in the W3C header `traceparent`: a client may send one with its request, the gateway
+//! puts one into the Kafka record, and the worker that stores the record continues that trace.
 //!
-//! Which requests are sampled is decided by the trace's id alone, alike in every service that clients reach: what a client
-//! asks for does not count, for it pays nothing. A worker goes on with what was sampled before it.
+//! The services that clients call sample by trace id alone, so all of them decide alike. The sampled flag in a client's
+//! header is ignored, because the client does not bear the cost. The worker follows the decision of the gateway.
 
-use crate::connections::{self, NoTls};
-use crate::settings::Faults;
+use crate::connections::{self, TlsError};
+use crate::faults::Faults;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -34,27 +34,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The header of requests and records.
+/// Name of the header of requests and records that carries the trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// How long the collector may take.
+/// Timeout of one request to the collector, and of the last export at shutdown.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// No answer of a collector is longer.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// Maximum length of a collector's response in bytes.
+const MAX_RESPONSE: usize = 1 << 20;
 
-/// Where traces go, and which.
+/// Settings of the trace export.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TraceSettings {
-    /// Where traces go: an OpenTelemetry collector over HTTP, such as `http://collector:4318`. Without it there are none.
+    /// OTLP/HTTP endpoint of the OpenTelemetry collector that receives traces, such as `http://collector:4318`. Tracing is
+    /// off if it is empty.
     #[arg(long, env = "OTLP_ENDPOINT", default_value = "", hide_default_value = true, value_name = "URL")]
     pub otlp_endpoint: String,
-    /// Which part of all requests is traced, 0 to 1.
+    /// Share of requests to trace, from 0 to 1.
     #[arg(long, env = "TRACE_RATIO", default_value = "0.01", value_name = "NUMBER")]
     pub trace_ratio: String,
 }
 
 impl TraceSettings {
-    /// Checks what can be checked without reaching anything.
+    /// Validates the settings without connecting to anything.
     pub fn check(&self, faults: &mut Faults) {
         let is_address = ["http://", "https://"].iter().any(|scheme| self.otlp_endpoint.starts_with(scheme));
         faults.check(
@@ -66,7 +67,7 @@ impl TraceSettings {
     }
 
     fn ratio(&self) -> Option<f64> {
-        // What was made without a command line has none.
+        // `Default` leaves the text empty; the command line never does.
         if self.trace_ratio.is_empty() {
             return Some(0.0);
         }
@@ -74,27 +75,27 @@ impl TraceSettings {
     }
 }
 
-/// Who decides what is traced.
+/// Selection of the traces to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decided {
-    /// This service, by the ratio.
-    Here,
-    /// The service before it.
-    Before,
+pub enum Sampling {
+    /// This service samples by the ratio in the settings.
+    ByRatio,
+    /// This service samples what its caller sampled.
+    FollowCaller,
 }
 
-/// Why there can be no traces.
+/// Failure to set up the trace export.
 #[derive(Debug, thiserror::Error)]
-pub enum NoTraces {
-    /// TLS cannot be spoken.
+pub enum TraceError {
+    /// TLS to the collector cannot be set up.
     #[error(transparent)]
-    NoTls(#[from] NoTls),
-    /// The exporter was not made.
-    #[error("traces cannot be sent: {0}")]
+    Tls(#[from] TlsError),
+    /// The exporter cannot be created.
+    #[error("the trace exporter cannot be created: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Makes traces, or none. Clones share where they go.
+/// Creates spans and exports them; does nothing if tracing is off. Clones share the exporter.
 #[derive(Clone, Default)]
 pub struct Traces(Option<Arc<Inner>>);
 
@@ -105,24 +106,24 @@ struct Inner {
 }
 
 impl Traces {
-    /// Sends the spans of `service` where the settings say; must be called within the runtime that sends them.
+    /// Starts exporting the spans of `service`. Must be called within the tokio runtime that sends them.
     pub fn start(
         service: &'static str,
         settings: &TraceSettings,
-        decided: Decided,
-    ) -> Result<Self, NoTraces> {
+        sampling: Sampling,
+    ) -> Result<Self, TraceError> {
         if settings.otlp_endpoint.is_empty() {
             return Ok(Self::default());
         }
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Sender::new(&settings.otlp_endpoint)?)
+            .with_http_client(CollectorClient::new(&settings.otlp_endpoint)?)
             .with_endpoint(format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/')))
             .with_timeout(TIMEOUT)
             .build()?;
-        let sampler = match decided {
-            Decided::Here => Sampler::TraceIdRatioBased(settings.ratio().unwrap_or_default()),
-            Decided::Before => Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
+        let sampler = match sampling {
+            Sampling::ByRatio => Sampler::TraceIdRatioBased(settings.ratio().unwrap_or_default()),
+            Sampling::FollowCaller => Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
         };
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let provider = SdkTracerProvider::builder()
@@ -131,28 +132,28 @@ impl Traces {
             .with_batch_exporter(exporter)
             .build();
         let tracer = provider.tracer("tidemark");
-        tracing::info!(endpoint = settings.otlp_endpoint, "traces are sent");
+        tracing::info!(endpoint = settings.otlp_endpoint, "exporting traces");
         Ok(Self(Some(Arc::new(Inner { provider, tracer, propagator: TraceContextPropagator::new() }))))
     }
 
-    /// Sends what is left. Blocks for a few seconds at most.
+    /// Exports the remaining spans. Blocks for up to 5 s.
     pub fn stop(&self) {
         if let Some(inner) = &self.0
             && let Err(error) = inner.provider.shutdown_with_timeout(TIMEOUT)
         {
-            tracing::warn!(%error, "the last traces were not sent");
+            tracing::warn!(%error, "trace export failed at shutdown; the last traces are lost");
         }
     }
 
-    /// Begins the span of a request, if it is traced.
-    pub fn request(&self, name: impl Into<Cow<'static, str>>, headers: &HeaderMap) -> Option<Trace> {
+    /// Starts the span of a request, if the request is sampled.
+    pub fn request(&self, name: impl Into<Cow<'static, str>>, headers: &HeaderMap) -> Option<ActiveSpan> {
         let inner = self.0.as_ref()?;
         let parent = inner.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
-        inner.begin(SpanBuilder::from_name(name).with_kind(SpanKind::Server), &parent)
+        inner.start_span(SpanBuilder::from_name(name).with_kind(SpanKind::Server), &parent)
     }
 
-    /// What a record's header says, if the record is traced here and before.
-    pub fn of_record(&self, traceparent: &[u8]) -> Option<SpanContext> {
+    /// Parses the trace context in a record's header. Returns it if tracing is on and the record was sampled.
+    pub fn record_context(&self, traceparent: &[u8]) -> Option<SpanContext> {
         let inner = self.0.as_ref()?;
         let header = HashMap::from([(TRACEPARENT.to_owned(), String::from_utf8(traceparent.to_vec()).ok()?)]);
         let context = inner.propagator.extract_with_context(&Context::new(), &header);
@@ -160,21 +161,21 @@ impl Traces {
             .filter(|context| context.is_valid() && context.is_sampled())
     }
 
-    /// Notes a span of a record's trace that began at `begun` and ends now.
+    /// Records a span in the trace of a record. The span started at `started` and ends now.
     pub fn record(
         &self,
         name: &'static str,
         record: &SpanContext,
-        begun: Instant,
+        started: Instant,
         attributes: Vec<KeyValue>,
         error: Option<String>,
     ) {
         let Some(inner) = &self.0 else { return };
         let parent = Context::new().with_remote_span_context(record.clone());
-        let begun_at = SystemTime::now().checked_sub(begun.elapsed()).unwrap_or_else(SystemTime::now);
+        let started_at = SystemTime::now().checked_sub(started.elapsed()).unwrap_or_else(SystemTime::now);
         let span = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Consumer)
-            .with_start_time(begun_at)
+            .with_start_time(started_at)
             .with_attributes(attributes);
         let mut span = inner.tracer.build_with_context(span, &parent);
         if let Some(error) = error {
@@ -185,21 +186,21 @@ impl Traces {
 }
 
 impl Inner {
-    fn begin(self: &Arc<Self>, span: SpanBuilder, parent: &Context) -> Option<Trace> {
+    fn start_span(self: &Arc<Self>, span: SpanBuilder, parent: &Context) -> Option<ActiveSpan> {
         let span = self.tracer.build_with_context(span, parent);
-        // What is not sampled leaves no trace at all.
-        span.is_recording().then(|| Trace { inner: self.clone(), context: parent.with_span(span) })
+        // A span that is not sampled is not even propagated.
+        span.is_recording().then(|| ActiveSpan { inner: self.clone(), context: parent.with_span(span) })
     }
 }
 
-/// A span under way. One that is dropped ends.
-pub struct Trace {
+/// A sampled span in progress. Dropping it ends the span.
+pub struct ActiveSpan {
     inner: Arc<Inner>,
     context: Context,
 }
 
-impl Trace {
-    /// Begins the span of a record that is sent to `topic`.
+impl ActiveSpan {
+    /// Starts a child span for sending a record to `topic`.
     pub fn send(&self, topic: &str) -> Option<Self> {
         let span =
             SpanBuilder::from_name(format!("send {topic}")).with_kind(SpanKind::Producer).with_attributes([
@@ -207,17 +208,17 @@ impl Trace {
                 KeyValue::new("messaging.operation.type", "send"),
                 KeyValue::new("messaging.destination.name", topic.to_owned()),
             ]);
-        self.inner.begin(span, &self.context)
+        self.inner.start_span(span, &self.context)
     }
 
-    /// The header that carries it on.
+    /// Returns the value of the `traceparent` header that makes this span the parent.
     pub fn traceparent(&self) -> Option<String> {
         let mut headers = HashMap::new();
         self.inner.propagator.inject_context(&self.context, &mut headers);
         headers.remove(TRACEPARENT)
     }
 
-    /// Notes how a request was answered.
+    /// Sets the result of a request: route, status and outcome (left out if empty).
     pub fn answered(&self, route: &str, status: StatusCode, outcome: &'static str) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new("http.route", route.to_owned()));
@@ -230,22 +231,22 @@ impl Trace {
         }
     }
 
-    /// Notes why it failed.
+    /// Marks the span as failed.
     pub fn failed(&self, error: String) {
         self.context.span().set_status(Status::error(error));
     }
 }
 
-/// Posts to the collector.
+/// HTTP client of the collector.
 #[derive(Debug, Clone)]
-struct Sender {
+struct CollectorClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    /// The exporter has a thread of its own, which is in no runtime.
+    /// The exporter calls from a thread of its own, outside any runtime.
     runtime: tokio::runtime::Handle,
 }
 
-impl Sender {
-    fn new(endpoint: &str) -> Result<Self, NoTls> {
+impl CollectorClient {
+    fn new(endpoint: &str) -> Result<Self, TlsError> {
         let roots = match endpoint.starts_with("https://") {
             true => connections::current().roots()?,
             false => RootCertStore::empty(),
@@ -257,28 +258,31 @@ impl Sender {
 }
 
 #[async_trait]
-impl HttpClient for Sender {
+impl HttpClient for CollectorClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
         let send = async move {
-            let answer = client.request(request.map(Full::new)).await?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await?.to_bytes();
+            let response = client.request(request.map(Full::new)).await?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MAX_RESPONSE).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
-        // The timer too needs the runtime.
-        let sent = self.runtime.spawn(async move {
-            let sent = tokio::time::timeout(TIMEOUT, send).await.map_err(HttpError::from).flatten();
-            match &sent {
-                Ok(answer) if !answer.status().is_success() => {
-                    tracing::warn!(status = answer.status().as_u16(), "the collector refuses traces");
+        // The timer needs the runtime, too.
+        let exported = self.runtime.spawn(async move {
+            let result = tokio::time::timeout(TIMEOUT, send).await.map_err(HttpError::from).flatten();
+            match &result {
+                Ok(response) if !response.status().is_success() => {
+                    tracing::warn!(
+                        status = response.status().as_u16(),
+                        "trace export failed: rejected by the collector"
+                    );
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "traces were not sent"),
+                Err(error) => tracing::warn!(%error, "trace export failed"),
             }
-            sent
+            result
         });
-        sent.await?
+        exported.await?
     }
 }
 
@@ -287,16 +291,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_an_address_nothing_is_traced() {
-        let traces =
-            Traces::start("test", &TraceSettings::default(), Decided::Here).expect("nothing to fail");
+    fn nothing_is_traced_without_an_endpoint() {
+        let traces = Traces::start("test", &TraceSettings::default(), Sampling::ByRatio)
+            .expect("tracing that is off cannot fail");
         assert!(traces.request("r", &HeaderMap::new()).is_none());
-        assert!(traces.of_record(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").is_none());
+        assert!(traces.record_context(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").is_none());
         traces.stop();
     }
 
     #[test]
-    fn an_address_and_a_ratio_are_checked() {
+    fn endpoint_and_ratio_are_validated() {
         let faults = |endpoint: &str, ratio: &str| {
             let mut faults = Faults::default();
             let settings =

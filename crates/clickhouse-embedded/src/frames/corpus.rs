@@ -1,21 +1,21 @@
-//! The inputs that the fuzzer of frames begins with, and those that it found: none may do harm.
+//! Checks the fuzzer's invariants on its corpus: the seeds, and the inputs that once failed.
 
 #[path = "../../../../fuzz/checks/frames.rs"]
 mod check;
 
 #[test]
-fn what_holds_of_every_input_holds_of_the_corpus() {
+fn fuzzing_invariants_hold_for_the_corpus() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/frames");
     let mut inputs = 0;
-    for entry in std::fs::read_dir(corpus).expect("the corpus is in the tree") {
-        let input = std::fs::read(entry.expect("it can be listed").path()).expect("it can be read");
-        check::holds(&input);
-        // Cut off anywhere, and with any byte another one.
-        for place in 0..input.len().min(600) {
-            check::holds(&input[..place]);
+    for entry in std::fs::read_dir(corpus).expect("the corpus directory exists") {
+        let input = std::fs::read(entry.expect("a directory entry").path()).expect("the file is readable");
+        check::assert_invariants(&input);
+        // Also for the input truncated at any position, and with any one byte changed.
+        for position in 0..input.len().min(600) {
+            check::assert_invariants(&input[..position]);
             let mut changed = input.clone();
-            changed[place] ^= 0x11;
-            check::holds(&changed);
+            changed[position] ^= 0x11;
+            check::assert_invariants(&changed);
         }
         inputs += 1;
     }

@@ -1,6 +1,6 @@
-//! Typed and formatted inserts, deduplication, and inserts that break off.
+//! Typed and formatted inserts, deduplication, and incomplete inserts.
 
-use crate::support::{Front, await_running, code, send};
+use crate::support::{Server, await_running, code, send};
 use clickhouse::{Client, Compression, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -37,10 +37,10 @@ fn sample(place: u64) -> Sample {
     }
 }
 
-async fn clients(front: &Front) -> [Client; 2] {
-    let mut clients = [front.database().await, front.database().await];
+async fn clients(server: &Server) -> [Client; 2] {
+    let mut clients = [server.database().await, server.database().await];
     for client in &clients {
-        client.query(SAMPLES).execute().await.expect("the table is made");
+        client.query(SAMPLES).execute().await.expect("the table is created");
     }
     clients[0] = clients[0].clone().with_compression(Compression::Lz4);
     clients[1] = clients[1].clone().with_compression(Compression::None);
@@ -64,9 +64,9 @@ async fn count(client: &Client) -> u64 {
 }
 
 #[tokio::test]
-async fn typed_rows_come_back_as_they_were_inserted() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn typed_rows_are_read_back_unchanged() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         let rows: Vec<Sample> = (0..50_000).map(sample).collect();
         insert(&client, &rows, "a").await.expect("inserted");
         let read: Vec<Sample> =
@@ -77,8 +77,8 @@ async fn typed_rows_come_back_as_they_were_inserted() {
 
 #[tokio::test]
 async fn any_format_can_be_inserted() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+    let server = Server::shared();
+    for client in clients(&server).await {
         for (sql, data) in [
             ("INSERT INTO samples (place, name) FORMAT JSONEachRow", "{\"place\": 1, \"name\": \"it's\"}\n"),
             ("INSERT INTO samples (place, name) FORMAT TSV", "2\tb\n3\tc\n"),
@@ -94,9 +94,9 @@ async fn any_format_can_be_inserted() {
 }
 
 #[tokio::test]
-async fn an_insert_with_its_rows_in_the_statement_needs_no_body() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn insert_with_rows_in_the_statement_needs_no_body() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         for sql in [
             "INSERT INTO samples (place) VALUES (1), (2)",
             "INSERT INTO samples (place) SELECT number FROM numbers(10)",
@@ -109,9 +109,9 @@ async fn an_insert_with_its_rows_in_the_statement_needs_no_body() {
 }
 
 #[tokio::test]
-async fn the_same_token_counts_once_and_another_again() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn equal_token_deduplicates_and_another_token_inserts() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         let rows: Vec<Sample> = (0..1_000).map(sample).collect();
         for _ in 0..3 {
             insert(&client, &rows, "it's \\ a token").await.expect("answered");
@@ -123,12 +123,12 @@ async fn the_same_token_counts_once_and_another_again() {
 }
 
 #[tokio::test]
-async fn an_insert_that_cannot_be_says_why_even_after_much_data() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn failed_insert_reports_its_error_even_after_much_data() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         let mut insert = client.insert_formatted_with("INSERT INTO nosuch FORMAT TSV");
         for _ in 0..64 {
-            // Whether the server still listens is its affair: it has to say why it does not.
+            // Sending may fail once the server stops reading. The server must still report the error.
             let _ = insert.send(vec![b'1'; 100_000].into()).await;
         }
         assert_eq!(code(insert.end().await), 60);
@@ -141,10 +141,10 @@ async fn an_insert_that_cannot_be_says_why_even_after_much_data() {
 }
 
 #[tokio::test]
-async fn an_insert_that_the_client_gives_up_stores_nothing() {
-    let front = Front::shared();
-    for client in clients(&front).await {
-        let comment = format!("given up {}", Uuid::now_v7());
+async fn insert_dropped_by_the_client_stores_nothing() {
+    let server = Server::shared();
+    for client in clients(&server).await {
+        let comment = format!("dropped {}", Uuid::now_v7());
         let mut insert = client
             .insert_formatted_with("INSERT INTO samples (place) FORMAT TSV")
             .with_setting("log_comment", &comment)
@@ -168,9 +168,9 @@ async fn an_insert_that_the_client_gives_up_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_cut_off_on_the_wire_stores_nothing() {
-    let front = Front::shared();
-    let [client, _] = clients(&front).await;
+async fn truncated_body_stores_nothing() {
+    let server = Server::shared();
+    let [client, _] = clients(&server).await;
     let database: String = client.query("SELECT currentDatabase()").fetch_one().await.expect("a name");
     for (name, headers, body) in [
         ("chunks without the last", "Transfer-Encoding: chunked", "4\r\n1\n2\n\r\n"),
@@ -182,7 +182,7 @@ async fn a_body_cut_off_on_the_wire_stores_nothing() {
             "POST /?database={database}&log_comment={comment}&query=INSERT+INTO+samples(place)+FORMAT+TSV HTTP/1.1\r\n\
              Host: x\r\n{headers}\r\n\r\n{body}"
         );
-        let stream = send(front.url(), &request).expect("sent");
+        let stream = send(server.url(), &request).expect("sent");
         await_running(&client, &comment, 1).await;
         drop(stream);
         await_running(&client, &comment, 0).await;
@@ -191,9 +191,9 @@ async fn a_body_cut_off_on_the_wire_stores_nothing() {
 }
 
 #[tokio::test]
-async fn inserts_under_way_are_listed_side_by_side_and_end_each_for_itself() {
-    let front = Front::shared();
-    let [client, _] = clients(&front).await;
+async fn concurrent_inserts_are_listed_and_complete_independently() {
+    let server = Server::shared();
+    let [client, _] = clients(&server).await;
     let comment = format!("many {}", Uuid::now_v7());
     let mut inserts = Vec::new();
     for place in 0..4 {
@@ -211,9 +211,9 @@ async fn inserts_under_way_are_listed_side_by_side_and_end_each_for_itself() {
 }
 
 #[tokio::test]
-async fn a_large_body_that_breaks_off_stores_nothing_where_blocks_are_large() {
-    let front = Front::shared();
-    let [client, _] = clients(&front).await;
+async fn incomplete_large_body_stores_nothing_with_large_blocks() {
+    let server = Server::shared();
+    let [client, _] = clients(&server).await;
     let comment = format!("large {}", Uuid::now_v7());
     let mut insert = client
         .insert_formatted_with("INSERT INTO samples (place) FORMAT TSV")
@@ -222,7 +222,7 @@ async fn a_large_body_that_breaks_off_stores_nothing_where_blocks_are_large() {
         .with_setting("max_insert_block_size_bytes", "0")
         .with_setting("min_insert_block_size_rows", "0")
         .with_setting("min_insert_block_size_bytes", "1000000000000");
-    // More rows than a block has by default.
+    // More rows than a block contains by default.
     for _ in 0..30 {
         insert.send("12345\n".repeat(100_000).into()).await.expect("sent");
     }

@@ -1,5 +1,5 @@
-//! The contract with the `clickhouse` crate: what the pipeline's services rely on, against the front or, where
-//! `CLICKHOUSE_URL` is set, against a server.
+//! Behaviour that the services rely on, through the `clickhouse` crate and in raw HTTP. Tests `clickhouse-embedded` or, if
+//! `CLICKHOUSE_URL` is set, the server at that address.
 
 #[path = "../support/mod.rs"]
 mod support;

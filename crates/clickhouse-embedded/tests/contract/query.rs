@@ -1,17 +1,17 @@
 //! Selects, DDL, parameters, settings and errors.
 
-use crate::support::{Front, await_running, code};
+use crate::support::{Server, await_running, code};
 use clickhouse::{Client, Compression};
 
-async fn clients(front: &Front) -> [Client; 2] {
-    let client = front.database().await;
+async fn clients(server: &Server) -> [Client; 2] {
+    let client = server.database().await;
     [client.clone().with_compression(Compression::Lz4), client.with_compression(Compression::None)]
 }
 
 #[tokio::test]
-async fn a_select_is_answered_with_and_without_compression() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn select_works_with_and_without_compression() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         let rows: Vec<(u64, String)> = client
             .query("SELECT number, toString(number) FROM numbers(200000)")
             .fetch_all()
@@ -23,9 +23,9 @@ async fn a_select_is_answered_with_and_without_compression() {
 }
 
 #[tokio::test]
-async fn a_select_without_rows_is_empty_and_no_error() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn select_without_rows_returns_an_empty_result() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         let rows: Vec<u64> =
             client.query("SELECT number FROM numbers(0)").fetch_all().await.expect("no rows");
         assert!(rows.is_empty());
@@ -33,11 +33,11 @@ async fn a_select_without_rows_is_empty_and_no_error() {
 }
 
 #[tokio::test]
-async fn tables_are_made_and_dropped() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+async fn tables_are_created_and_dropped() {
+    let server = Server::shared();
+    for client in clients(&server).await {
         let create = "CREATE TABLE d (a UInt8) ENGINE = MergeTree ORDER BY a";
-        client.query(create).execute().await.expect("made");
+        client.query(create).execute().await.expect("created");
         assert_eq!(code(client.query(create).execute().await), 57);
         client.query("CREATE OR REPLACE VIEW v AS SELECT a FROM d").execute().await.expect("a view");
         assert_eq!(client.query("SELECT count() FROM v").fetch_one::<u64>().await.expect("a count"), 0);
@@ -46,10 +46,10 @@ async fn tables_are_made_and_dropped() {
 }
 
 #[tokio::test]
-async fn parameters_arrive_as_they_were_given() {
-    let front = Front::shared();
+async fn parameters_are_passed_unchanged() {
+    let server = Server::shared();
     let text = "it's a\ttab, a \\ and a\nline";
-    for client in clients(&front).await {
+    for client in clients(&server).await {
         let row: (String, u64) = client
             .query("SELECT {text:String}, {number:UInt64}")
             .param("text", text)
@@ -62,9 +62,9 @@ async fn parameters_arrive_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn a_setting_holds_for_its_query_and_for_no_other() {
-    let front = Front::shared();
-    let client = front.client();
+async fn setting_affects_only_its_own_query() {
+    let server = Server::shared();
+    let client = server.client();
     let setting = "SELECT value FROM system.settings WHERE name = 'max_insert_block_size'";
     let before: String = client.query(setting).fetch_one().await.expect("a value");
     let during: String = client
@@ -74,16 +74,16 @@ async fn a_setting_holds_for_its_query_and_for_no_other() {
         .await
         .expect("a value");
     assert_eq!(during, "4242");
-    // More often than there are connections: each of them is clean.
+    // More queries than connections, so every connection is checked.
     for _ in 0..20 {
         assert_eq!(client.query(setting).fetch_one::<String>().await.expect("a value"), before);
     }
 }
 
 #[tokio::test]
-async fn the_settings_that_the_pipeline_sends_are_known() {
-    let front = Front::shared();
-    let mut query = front.client().query("SELECT 1");
+async fn settings_sent_by_the_services_are_accepted() {
+    let server = Server::shared();
+    let mut query = server.client().query("SELECT 1");
     for (name, value) in [
         ("insert_deduplication_token", "it's a \\ token"),
         ("async_insert", "0"),
@@ -100,21 +100,21 @@ async fn the_settings_that_the_pipeline_sends_are_known() {
     ] {
         query = query.with_setting(name, value);
     }
-    assert_eq!(query.fetch_one::<u8>().await.expect("all settings are taken"), 1);
+    assert_eq!(query.fetch_one::<u8>().await.expect("all settings are accepted"), 1);
 }
 
 #[tokio::test]
 async fn read_only_queries_cannot_write() {
-    let front = Front::shared();
-    let client = front.database().await;
+    let server = Server::shared();
+    let client = server.database().await;
     let create = client.query("CREATE TABLE r (a UInt8) ENGINE = Memory").with_setting("readonly", "1");
     assert_eq!(code(create.execute().await), 164);
 }
 
 #[tokio::test]
 async fn errors_carry_clickhouse_codes() {
-    let front = Front::shared();
-    for client in clients(&front).await {
+    let server = Server::shared();
+    for client in clients(&server).await {
         assert_eq!(code(client.query("SELECTT 1").execute().await), 62);
         assert_eq!(code(client.query("SELECT 1 FROM nosuch").fetch_all::<u8>().await), 60);
         assert_eq!(code(client.query("SELECT nosuch").fetch_all::<u8>().await), 47);
@@ -126,17 +126,17 @@ async fn errors_carry_clickhouse_codes() {
 }
 
 #[tokio::test]
-async fn a_query_ends_at_its_max_execution_time() {
-    let front = Front::shared();
-    let query = front.client().query("SELECT count() FROM numbers(1000000000000)");
+async fn query_ends_at_its_max_execution_time() {
+    let server = Server::shared();
+    let query = server.client().query("SELECT count() FROM numbers(1000000000000)");
     assert_eq!(code(query.with_setting("max_execution_time", "1").fetch_one::<u64>().await), 159);
 }
 
 #[tokio::test]
-async fn queries_run_side_by_side() {
-    let front = Front::shared();
-    let client = front.client();
-    let comment = format!("side by side {}", uuid::Uuid::now_v7());
+async fn queries_run_concurrently() {
+    let server = Server::shared();
+    let client = server.client();
+    let comment = format!("concurrent {}", uuid::Uuid::now_v7());
     let queries: Vec<_> = (0..4)
         .map(|_| {
             let query = client
@@ -146,15 +146,15 @@ async fn queries_run_side_by_side() {
         })
         .collect();
     await_running(&client, &comment, 4).await;
-    // The client goes away: so do its queries.
+    // The client disconnects, which ends its queries.
     queries.iter().for_each(tokio::task::JoinHandle::abort);
     await_running(&client, &comment, 0).await;
 }
 
 #[tokio::test]
-async fn a_killed_query_says_so() {
-    let front = Front::shared();
-    let client = front.client();
+async fn killed_query_reports_code_394() {
+    let server = Server::shared();
+    let client = server.client();
     let comment = format!("killed {}", uuid::Uuid::now_v7());
     let query =
         client.query("SELECT count() FROM numbers(1000000000000)").with_setting("log_comment", &comment);

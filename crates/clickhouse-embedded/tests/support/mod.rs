@@ -1,5 +1,5 @@
-//! What the tests talk to: a front of their own on a free port, or the server that `CLICKHOUSE_URL` names.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! Server under test: a `clickhouse-embedded` process on a free port, or the server at `CLICKHOUSE_URL`.
+#![allow(dead_code, reason = "each test program uses only part of this module")]
 
 use clickhouse::Client;
 use clickhouse::error::Error;
@@ -11,40 +11,39 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long a condition may take on a busy machine.
+/// Maximum time to wait for a condition; generous, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running front, or a server started by someone else.
-pub struct Front {
+/// A running `clickhouse-embedded`, or an external server.
+pub struct Server {
     url: String,
     process: Option<(Child, PathBuf)>,
 }
 
-impl Front {
-    /// The one that all tests of a program share; ends with the last of them.
+impl Server {
+    /// Returns the server that all tests of a program share. It ends when the last test drops it.
     pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Front>> = Mutex::new(Weak::new());
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let front = Arc::new(match std::env::var("CLICKHOUSE_URL") {
+            let server = Arc::new(match std::env::var("CLICKHOUSE_URL") {
                 Ok(url) => Self { url: url.trim_end_matches('/').to_owned(), process: None },
                 Err(_) => Self::start(&[]),
             });
-            *shared = Arc::downgrade(&front);
-            front
+            *shared = Arc::downgrade(&server);
+            server
         })
     }
 
-    /// A front of one's own, with these flags.
+    /// Starts a separate `clickhouse-embedded` with these flags.
     pub fn start(flags: &[&str]) -> Self {
         let data = std::env::temp_dir().join(format!("clickhouse-embedded-{}", uuid::Uuid::now_v7()));
         let port = free_port();
-        let mut child =
-            command(&library(), &data, port).args(flags).spawn().expect("the front's program runs");
+        let mut child = command(&library(), &data, port).args(flags).spawn().expect("the program starts");
         let url = format!("http://127.0.0.1:{port}");
-        eventually("the front answers /ping", || {
-            if let Some(status) = child.try_wait().expect("the front is our child") {
-                panic!("the front ended at its start: {status}");
+        eventually("the server answers /ping", || {
+            if let Some(status) = child.try_wait().expect("the server is a child process") {
+                panic!("the server ended while starting: {status}");
             }
             request(&url, "GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 .is_some_and(|a| a.contains("Ok."))
@@ -52,52 +51,52 @@ impl Front {
         Self { url, process: Some((child, data)) }
     }
 
-    /// Where it answers.
+    /// Base URL of the HTTP interface.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the data is; a front of one's own only.
+    /// Data directory; panics for an external server.
     pub fn data(&self) -> &Path {
-        &self.process.as_ref().expect("started here").1
+        &self.process.as_ref().expect("not an external server").1
     }
 
-    /// A client without a database.
+    /// Returns a client without a database.
     pub fn client(&self) -> Client {
         Client::default().with_url(&self.url)
     }
 
-    /// A client with a database of its own, which is empty.
+    /// Returns a client with a new, empty database.
     pub async fn database(&self) -> Client {
         let name = format!("t{}", uuid::Uuid::now_v7().simple());
         let client = self.client();
-        client.query(&format!("CREATE DATABASE {name}")).execute().await.expect("a database is made");
+        client.query(&format!("CREATE DATABASE {name}")).execute().await.expect("the database is created");
         client.with_database(name)
     }
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let id = self.process.as_ref().expect("started here").0.id();
+        let id = self.process.as_ref().expect("not an external server").0.id();
         let status = Command::new("kill").args(["-TERM", &id.to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits for its end and says how it ended.
-    pub fn ended(&mut self) -> Option<i32> {
-        let child = &mut self.process.as_mut().expect("started here").0;
+    /// Waits until the process ends and returns its exit code.
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        let child = &mut self.process.as_mut().expect("not an external server").0;
         let mut status = None;
-        eventually("the front ends", || {
-            status = child.try_wait().expect("the front is our child");
+        eventually("the server ends", || {
+            status = child.try_wait().expect("the server is a child process");
             status.is_some()
         });
         status.and_then(|status| status.code())
     }
 }
 
-impl Drop for Front {
+impl Drop for Server {
     fn drop(&mut self) {
         if let Some((child, data)) = &mut self.process {
-            // Its data goes with it: there is nothing to end in order.
+            // Killed without a graceful shutdown, because its data is deleted anyway.
             let _ = child.kill();
             let _ = child.wait();
             let _ = std::fs::remove_dir_all(data);
@@ -105,7 +104,7 @@ impl Drop for Front {
     }
 }
 
-/// The front's program, not yet started.
+/// Returns the command that starts `clickhouse-embedded`.
 pub fn command(library: &str, data: &Path, port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clickhouse-embedded"));
     command
@@ -116,31 +115,31 @@ pub fn command(library: &str, data: &Path, port: u16) -> Command {
     command
 }
 
-/// The engine's file.
+/// Path of libchdb.so.
 pub fn library() -> String {
     std::env::var("LIBCHDB").unwrap_or_else(|_| {
         panic!(
-            "LIBCHDB is not set: these tests need the engine. `deploy/local/test` fetches it and sets LIBCHDB to the \
-             place of libchdb.so; CLICKHOUSE_URL runs the contract against a server instead"
+            "LIBCHDB is not set: these tests need the engine. Run them with `deploy/local/test`, which fetches the engine \
+             and sets LIBCHDB to the path of libchdb.so, or set CLICKHOUSE_URL to test the contract against a server"
         )
     })
 }
 
-/// A port that nobody listened on a moment ago.
+/// Returns a port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("there is a free port").port()
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port is free").port()
 }
 
-/// Polls until `holds`.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+/// Polls until `holds` returns true.
+pub fn eventually(condition: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < end, "never came true: {what}");
+        assert!(Instant::now() < end, "timed out waiting for: {condition}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// How many running queries carry this comment.
+/// Returns the number of running queries with this `log_comment`.
 pub async fn running(client: &Client, comment: &str) -> u64 {
     client
         .query("SELECT count() FROM system.processes WHERE Settings['log_comment'] = ? AND query NOT LIKE '%processes%'")
@@ -150,16 +149,19 @@ pub async fn running(client: &Client, comment: &str) -> u64 {
         .expect("system.processes answers")
 }
 
-/// Polls until as many queries carry this comment.
-pub async fn await_running(client: &Client, comment: &str, wanted: u64) {
+/// Polls until `expected` queries with this `log_comment` are running.
+pub async fn await_running(client: &Client, comment: &str, expected: u64) {
     let end = Instant::now() + PATIENCE;
-    while running(client, comment).await != wanted {
-        assert!(Instant::now() < end, "never were {wanted} queries running with the comment {comment}");
+    while running(client, comment).await != expected {
+        assert!(
+            Instant::now() < end,
+            "timed out waiting for {expected} running queries with comment {comment}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// ClickHouse's code in an error that the server answered.
+/// Returns the ClickHouse code of an error response.
 pub fn code<T: Debug>(result: Result<T, Error>) -> u32 {
     match result {
         Err(Error::BadResponse(text)) => text
@@ -167,7 +169,7 @@ pub fn code<T: Debug>(result: Result<T, Error>) -> u32 {
             .and_then(|rest| rest.split_once('.'))
             .and_then(|(code, _)| code.parse().ok())
             .unwrap_or_else(|| panic!("no code in: {text}")),
-        other => panic!("expected an answer with an error, got {other:?}"),
+        other => panic!("expected an error response, got {other:?}"),
     }
 }
 
@@ -180,7 +182,7 @@ pub fn send(url: &str, bytes: &str) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Sends a request, ends the sending side, and reads all that comes.
+/// Sends a request and reads until the server closes the connection.
 pub fn request(url: &str, bytes: &str) -> Option<String> {
     let mut stream = send(url, bytes)?;
     let mut answer = String::new();

@@ -1,31 +1,31 @@
-//! Who sends a request: the client's address, and the keyed hash by which it is remembered.
+//! Identification of clients: the address that a request comes from, and its keyed hash.
 //!
-//! Addresses themselves are never stored. What is stored is 64 bits of HMAC-SHA-256 under a key that only the operator
-//! has: equal for equal addresses, and telling nothing to one who has the table alone.
+//! Addresses themselves are never stored. Only the first 64 bits of an HMAC-SHA-256 are, under a key that only the operator
+//! has. Equal addresses have equal hashes, and the table alone reveals nothing about them.
 
 mod proxies;
 
 pub use proxies::TrustedProxies;
 
-use crate::settings::Faults;
+use crate::faults::Faults;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::HeaderMap;
 use sha2::Sha256;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The fewest characters of a key for hashes.
-const LEAST_KEY: usize = 16;
+/// Minimum length of the hash key in bytes.
+const MIN_KEY_LENGTH: usize = 16;
 
-/// A client.
+/// A client that sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
-    /// Its address.
+    /// The client's address.
     pub address: IpAddr,
-    /// The keyed hash of its address; never 0.
+    /// Keyed hash of the address; never 0.
     pub hash: u64,
 }
 
-/// Tells clients apart.
+/// Identifies the clients of requests.
 #[derive(Clone)]
 pub struct Clients {
     proxies: TrustedProxies,
@@ -33,22 +33,22 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Behind `proxies`, with hashes under `key`; without one under a key of this process's own.
+    /// Identifies clients behind `proxies`, with hashes under `key`. Without a key, the process generates a random one.
     pub fn new(proxies: TrustedProxies, key: Option<&str>) -> Self {
         let random = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
         let key = key.map_or(random.as_slice(), str::as_bytes);
-        // A MAC of this kind takes keys of any length.
+        // An HMAC accepts keys of any length, so the fallback is never used.
         let keyed = Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
         Self { proxies, keyed }
     }
 
-    /// The other end of a connection; once for all requests that come over it.
+    /// Returns the peer of a connection as a client. Compute it once per connection.
     pub fn peer(&self, address: IpAddr) -> Client {
         let address = address.to_canonical();
         Client { address, hash: self.hash(address) }
     }
 
-    /// The client that sent a request with `headers` over the connection of `peer`.
+    /// Returns the client that sent a request with `headers` over a connection of `peer`.
     pub fn of(&self, peer: Client, headers: &HeaderMap) -> Client {
         let address = self.proxies.client(peer.address, headers);
         if address == peer.address { peer } else { Client { address, hash: self.hash(address) } }
@@ -65,8 +65,8 @@ impl Clients {
     }
 }
 
-/// What one client holds in all likelihood: an IPv4 address, or the /64 of an IPv6 address.
-pub fn neighbourhood(address: IpAddr) -> IpAddr {
+/// Returns the network that one client controls in all likelihood: the IPv4 address, or the /64 prefix of an IPv6 address.
+pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -74,14 +74,14 @@ pub fn neighbourhood(address: IpAddr) -> IpAddr {
 }
 
 impl Faults {
-    /// The key for hashes of addresses, if one is set: at least 16 characters. A wrong one is not repeated.
+    /// Validates the key for address hashes, if it is set: at least 16 bytes. The message does not repeat the key.
     pub fn address_hash_key(&mut self, text: Option<&str>) -> Option<String> {
         let key = text.map(str::trim).filter(|key| !key.is_empty())?;
-        self.check(key.len() >= LEAST_KEY, "--address-hash-key", "must have at least 16 characters");
+        self.check(key.len() >= MIN_KEY_LENGTH, "--address-hash-key", "must have at least 16 characters");
         Some(key.to_owned())
     }
 
-    /// Proxies, as networks.
+    /// Parses the networks of trusted proxies.
     pub fn trusted_proxies(&mut self, text: &str) -> TrustedProxies {
         let expected = "a list of networks such as 10.0.0.0/8,fd00::/8";
         self.parse("--trusted-proxies", text, expected, TrustedProxies::default())
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_addresses_have_equal_hashes_under_one_key_only() {
+    fn equal_addresses_have_equal_hashes_under_one_key() {
         let clients = |key| Clients::new(TrustedProxies::default(), key);
         let hash = |key, text| clients(key).peer(address(text)).hash;
         let (one, other) = (Some("the key of one installation"), Some("the key of another one"));
@@ -105,30 +105,30 @@ mod tests {
         assert_eq!(
             hash(one, "192.0.2.1"),
             hash(one, "::ffff:192.0.2.1"),
-            "one client, whatever the socket is"
+            "an IPv4-mapped address is the same client"
         );
         assert_ne!(hash(one, "192.0.2.1"), hash(one, "192.0.2.2"));
         assert_ne!(hash(one, "192.0.2.1"), hash(other, "192.0.2.1"));
-        assert_ne!(hash(None, "192.0.2.1"), hash(None, "192.0.2.1"), "each process has a key of its own");
+        assert_ne!(hash(None, "192.0.2.1"), hash(None, "192.0.2.1"), "each process generates its own key");
     }
 
     #[test]
-    fn the_hash_is_the_head_of_the_hmac() {
-        // HMAC-SHA-256 of the four bytes 192, 0, 2, 1, as another implementation has it.
+    fn hash_is_the_first_64_bits_of_the_hmac() {
+        // HMAC-SHA-256 of the four bytes 192, 0, 2, 1, computed by another implementation.
         let clients = Clients::new(TrustedProxies::default(), Some("0123456789abcdef"));
         assert_eq!(clients.peer(address("192.0.2.1")).hash, 0x0400ee4de38e1234);
     }
 
     #[test]
-    fn an_ipv6_client_has_its_whole_64() {
-        assert_eq!(neighbourhood(address("2001:db8::1:2:3:4")), neighbourhood(address("2001:db8::ffff")));
-        assert_ne!(neighbourhood(address("2001:db8::1")), neighbourhood(address("2001:db8:0:1::1")));
-        assert_ne!(neighbourhood(address("192.0.2.1")), neighbourhood(address("192.0.2.2")));
-        assert_eq!(neighbourhood(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+    fn ipv6_addresses_of_one_64_prefix_are_one_network() {
+        assert_eq!(client_network(address("2001:db8::1:2:3:4")), client_network(address("2001:db8::ffff")));
+        assert_ne!(client_network(address("2001:db8::1")), client_network(address("2001:db8:0:1::1")));
+        assert_ne!(client_network(address("192.0.2.1")), client_network(address("192.0.2.2")));
+        assert_eq!(client_network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }
 
     #[test]
-    fn a_short_key_is_refused_and_not_repeated() {
+    fn short_key_is_rejected_and_not_repeated() {
         let mut faults = Faults::default();
         assert_eq!(faults.address_hash_key(Some("")), None);
         assert_eq!(faults.address_hash_key(Some("0123456789abcdef")).as_deref(), Some("0123456789abcdef"));

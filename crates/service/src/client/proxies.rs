@@ -1,4 +1,4 @@
-//! Which address a request really comes from, where proxies pass it on.
+//! Determines the client's address of a request that proxies forwarded.
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
@@ -8,15 +8,15 @@ use std::str::FromStr;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The networks of proxies whose word about their clients is believed. None by default: whoever is not one of them could
-/// name any address.
+/// Networks of the proxies whose `X-Forwarded-For` header is trusted. None by default, because any other client could put
+/// any address into the header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl FromStr for TrustedProxies {
     type Err = ipnet::AddrParseError;
 
-    /// Networks, or single addresses, with commas between them.
+    /// Parses networks or single addresses, separated by commas.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let network = |part: &str| match part.parse::<IpAddr>() {
@@ -28,16 +28,17 @@ impl FromStr for TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// The client of a request that came from `peer`: `peer` itself, or, if that is a trusted proxy, the right-most
-    /// address of `X-Forwarded-For` that is none. What stands left of it, or left of what is no address, is hearsay.
+    /// Returns the client of a request from `peer`: `peer` itself or, if that is a trusted proxy, the right-most address in
+    /// `X-Forwarded-For` that is not a trusted proxy. Everything to the left of that address, or of text that is not an
+    /// address, may be forged and is ignored.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if self.0.is_empty() || !self.trusts(client) {
             return client;
         }
         let values = headers.get_all(FORWARDED_FOR).iter().rev();
-        let named = values.flat_map(|value| value.to_str().unwrap_or("?").rsplit(','));
-        for text in named {
+        let forwarded = values.flat_map(|value| value.to_str().unwrap_or("?").rsplit(','));
+        for text in forwarded {
             let Some(address) = address(text.trim()) else { break };
             client = address;
             if !self.trusts(client) {
@@ -52,7 +53,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with or without a port.
+/// Parses an address with or without a port.
 fn address(text: &str) -> Option<IpAddr> {
     let plain = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -74,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn without_trusted_proxies_nobody_is_believed() {
+    fn header_is_ignored_without_a_trusted_proxy() {
         assert_eq!(client("", "192.0.2.9", &["203.0.113.5"]), "192.0.2.9");
         assert_eq!(client("10.0.0.0/8", "192.0.2.9", &["203.0.113.5"]), "192.0.2.9");
     }
 
     #[test]
-    fn behind_trusted_proxies_the_right_most_other_address_counts() {
+    fn rightmost_untrusted_address_is_the_client() {
         let trusted = "10.0.0.0/8, fd00::/8, 192.0.2.9";
         assert_eq!(client(trusted, "10.0.0.1", &["203.0.113.5"]), "203.0.113.5");
         assert_eq!(client(trusted, "10.0.0.1", &["198.51.100.7, 203.0.113.5, 10.1.2.3"]), "203.0.113.5");
@@ -90,16 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_search() {
+    fn invalid_address_ends_the_search() {
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["203.0.113.5, unknown, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[""]), "10.0.0.1");
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
-        for wrong in ["10.0.0.0/33", "proxy.example.org", "10.0.0.0/8,x"] {
-            assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong}");
+    fn invalid_network_is_rejected() {
+        for invalid in ["10.0.0.0/33", "proxy.example.org", "10.0.0.0/8,x"] {
+            assert!(invalid.parse::<TrustedProxies>().is_err(), "{invalid}");
         }
         assert_eq!(" ".parse(), Ok(TrustedProxies::default()));
     }

@@ -1,5 +1,4 @@
-//! Kafka's basics: client settings that all services share, topics made with what they need, and clients that find
-//! their way again.
+//! Kafka clients: common properties, creation and checks of topics, and clients that recover from lost metadata.
 
 pub mod reader;
 pub mod writer;
@@ -13,29 +12,29 @@ use rdkafka::types::RDKafkaErrorCode;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long an administrative request may take.
+/// Timeout of an administrative request.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two tries to make the topics.
+/// Delay between attempts to create the topics.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why topics could not be made or are not fit for use.
+/// Failure to create topics, or topics that are unfit for use.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    /// Kafka could not be asked.
-    #[error("Kafka did not answer: {0}")]
+    /// A request to Kafka failed.
+    #[error("the request to Kafka failed: {0}")]
     Kafka(#[from] KafkaError),
-    /// Kafka refused to make the topic.
-    #[error("Kafka refused to make topic {0}: {1}")]
-    Refused(String, RDKafkaErrorCode),
-    /// An acknowledgement would mean one copy on a cluster that could hold more.
+    /// Kafka rejected the creation of a topic.
+    #[error("Kafka rejected the creation of topic {0}: {1}")]
+    Rejected(String, RDKafkaErrorCode),
+    /// An acknowledgement would guarantee a single copy, although the cluster has several brokers.
     #[error(
-        "topic {0} acknowledges with {1} in-sync replica(s) on a cluster of {2} brokers, so one lost broker may lose \
-         acknowledged data: set min.insync.replicas to 2 or more, or allow it with --allow-single-replica"
+        "topic {0} acknowledges with {1} in-sync replica(s) on a cluster of {2} brokers, so the loss of one broker may \
+         lose acknowledged data: set min.insync.replicas of the topic to 2 or more, or start with --allow-single-replica"
     )]
     TooFewReplicas(String, i32, usize),
 }
 
-/// Settings that every client begins with, TLS and authentication among them.
+/// Returns the properties common to all clients, including TLS and authentication.
 pub fn client(brokers: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (name, value) in crate::connections::current().kafka() {
@@ -44,22 +43,22 @@ pub fn client(brokers: &str, client_id: &str) -> ClientConfig {
     config
         .set("bootstrap.servers", brokers)
         .set("client.id", client_id)
-        // A broker that went away is tried again soon: people are waiting behind a 503.
+        // Reconnect soon after a broker failed: clients get 503 until then.
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.connection.setup.timeout.ms", "5000");
     config
 }
 
-/// Makes the topics that are missing, for as long as it takes or until `stop`; tells whether they are there.
-pub async fn make_topics(brokers: &str, topics: &Topics, stop: &CancellationToken) -> bool {
+/// Creates the missing topics, and retries until it succeeds or until `stop`. Returns whether all topics exist.
+pub async fn create_topics(brokers: &str, topics: &Topics, stop: &CancellationToken) -> bool {
     loop {
-        let made = tokio::select! {
-            made = ensure_topics(brokers, topics) => made,
+        let created = tokio::select! {
+            created = try_create_topics(brokers, topics) => created,
             () = stop.cancelled() => return false,
         };
-        match made {
+        match created {
             Ok(()) => return true,
-            Err(error) => tracing::warn!(%error, "the topics cannot be made yet; trying again"),
+            Err(error) => tracing::warn!(%error, "creating topics failed; retrying"),
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
@@ -68,8 +67,9 @@ pub async fn make_topics(brokers: &str, topics: &Topics, stop: &CancellationToke
     }
 }
 
-/// Makes the topics that are missing; on a cluster with three copies of which two must acknowledge.
-async fn ensure_topics(brokers: &str, topics: &Topics) -> Result<(), TopicError> {
+/// Creates the missing topics. On a cluster of several brokers, a topic gets up to three replicas, of which two must
+/// acknowledge.
+async fn try_create_topics(brokers: &str, topics: &Topics) -> Result<(), TopicError> {
     let (admin, nodes) = admin(brokers).await?;
     let replicas = i32::try_from(nodes.min(3)).unwrap_or(3);
     let minimum = if nodes > 1 { "2" } else { "1" };
@@ -85,15 +85,15 @@ async fn ensure_topics(brokers: &str, topics: &Topics) -> Result<(), TopicError>
     let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
     for result in admin.create_topics(&topics, &options).await? {
         match result {
-            Ok(name) => tracing::info!(topic = name, "made the topic"),
+            Ok(name) => tracing::info!(topic = name, "created topic"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => return Err(TopicError::Refused(name, code)),
+            Err((name, code)) => return Err(TopicError::Rejected(name, code)),
         }
     }
     Ok(())
 }
 
-/// Refuses a topic whose acknowledgement means a single copy although the cluster has several brokers.
+/// Rejects a topic whose acknowledgement guarantees a single copy, although the cluster has several brokers.
 pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError> {
     let (admin, nodes) = admin(brokers).await?;
     let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
@@ -112,14 +112,13 @@ pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError
     Ok(())
 }
 
-/// A client for administration, and how many brokers there are. The client blocks while it asks, so no task waits
-/// behind it.
+/// Returns an admin client and the number of brokers. The metadata request blocks, so it runs on a blocking thread.
 async fn admin(brokers: &str) -> Result<(AdminClient<DefaultClientContext>, usize), KafkaError> {
     let config = client(brokers, "tidemark-admin");
-    let ask = move || {
+    let connect = move || {
         let admin: AdminClient<DefaultClientContext> = config.create()?;
         let nodes = admin.inner().fetch_metadata(None, ADMIN_TIMEOUT)?.brokers().len();
         Ok((admin, nodes))
     };
-    tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
+    tokio::task::spawn_blocking(connect).await.unwrap_or(Err(KafkaError::Canceled))
 }

@@ -1,10 +1,10 @@
-//! A consumer that says when it has lost its way to Kafka.
+//! A Kafka consumer that detects its own stall.
 //!
-//! A client that was told by a broker that there are no brokers (one that had stood still and was not let in again yet
-//! says so) lets go of all that it knew. It has nobody left to ask then, not even those that it was given at first, and
-//! reports nothing: its reader would wait for ever. So each consumer is asked for its topic now and then, and where a new
-//! client is answered and the old one is not, reading fails with an error of which [`is_lost`] is true. Only a new
-//! [`Reader`] goes on from there.
+//! A broker that was suspended and has not rejoined its cluster yet answers metadata requests with an empty list of
+//! brokers. librdkafka then forgets all brokers, including the bootstrap servers: the client can connect to nothing, reports
+//! no error, and a consumer waits for ever. Therefore a task requests the topic's metadata through each consumer at an
+//! interval. When these requests fail while one of a new client succeeds, reading fails with an error for which
+//! [`is_stalled`] returns true. Only a new [`Reader`] can continue.
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -18,27 +18,27 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// How long Kafka may take to describe the topic.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
-/// After so many looks without an answer a new client is asked.
-const DOUBT_AFTER: u32 = 2;
+/// Interval of the metadata checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// Timeout of one metadata check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Number of consecutive failed checks after which a new client is tried.
+const MAX_FAILED_CHECKS: u32 = 2;
 
-/// A consumer of a topic. Its other methods are those of [`StreamConsumer`].
+/// A consumer of one topic that detects its own stall. Dereferences to [`StreamConsumer`].
 pub struct Reader<C: ConsumerContext + 'static = DefaultConsumerContext> {
     consumer: Arc<StreamConsumer<C>>,
     topic: String,
-    lost: CancellationToken,
-    watch: AbortHandle,
+    stalled: CancellationToken,
+    stall_detector: AbortHandle,
 }
 
-/// Whether the error says that the reader will never read again.
-pub fn is_lost(error: &KafkaError) -> bool {
+/// Returns whether the error means that the reader has stalled and will never read again.
+pub fn is_stalled(error: &KafkaError) -> bool {
     matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown))
 }
 
-/// The partitions that `topic` has; they are numbered from 0 on. Blocks for up to `timeout`.
+/// Returns the partitions of `topic`, which are numbered from 0. Blocks for up to `timeout`.
 pub fn partitions<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
@@ -53,43 +53,43 @@ pub fn partitions<C: ConsumerContext>(
 }
 
 impl Reader {
-    /// A consumer with these settings, [`super::client`]'s among them, for `topic`. Needs a runtime.
+    /// Creates a consumer for `topic`. `config` must extend that of [`super::client`]. Must be called within a tokio runtime.
     pub fn new(config: &ClientConfig, topic: &str) -> KafkaResult<Self> {
         Self::with_context(config, topic, DefaultConsumerContext)
     }
 }
 
 impl<C: ConsumerContext + 'static> Reader<C> {
-    /// As [`Reader::new`], with a context that is told of rebalances.
+    /// Creates a consumer like [`Reader::new`], with a context that is notified of rebalances.
     pub fn with_context(config: &ClientConfig, topic: &str, context: C) -> KafkaResult<Self> {
         let consumer: Arc<StreamConsumer<C>> = Arc::new(config.create_with_context(context)?);
-        let lost = CancellationToken::new();
+        let stalled = CancellationToken::new();
         let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let watch = watch(brokers, topic.to_owned(), consumer.clone(), lost.clone());
-        let watch = tokio::spawn(watch).abort_handle();
-        Ok(Self { consumer, topic: topic.to_owned(), lost, watch })
+        let detection = detect_stall(brokers, topic.to_owned(), consumer.clone(), stalled.clone());
+        let stall_detector = tokio::spawn(detection).abort_handle();
+        Ok(Self { consumer, topic: topic.to_owned(), stalled, stall_detector })
     }
 
-    /// The partitions that the topic has now.
+    /// Requests the current partitions of the topic.
     pub async fn partitions(&self, timeout: Duration) -> KafkaResult<Range<i32>> {
         let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
-        // The client blocks while it asks, so no task waits behind it.
-        let asked = spawn_blocking(move || partitions(&*consumer, &topic, timeout)).await;
-        asked.unwrap_or(Err(KafkaError::Canceled))
+        // The request blocks its thread, so it must not run on a runtime worker.
+        let result = spawn_blocking(move || partitions(&*consumer, &topic, timeout)).await;
+        result.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Reads a partition too that was added to the topic, from its beginning.
+    /// Adds a partition that was added to the topic, and reads it from its beginning.
     pub fn add_partition(&self, partition: i32) -> KafkaResult<()> {
-        let mut place = TopicPartitionList::new();
-        place.add_partition_offset(&self.topic, partition, Offset::Beginning)?;
-        self.consumer.incremental_assign(&place)
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, partition, Offset::Beginning)?;
+        self.consumer.incremental_assign(&assignment)
     }
 
-    /// The next message.
+    /// Returns the next message. After a stall, returns an error for which [`is_stalled`] is true.
     pub async fn recv(&self) -> KafkaResult<BorrowedMessage<'_>> {
         tokio::select! {
             message = self.consumer.recv() => message,
-            () = self.lost.cancelled() => Err(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)),
+            () = self.stalled.cancelled() => Err(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)),
         }
     }
 }
@@ -104,13 +104,14 @@ impl<C: ConsumerContext + 'static> Deref for Reader<C> {
 
 impl<C: ConsumerContext + 'static> Drop for Reader<C> {
     fn drop(&mut self) {
-        self.watch.abort();
-        if self.lost.is_cancelled() {
-            // It leaves its group by way of Kafka, which it no longer knows: no task may wait for that.
+        self.stall_detector.abort();
+        if self.stalled.is_cancelled() {
+            // Dropping a consumer makes it leave its group, which blocks while it cannot connect to Kafka. That must not
+            // happen on a runtime worker, so a thread of its own holds the last reference.
             let consumer = self.consumer.clone();
             std::thread::spawn(move || {
                 while Arc::strong_count(&consumer) > 1 {
-                    std::thread::sleep(LOOK_EVERY);
+                    std::thread::sleep(CHECK_INTERVAL);
                 }
                 drop(consumer);
             });
@@ -118,40 +119,38 @@ impl<C: ConsumerContext + 'static> Drop for Reader<C> {
     }
 }
 
-async fn watch<C: ConsumerContext + 'static>(
+/// Cancels `stalled` and returns once `consumer` fails its metadata checks while a new client passes one.
+async fn detect_stall<C: ConsumerContext + 'static>(
     brokers: String,
     topic: String,
     consumer: Arc<StreamConsumer<C>>,
-    lost: CancellationToken,
+    stalled: CancellationToken,
 ) {
     let mut failures = 0;
     loop {
-        sleep(LOOK_EVERY).await;
-        let (asked, of) = (consumer.clone(), topic.clone());
-        failures = if answered(move || asked.fetch_metadata(Some(&of), LOOK_TIMEOUT).map(drop)).await {
-            0
-        } else {
-            failures + 1
-        };
-        if failures < DOUBT_AFTER {
+        sleep(CHECK_INTERVAL).await;
+        let (checked, name) = (consumer.clone(), topic.clone());
+        let check = move || checked.fetch_metadata(Some(&name), CHECK_TIMEOUT).map(drop);
+        failures = if succeeds(check).await { 0 } else { failures + 1 };
+        if failures < MAX_FAILED_CHECKS {
             continue;
         }
         let config = super::client(&brokers, "tidemark-look");
-        let of = topic.clone();
-        let reached = move || {
-            let new: BaseConsumer = config.create()?;
-            let metadata = new.fetch_metadata(Some(&of), LOOK_TIMEOUT)?;
+        let name = topic.clone();
+        let check_with_new_client = move || {
+            let client: BaseConsumer = config.create()?;
+            let metadata = client.fetch_metadata(Some(&name), CHECK_TIMEOUT)?;
             if metadata.brokers().is_empty() { Err(KafkaError::Canceled) } else { Ok(()) }
         };
-        if answered(reached).await {
-            tracing::warn!(topic, "a consumer has lost its way to Kafka: going on with a new one");
-            lost.cancel();
+        if succeeds(check_with_new_client).await {
+            tracing::warn!(topic, "Kafka consumer stalled; recreating it");
+            stalled.cancel();
             return;
         }
     }
 }
 
-/// The question blocks, so no task waits behind it.
-async fn answered(question: impl FnOnce() -> KafkaResult<()> + Send + 'static) -> bool {
-    spawn_blocking(question).await.is_ok_and(|answer| answer.is_ok())
+/// Runs a check on a blocking thread, because the request blocks.
+async fn succeeds(check: impl FnOnce() -> KafkaResult<()> + Send + 'static) -> bool {
+    spawn_blocking(check).await.is_ok_and(|result| result.is_ok())
 }
