@@ -1,11 +1,12 @@
-# The images: one target for each service, `gateway`, `ingest-worker` and `query-api`, and `tidemarkctl`.
+# Builds one image per target: `gateway`, `ingest-worker`, `query-api` and `tidemarkctl`.
 #
 #   docker build --target gateway --tag tidemark-gateway:0.1.0 .
 #
-# What runs holds one binary and the libraries that it needs; it needs no shell, no writable root and no rights.
-# A list of what is inside: docker buildx build --sbom=true, or deploy/sbom for what Cargo and npm put in.
+# Each image contains one binary and the libraries that it needs. It runs without a shell, with a read-only root file
+# system and without capabilities. Software bill of materials: `docker buildx build --sbom=true` for the whole image,
+# deploy/sbom for the Cargo and npm packages.
 
-# The page, which is compiled into query-api.
+# Builds the page, which is compiled into query-api.
 FROM node:22.20.0-bookworm-slim AS web
 WORKDIR /src/query-api/web
 COPY query-api/web/package.json query-api/web/package-lock.json ./
@@ -20,7 +21,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 
-# The manifests alone: as long as they stay as they are, so does the layer of the dependencies.
+# Contains the Cargo manifests only, so the dependency layer stays cached until a manifest changes.
 FROM toolchain AS manifests
 COPY . /all
 RUN /all/deploy/docker/skeleton /all /skeleton
@@ -32,7 +33,8 @@ RUN cargo build --release --locked -p gateway -p ingest-worker -p query-api -p t
 FROM dependencies AS build
 COPY . .
 COPY --from=web /src/query-api/web/dist query-api/web/dist
-# Cargo compares times, and those of the sources are older than those of the stand-ins.
+# Cargo compares modification times. Those of the sources are older than those of the placeholder files in the dependency
+# layer, so the sources are touched.
 RUN find . -path ./target -prune -o -type f \( -name '*.rs' -o -name '*.proto' \) -exec touch {} + \
     && cargo build --release --locked -p gateway -p ingest-worker -p query-api -p tidemarkctl \
     && strip target/release/gateway target/release/ingest-worker target/release/query-api target/release/tidemarkctl
@@ -51,12 +53,12 @@ LABEL org.opencontainers.image.vendor="Tidemark" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
 WORKDIR /
-# SIGTERM begins an orderly stop, which takes 25 s at most.
+# SIGTERM starts a graceful shutdown, which takes at most 25 s.
 STOPSIGNAL SIGTERM
 
 FROM runtime AS gateway
 LABEL org.opencontainers.image.title="tidemark-gateway" \
-      org.opencontainers.image.description="Takes batches of metrics over HTTP and answers once Kafka has them"
+      org.opencontainers.image.description="Accepts batches of metrics over HTTP and acknowledges them once Kafka has stored them"
 COPY --from=build /src/target/release/gateway /usr/local/bin/gateway
 ENV LISTEN=0.0.0.0:8080 OPS_LISTEN=0.0.0.0:9080
 EXPOSE 8080 9080
@@ -65,7 +67,7 @@ ENTRYPOINT ["gateway"]
 
 FROM runtime AS ingest-worker
 LABEL org.opencontainers.image.title="tidemark-ingest-worker" \
-      org.opencontainers.image.description="Writes metrics from Kafka to ClickHouse, each exactly once"
+      org.opencontainers.image.description="Copies metrics from Kafka to ClickHouse and stores each exactly once"
 COPY --from=build /src/target/release/ingest-worker /usr/local/bin/ingest-worker
 ENV OPS_LISTEN=0.0.0.0:9081
 EXPOSE 9081
@@ -74,7 +76,7 @@ ENTRYPOINT ["ingest-worker"]
 
 FROM runtime AS query-api
 LABEL org.opencontainers.image.title="tidemark-query-api" \
-      org.opencontainers.image.description="Projects and keys are managed here, metrics are read here"
+      org.opencontainers.image.description="Serves the page, reads of metrics, management and alerts"
 COPY --from=build /src/target/release/query-api /usr/local/bin/query-api
 ENV LISTEN=0.0.0.0:8090 OPS_LISTEN=0.0.0.0:9082
 EXPOSE 8090 9082

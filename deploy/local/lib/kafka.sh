@@ -32,39 +32,18 @@ prepare_kafka() {
     touch "$data/formatted"
 }
 
+# write_kafka_properties → the contents of server.properties for this broker.
+# shellcheck disable=SC2016 # The placeholders in single quotes are literal text.
 write_kafka_properties() {
-    cat <<PROPERTIES
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$KAFKA_CONTROLLER_PORT
-listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$KAFKA_CONTROLLER_PORT
-advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-log.dirs=$STATE/data/kafka/log
-
-# The services make their topics themselves, and a topic made by a slip would have the wrong number of partitions.
-auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-# The log is the source of truth: nothing is dropped unless a topic says so itself.
-log.retention.ms=-1
-
-# One node, few groups: small internal topics make the first start quicker.
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-# A broker that was killed is let in again only when its old session has run out; the default is 9 s.
-broker.session.timeout.ms=4000
-broker.heartbeat.interval.ms=1000
-# Out of a heap of 512 MB; the default takes a quarter of it.
-log.cleaner.dedupe.buffer.size=16777216
-PROPERTIES
+    local properties
+    properties=$(<"$HERE/kafka/server.properties")
+    # The replacements are quoted, so that an `&` in a path stands for itself.
+    properties=${properties//'${CONTROLLER_PORT}'/"$KAFKA_CONTROLLER_PORT"}
+    properties=${properties//'${LISTENERS}'/"PLAINTEXT://127.0.0.1:$KAFKA_PORT"}
+    properties=${properties//'${ADVERTISED_LISTENERS}'/"PLAINTEXT://127.0.0.1:$KAFKA_PORT"}
+    properties=${properties//'${SECURITY_PROTOCOLS}'/"PLAINTEXT:PLAINTEXT"}
+    properties=${properties//'${LOG_DIRECTORY}'/"$STATE/data/kafka/log"}
+    printf '%s\n' "$properties"
 }
 
 command_of_kafka() {

@@ -1,4 +1,4 @@
-{{/* The names of things. */}}
+{{/* Prefix of all object names. */}}
 {{- define "tidemark.name" -}}
 {{- printf "%s" .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
@@ -7,7 +7,7 @@
 {{- .Values.secrets.existing | default (include "tidemark.name" .) -}}
 {{- end -}}
 
-{{/* What a service's objects carry. Takes a dict of root and service. */}}
+{{/* Selector labels of a service. Takes a dict of root and service. */}}
 {{- define "tidemark.selector" -}}
 app.kubernetes.io/name: tidemark
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -33,15 +33,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- .Values.query.publicUrl | default (printf "%s://%s" $scheme $host) -}}
 {{- end -}}
 
-{{/* One variable from the secret. Takes a dict of root and name. */}}
+{{/* An environment variable from the Secret. Takes a dict of root and name. */}}
 {{- define "tidemark.fromSecret" -}}
 - name: {{ .name }}
   valueFrom: {secretKeyRef: {name: {{ include "tidemark.secret" .root }}, key: {{ .name }}}}
 {{- end -}}
 
 {{/*
-The pod of a service. Takes a dict of root, service, values (of the service), binary, ops (the port), port (of clients,
-or 0), clickhouse (whether it asks it), secrets (names beside the shared ones).
+Pod template of a service. Takes a dict of root, service, values (of the service), binary, ops (operations port), port
+(client port, or 0), clickhouse (whether the service uses ClickHouse), secrets (names in addition to the shared ones).
 */}}
 {{- define "tidemark.pod" -}}
 {{- $root := .root -}}
@@ -50,7 +50,7 @@ metadata:
   labels:
     {{- include "tidemark.labels" . | nindent 4 }}
   annotations:
-    # Settings that change begin a rollout.
+    # A change of the settings changes this hash, which starts a rollout.
     tidemark/settings: {{ include (print $root.Template.BasePath "/settings.yaml") $root | sha256sum }}
     {{- with .values.annotations }}
     {{- toYaml . | nindent 4 }}
@@ -123,7 +123,7 @@ spec:
         {{- range $name, $value := .values.env }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}
-      # It may take its time to begin: the stores may be slower.
+      # Allows two minutes for startup.
       startupProbe:
         httpGet: {path: /livez, port: ops}
         periodSeconds: 2
@@ -139,7 +139,7 @@ spec:
         timeoutSeconds: 5
         failureThreshold: 3
       {{- if .port }}
-      # Load balancers learn that the pod leaves before it stops to take requests.
+      # Load balancers need time to remove the pod before it stops accepting requests.
       lifecycle:
         preStop: {sleep: {seconds: {{ $values.shutdown.delaySeconds }}}}
       {{- end }}

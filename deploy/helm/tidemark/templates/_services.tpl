@@ -1,4 +1,4 @@
-{{/* The services: what differs between them, once. */}}
+{{/* Properties in which the services differ. */}}
 {{- define "tidemark.services" -}}
 gateway: {binary: gateway, ops: 9080, port: 8080, clickhouse: false, secrets: [ADDRESS_HASH_KEY]}
 worker: {binary: ingest-worker, ops: 9081, port: 0, clickhouse: true, secrets: []}
