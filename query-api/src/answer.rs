@@ -39,7 +39,7 @@ pub async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -
     let told = response.extensions();
     let wrong_key = told.get::<Error>() == Some(&Error::InvalidKey) || told.get::<WrongKey>().is_some();
     if let Some(client) = client.filter(|_| wrong_key) {
-        app.slowdown.wrong_key(client.address).await;
+        app.auth_throttle.wrong_key(client.address).await;
     }
     let mut response = written(response, request_id);
     request_id.write(response.headers_mut());

@@ -26,7 +26,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use proto::v1::alert_record;
 use service::client::Clients;
-use service::slowdown::Slowdown;
+use service::auth_throttle::AuthThrottle;
 use service::traces::Traces;
 use std::future::Future;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub struct App {
     /// Who the clients are.
     pub clients: Clients,
     /// What holds up those who try keys.
-    pub slowdown: Slowdown,
+    pub auth_throttle: AuthThrottle,
     /// Traces of requests.
     pub traces: Traces,
     /// What is counted.

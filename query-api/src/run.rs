@@ -36,8 +36,8 @@ use proto::topics::Topics;
 use service::client::Clients;
 use service::health::{Condition, Health};
 use service::settings::Common;
-use service::slowdown::Slowdown;
-use service::traces::{Decided, Traces};
+use service::auth_throttle::AuthThrottle;
+use service::traces::{Sampling, Traces};
 use service::{http, ops, stop};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -67,11 +67,11 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Box<dyn Error>> {
     let (mut registry, metrics, health) = (Registry::default(), Metrics::default(), Health::default());
-    let slowdown = Slowdown::default();
+    let auth_throttle = AuthThrottle::default();
     metrics.register(&mut registry);
     let alert_metrics = AlertMetrics::default();
     alert_metrics.register(&mut registry);
-    slowdown.register(registry.sub_registry_with_prefix("tidemark_query"));
+    auth_throttle.register(registry.sub_registry_with_prefix("tidemark_query"));
     // Before anybody can ask: what has no conditions is ready.
     let kafka = health.condition("kafka");
     let redis = health.condition("redis");
@@ -79,12 +79,12 @@ pub async fn run(
     let last = CancellationToken::new();
     let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
 
-    let app = Arc::new(build(&settings, metrics, slowdown, &last, &stop)?);
+    let app = Arc::new(build(&settings, metrics, auth_throttle, &last, &stop)?);
     let evaluation = evaluation(&settings, &app, alert_metrics);
     let lease =
         Lease::new(&settings.common.namespace, accounts::servers::connect(&settings.common.redis_url)?);
     let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
-    tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
+    tokio::spawn(create_topics(settings.common.clone(), kafka, stop.clone()));
     tokio::spawn(watch_redis(app.keys.clone(), health.clone(), redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
 
@@ -111,7 +111,7 @@ pub async fn run(
 fn build(
     settings: &Settings,
     metrics: Metrics,
-    slowdown: Slowdown,
+    auth_throttle: AuthThrottle,
     last: &CancellationToken,
     stop: &CancellationToken,
 ) -> Result<App, Box<dyn Error>> {
@@ -134,7 +134,7 @@ fn build(
         usage: Usage::new(namespace, store.clone(), redis, settings.notices),
         store,
         clients: Clients::new(settings.trusted_proxies.clone(), None),
-        slowdown,
+        auth_throttle,
         watermarks: Watermarks::start(
             kafka_brokers,
             &topics.metrics,
@@ -150,7 +150,7 @@ fn build(
         streams: Streams::start(kafka_brokers, &topics.metrics, streams, cache.clone(), stop.clone())?,
         cache,
         webhook_url: settings.webhook_url.clone(),
-        traces: Traces::start("tidemark-query-api", &settings.common.traces, Decided::Here)?,
+        traces: Traces::start("tidemark-query-api", &settings.common.traces, Sampling::ByRatio)?,
         metrics,
     })
 }
@@ -172,9 +172,9 @@ fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluati
 }
 
 /// Makes the topics that are missing, trying until Kafka is there.
-async fn make_topics(common: Common, made: Condition, stop: CancellationToken) {
+async fn create_topics(common: Common, made: Condition, stop: CancellationToken) {
     let topics = Topics::new(&common.namespace);
-    made.set(service::kafka::make_topics(&common.kafka_brokers, &topics, &stop).await);
+    made.set(service::kafka::create_topics(&common.kafka_brokers, &topics, &stop).await);
 }
 
 async fn watch_redis(keys: KeyCache, health: Health, believed: Condition, stop: CancellationToken) {

@@ -25,7 +25,7 @@ use crate::source::{Source, Statement};
 use clickhouse::{Client, Row, RowOwned, RowRead, query::Query};
 use heads::KnownHeads;
 use serde::Deserialize;
-use service::connections::NoTls;
+use service::connections::TlsError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,7 @@ pub struct SampleRow {
 
 impl Store {
     /// Asks `server`, each query for at most `timeout`. Fails only where TLS is asked for and cannot be spoken.
-    pub fn new(server: &ClickHouse, timeout: Duration, metrics: Metrics) -> Result<Self, NoTls> {
+    pub fn new(server: &ClickHouse, timeout: Duration, metrics: Metrics) -> Result<Self, TlsError> {
         let seconds = timeout.as_millis().div_ceil(1000).max(1);
         let mut client = service::clickhouse::client(&server.url)?
             .with_setting("max_execution_time", seconds.to_string())

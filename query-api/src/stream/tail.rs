@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use service::kafka::reader::{self, Reader, is_lost};
+use service::kafka::reader::{self, Reader, is_stalled};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -135,7 +135,7 @@ impl Streams {
         loop {
             if let Err(error) = self.read_until_failure(consumer).await {
                 tracing::warn!(%error, "the log cannot be followed: streams ended and are resumed later");
-                if is_lost(&error)
+                if is_stalled(&error)
                     && let Ok(new) = Reader::new(config, &self.0.topic)
                 {
                     *consumer = new;
@@ -171,7 +171,7 @@ impl Streams {
                         self.0.cache.pass(partition, offset, batch.as_ref());
                         self.0.hub().take(partition, offset, batch);
                     }
-                    Err(error) if is_fatal(&error) || is_lost(&error) => return Err(error),
+                    Err(error) if is_fatal(&error) || is_stalled(&error) => return Err(error),
                     // The library goes on by itself.
                     Err(error) => tracing::debug!(%error, "following the log"),
                 },

@@ -208,11 +208,11 @@ async fn answers_to_wrong_keys_wait_and_those_to_good_ones_do_not() {
             page.lines().find_map(|line| line.strip_prefix("tidemark_query_wrong_keys_delayed_total "));
         line.and_then(|count| count.parse::<u64>().ok()).expect("the metric")
     };
-    for _ in 0..service::slowdown::tries::FREE {
+    for _ in 0..service::auth_throttle::FREE_ATTEMPTS {
         refused(wrong().get("/api/v1/metrics").await, 401, "invalid_key");
     }
     assert_eq!(delayed().await, 0, "a few mistakes cost nothing");
-    let many = 2 * service::slowdown::tries::FREE;
+    let many = 2 * service::auth_throttle::FREE_ATTEMPTS;
     let mut waiting: Vec<_> = (0..many)
         .map(|_| {
             let caller = wrong();
