@@ -8,8 +8,8 @@ use crate::app::App;
 use crate::error::{Error, Needs};
 use crate::session;
 use crate::settings::Secret;
-use accounts::Scope;
-use accounts::keys::Key;
+use control::Scope;
+use control::keys::Key;
 use axum::extract::FromRequestParts;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
@@ -172,7 +172,7 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Error> {
     }
     let cookie = session::cookie(headers).filter(|_| !session::is_foreign_change(&parts.method, headers));
     let cookie = cookie.ok_or(Error::MissingKey)?;
-    let key_id = app.sessions.open(cookie, accounts::now_ms()).ok_or(Error::InvalidSession)?;
+    let key_id = app.sessions.open(cookie, service::clock::now_ms()).ok_or(Error::InvalidSession)?;
     app.ended_sessions.check(cookie, app.keys.connected()).await?;
     Ok(Caller::Key(app.keys.still_good(key_id).await?))
 }

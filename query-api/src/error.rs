@@ -4,7 +4,7 @@
 //! returns the enum; [`crate::answer`] writes it once the request's id is known.
 
 use crate::fault::Fault;
-use accounts::keys::AuthError;
+use control::keys::AuthError;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use serde::Serialize;

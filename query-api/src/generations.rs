@@ -5,8 +5,8 @@
 //! switched away from meanwhile is still whole, and only its newest points may be missing, which the watermark says.
 
 use crate::error::{Error, Unavailable};
-use accounts::projection::Projection;
-use accounts::servers::Redis;
+use control::projection::Projection;
+use redis_access::Redis;
 use proto::control::{EntityKind, GENERATIONS_ID};
 use proto::v1::entity::Kind;
 use std::sync::Arc;

@@ -8,9 +8,9 @@
 //! While Redis is away the last answer is used for [`OUTAGE_GRACE`]: without Redis nothing can be deleted.
 
 use crate::error::{Error, Unavailable};
-use accounts::deletions::{Deletions, Extent, Standing, covers};
-use accounts::projection::{Position, ReadError};
-use accounts::servers::Redis;
+use control::deletions::{Deletions, Extent, Standing, covers};
+use control::projection::{Position, ReadError};
+use redis_access::Redis;
 use clickhouse::query::Query;
 use proto::v1::Deletion;
 use std::collections::{BTreeMap, HashMap};

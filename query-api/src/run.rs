@@ -24,9 +24,9 @@ use crate::store::Store;
 use crate::stream::tail::Streams;
 use crate::usage::Usage;
 use crate::watermark::Watermarks;
-use accounts::commands::Commands;
-use accounts::directory::Directory;
-use accounts::keys::{KeyCache, KeyCacheSettings};
+use control::commands::Commands;
+use control::directory::Directory;
+use control::keys::{KeyCache, KeyCacheSettings};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -82,7 +82,7 @@ pub async fn run(
     let app = Arc::new(build(&settings, metrics, slowdown, &last, &stop)?);
     let evaluation = evaluation(&settings, &app, alert_metrics);
     let lease =
-        Lease::new(&settings.common.namespace, accounts::servers::connect(&settings.common.redis_url)?);
+        Lease::new(&settings.common.namespace, redis_access::connect(&settings.common.redis_url)?);
     let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
     tokio::spawn(make_topics(settings.common.clone(), kafka, stop.clone()));
     tokio::spawn(watch_redis(app.keys.clone(), health.clone(), redis, stop.clone()));
@@ -116,7 +116,7 @@ fn build(
     stop: &CancellationToken,
 ) -> Result<App, Box<dyn Error>> {
     let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
-    let redis = accounts::servers::connect(redis_url)?;
+    let redis = redis_access::connect(redis_url)?;
     let topics = Topics::new(namespace);
     let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())?
         .with_limits(Limits::of(settings.concurrent_queries));

@@ -1,7 +1,7 @@
 //! Versions of entities: `ETag` in answers, `If-Match` in changes.
 
 use crate::error::Error;
-use accounts::commands::Expected;
+use control::commands::Expected;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};

@@ -156,7 +156,7 @@ impl Watermarks {
         let covered = history.newest_covered(heads).map(|snapshot| snapshot.at_ms);
         drop(history);
         if let Some(at_ms) = covered {
-            self.0.metrics.watermark_age_ms.set(accounts::now_ms() - at_ms + self.0.max_publish_time_ms);
+            self.0.metrics.watermark_age_ms.set(service::clock::now_ms() - at_ms + self.0.max_publish_time_ms);
         }
         // One less: a batch stamped exactly D before may have been published a moment after the snapshot.
         covered.map_or(0, |at_ms| (at_ms - self.0.max_publish_time_ms - 1).max(0))
@@ -166,7 +166,7 @@ impl Watermarks {
         let mut begins = true;
         loop {
             let begun = Instant::now();
-            let at_ms = accounts::now_ms();
+            let at_ms = service::clock::now_ms();
             if std::mem::take(&mut begins) {
                 let (consumer, topic) = (consumer.clone(), topic.clone());
                 let past = tokio::task::spawn_blocking(move || past(&consumer, &topic, at_ms)).await;

@@ -6,6 +6,7 @@
 
 pub mod clickhouse;
 pub mod client;
+pub mod clock;
 pub mod connections;
 pub mod health;
 pub mod http;

@@ -123,7 +123,7 @@ impl Deliverer {
                 event_id: task.message.id.clone(),
                 project_id: task.message.project_id.clone(),
                 channel_id: channel_id.clone(),
-                at_ms: accounts::now_ms(),
+                at_ms: service::clock::now_ms(),
                 status: tried.status.into(),
                 attempt: task.attempts + 1,
                 error: tried.error,
@@ -153,7 +153,7 @@ impl Deliverer {
             return failed("the channel's kind is not known", None);
         };
         let message = Message { link: self.link(&task.message), ..(*task.message).clone() };
-        let Some((headers, body)) = payload(kind, &channel.signing_key, &message, accounts::now_ms()) else {
+        let Some((headers, body)) = payload(kind, &channel.signing_key, &message, service::clock::now_ms()) else {
             return match kind {
                 Kind::InApp => {
                     Tried { status: DeliveryStatus::Delivered, error: String::new(), kind: Some(kind) }

@@ -3,8 +3,8 @@
 //! A rule is active if it is enabled, its project was not removed, and the project's plan allows alerts.
 
 use super::measure::Series;
-use accounts::control_log::{self, ControlReader, Event, LogError};
-use accounts::plans;
+use control::control_log::{self, ControlReader, Event, LogError};
+use control::plans;
 use proto::Message as _;
 use proto::control::{EntityKey, EntityKind};
 use proto::topics::Topics;

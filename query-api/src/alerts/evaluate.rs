@@ -269,7 +269,7 @@ mod tests {
         for kind in [entity::Kind::ProjectPlan(plan), entity::Kind::Alert(alert.clone())] {
             let entity = Entity { kind: Some(kind) };
             let key = EntityKey::of(&entity);
-            entries.apply(&accounts::control_log::Event {
+            entries.apply(&control::control_log::Event {
                 offset: 0,
                 key,
                 value: Some(entity.encode_to_vec()),

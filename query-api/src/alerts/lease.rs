@@ -4,9 +4,9 @@
 //! While Redis is away the holder goes on, for nobody else can take the lease then. A holder that stood still for
 //! longer than the lease sends nothing before it has looked again.
 
-use accounts::lease;
-use accounts::projection::Projection;
-use accounts::servers::Redis;
+use control::lease;
+use control::projection::Projection;
+use redis_access::Redis;
 use redis::RedisError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

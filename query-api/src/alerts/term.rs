@@ -19,7 +19,7 @@ use crate::generations::Generations;
 use crate::hidden::{DeletedSamples, Hidden};
 use crate::outgoing::client::Client;
 use crate::store::Store;
-use accounts::control_log::LogError;
+use control::control_log::LogError;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use proto::Message as _;
 use proto::topics::Topics;
@@ -269,7 +269,7 @@ impl Rounds<'_> {
             return Ok(());
         }
         let seen = self.seen(pass.questions.projects()).await?;
-        let now_ms = accounts::now_ms();
+        let now_ms = service::clock::now_ms();
         let answers = pass.questions.answer(&self.of.store, &seen, now_ms, &mut self.slow).await?;
         if answers.unread() > 0 {
             tracing::warn!(
@@ -318,7 +318,7 @@ impl Rounds<'_> {
     async fn due(&self, arrivals: &mut Arrivals) -> Result<HashSet<Series>, Error> {
         let database = self.of.generations.store().await?.database;
         let heads = self.of.store.heads(&database).await?;
-        Ok(arrivals.take(&heads.last, Instant::now(), accounts::now_ms()))
+        Ok(arrivals.take(&heads.last, Instant::now(), service::clock::now_ms()))
     }
 }
 

@@ -39,7 +39,7 @@ mod status;
 
 use crate::app::App;
 use crate::auth::Reader;
-use accounts::keys::Key;
+use control::keys::Key;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::routing::get;

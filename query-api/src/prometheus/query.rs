@@ -29,7 +29,7 @@ pub async fn instant(
     form: Form,
 ) -> Result<Response, Failure> {
     let limit = form.limit("limit")?;
-    let at = form.time("time")?.unwrap_or_else(accounts::now_ms);
+    let at = form.time("time")?.unwrap_or_else(service::clock::now_ms);
     let timeout = form.timeout()?;
     let expr = form.query()?;
     let grid = Grid::instant(at);

@@ -11,7 +11,7 @@ use crate::outgoing::target::Target;
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::words::text;
-use accounts::commands::{Commands, Expected};
+use control::commands::{Commands, Expected};
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
@@ -244,13 +244,13 @@ pub async fn test(
         channels: vec![channel.channel_id],
         ..AlertSubject::default()
     };
-    let test = AlertTest { subject: Some(subject), at_ms: accounts::now_ms(), ..AlertTest::default() };
+    let test = AlertTest { subject: Some(subject), at_ms: service::clock::now_ms(), ..AlertTest::default() };
     ask_test(&app, test).await
 }
 
 /// Asks whoever evaluates to tell the subject's channels `test`, which gets its id here.
 pub async fn ask_test(app: &App, test: AlertTest) -> Result<(StatusCode, Json<TestAsked>), Error> {
-    let test = AlertTest { test_id: accounts::token::id("test"), ..test };
+    let test = AlertTest { test_id: control::token::id("test"), ..test };
     let channels = test.subject.iter().flat_map(|subject| subject.channels.clone()).collect();
     let asked = TestAsked { test_id: test.test_id.clone(), channels };
     app.note(alert_record::Kind::Test(test)).await?;

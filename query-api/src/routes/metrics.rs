@@ -7,7 +7,7 @@ use crate::params::{Params, cursor_text};
 use crate::routes::MetricId;
 use crate::store::{MetricRow, MetricsPage};
 use crate::title::title_case;
-use accounts::commands::Commands;
+use control::commands::Commands;
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;

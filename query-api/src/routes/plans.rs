@@ -8,7 +8,7 @@ use crate::fault::Code;
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::versions::Versioned;
-use accounts::commands::Commands;
+use control::commands::Commands;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;

@@ -81,7 +81,7 @@ pub async fn list(
     let cursor: Option<Cursor> = params.cursor(&list);
     let range = match &cursor {
         Some(cursor) => params.range_or(&zone, Range { start: cursor.start, end: cursor.end }),
-        None => params.range(&zone, accounts::now_ms()),
+        None => params.range(&zone, service::clock::now_ms()),
     };
     params.check()?;
 

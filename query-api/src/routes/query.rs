@@ -119,7 +119,7 @@ pub async fn post(
     let queries = fields.array("queries", 1..=MOST);
     fields.faults.check()?;
     // One moment for all: those that end now end together, and are read together.
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let asked: Vec<Result<(String, Question), Error>> =
         queries.unwrap_or_default().iter().map(|query| read(query, now)).collect();
     let valid: Vec<(String, Question)> =

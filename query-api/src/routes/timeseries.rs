@@ -44,7 +44,7 @@ pub async fn get(
     mut params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let question = Question::read(&mut params, accounts::now_ms())?;
+    let question = Question::read(&mut params, service::clock::now_ms())?;
     let answer = series(&app, &key.project_id, &[(id, question)]).await?.pop();
     let series = answer.unwrap_or(Err(Error::NoMetric))?;
     if csv::wanted(&headers) {

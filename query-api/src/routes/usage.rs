@@ -10,7 +10,7 @@ use crate::series::buckets::{MOST, Range};
 use crate::usage::notices::{self, Notice, Seen, connection_id};
 use crate::usage::table::{ConnectionRow, ItemRow};
 use crate::words::words;
-use accounts::directory;
+use control::directory;
 use axum::Json;
 use axum::extract::State;
 use jiff::tz::TimeZone;
@@ -115,7 +115,7 @@ pub async fn get(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<UsageReport>, Error> {
-    let range = params.range(&TimeZone::UTC, accounts::now_ms());
+    let range = params.range(&TimeZone::UTC, service::clock::now_ms());
     let interval = params.word("interval", UsageInterval::Hour);
     params.check()?;
     if buckets(range, interval) > MOST {

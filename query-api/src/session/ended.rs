@@ -10,8 +10,8 @@
 
 use super::AGE;
 use crate::error::{Error, Unavailable};
-use accounts::projection::Projection;
-use accounts::servers::Redis;
+use control::projection::Projection;
+use redis_access::Redis;
 use redis::RedisError;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

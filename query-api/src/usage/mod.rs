@@ -8,9 +8,9 @@ pub mod table;
 
 use crate::error::{Error, Unavailable};
 use crate::store::Store;
-use accounts::projection::{Projection, ReadError};
-use accounts::quota::store::{Keys, Used};
-use accounts::servers::Redis;
+use control::projection::{Projection, ReadError};
+use quota::store::{Keys, Used};
+use redis_access::Redis;
 use futures::future::try_join_all;
 use notices::Thresholds;
 use proto::control::EntityKind;
@@ -63,7 +63,7 @@ impl Usage {
     /// When each connection of a project was last used with its key, Unix milliseconds. Those that were not used in the
     /// last 90 days are left out.
     pub async fn last_used(&self, project: &str) -> Result<HashMap<String, i64>, Error> {
-        let now = accounts::now_ms();
+        let now = service::clock::now_ms();
         let rows =
             self.table.connections(project, crate::series::buckets::Range { start: now, end: now }).await?;
         Ok(rows.into_iter().map(|row| (row.connection_id, row.last_at)).collect())

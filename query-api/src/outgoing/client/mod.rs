@@ -80,7 +80,7 @@ impl Client {
                 }
                 status if status.is_redirection() => return Outcome::BadRedirect,
                 status => {
-                    let pause = text(RETRY_AFTER).and_then(|text| retry_after(text, accounts::now_ms()));
+                    let pause = text(RETRY_AFTER).and_then(|text| retry_after(text, service::clock::now_ms()));
                     return Outcome::Answered(status, pause);
                 }
             }

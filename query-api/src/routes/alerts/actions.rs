@@ -62,7 +62,7 @@ pub async fn acknowledge(
             project_id: key.project_id.clone(),
             alert_id: id,
             sequence: state.standing.entered,
-            at_ms: accounts::now_ms(),
+            at_ms: service::clock::now_ms(),
             by: by.map_or_else(|| key.key_id.clone(), |key| key.name),
             note: note.unwrap_or_default(),
         };
@@ -95,7 +95,7 @@ pub async fn test(
     if alert.channels.is_empty() {
         return Err(Error::Conflict(Conflict::NoChannels));
     }
-    let (view, at_ms) = (app.view(&key.project_id).await?, accounts::now_ms());
+    let (view, at_ms) = (app.view(&key.project_id).await?, service::clock::now_ms());
     let (subject, value) = present(&app.store, view, &alert, at_ms).await?;
     let state = state_to(app.alerts.look(|book| book.rule(&id)).standing.state).into();
     ask_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await

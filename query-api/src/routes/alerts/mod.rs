@@ -16,7 +16,7 @@ use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::series::aggregation::Aggregation;
 use crate::versions::{IfMatch, Versioned};
-use accounts::commands::Commands;
+use control::commands::Commands;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

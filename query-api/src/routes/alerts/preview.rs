@@ -63,7 +63,7 @@ pub async fn post(
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
     let view = app.view(&key.project_id).await?.among([alert.metric_id.as_str()]);
-    let now_ms = accounts::now_ms();
+    let now_ms = service::clock::now_ms();
     let (project, metrics) = (key.project_id.as_str(), &[alert.metric_id.as_str()]);
     let range = preview::range(&condition, now_ms);
     let changes = match condition.aggregation.quantile() {

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorBody, Unavailable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
-use accounts::commands::Commands;
+use control::commands::Commands;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
