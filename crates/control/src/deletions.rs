@@ -5,9 +5,9 @@
 
 use crate::index::{Index, Place, id_at};
 use crate::projection::{Position, Projection, ReadError};
-use redis_access::Redis;
 use proto::control::{EntityKind, applied_id, deletion_id};
 use proto::v1::{Deletion, entity::Kind};
+use redis_access::Redis;
 use std::collections::BTreeMap;
 
 /// More places than any project has.

@@ -5,14 +5,14 @@
 
 mod owned;
 
-use crate::key_validity::KeyValidity;
 use crate::index::{Index, id_at};
+use crate::key_validity::KeyValidity;
+use crate::plans;
 use crate::projection::{Projection, ReadError};
-use redis_access::Redis;
-use crate::{plans};
-use service::clock::now_ms;
 use proto::control::EntityKind;
 use proto::v1::{ApiKey, Connection, Plan, Project, entity::Kind};
+use redis_access::Redis;
+use service::clock::now_ms;
 use std::collections::BTreeMap;
 
 /// Reads what there is. Clones share the connection.

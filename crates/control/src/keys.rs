@@ -13,12 +13,12 @@
 
 use crate::key_validity::KeyValidity;
 use crate::projection::{Position, Projection, ReadError};
-use redis_access::Servers;
 use crate::{Scope, Scopes, plans, token};
 use proto::control::EntityKind;
 use proto::v1::{ApiKey, Plan, entity::Kind};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisError, Value};
+use redis_access::Servers;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -420,7 +420,11 @@ impl Entry {
             // Not even whether the key was revoked is told to one who does not have it.
             return Err(AuthError::Unknown);
         }
-        if self.ends.refused(service::clock::now_ms()) { Err(AuthError::Revoked) } else { Ok(self.key.clone()) }
+        if self.ends.refused(service::clock::now_ms()) {
+            Err(AuthError::Revoked)
+        } else {
+            Ok(self.key.clone())
+        }
     }
 }
 

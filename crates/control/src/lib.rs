@@ -9,6 +9,8 @@
 //!
 //! This crate must not depend on `quota`, `idempotency`, `reads` or `alerting`.
 
+#![warn(missing_docs)]
+
 pub mod commands;
 pub mod control_log;
 pub mod deletions;

@@ -10,8 +10,8 @@ use proto::control::{EntityKey, EntityKind};
 use proto::v1::{Entity, entity::Kind};
 use proto::{DecodeError, Message as _};
 use redis::aio::ConnectionLike;
-use redis_access::KeyNames;
 use redis::{Pipeline, RedisError, Script};
+use redis_access::KeyNames;
 use std::sync::LazyLock;
 use std::time::Duration;
 

@@ -6,9 +6,9 @@
 
 use crate::control_log::{self, ControlReader, ControlWriter, LogError};
 use crate::projection::Projection;
-use redis_access::Redis;
 use proto::topics::Topics;
 use redis::RedisError;
+use redis_access::Redis;
 use service::settings::Common;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -8,10 +8,10 @@
 
 use crate::control_log::{self, ControlWriter, LogError};
 use crate::projection::{Hold, Projection};
-use redis_access::Servers;
 use proto::topics::Topics;
 use redis::RedisError;
 use redis::aio::ConnectionManager;
+use redis_access::Servers;
 use service::settings::Common;
 use std::time::Duration;
 

@@ -13,6 +13,8 @@
 //! How: Redis keeps a claim and exchanges it if it is the one that the caller has seen (`exchange.lua`, [`store`]).
 //! [`protocol`] decides what to exchange it for; it has no clock and no I/O.
 
+#![warn(missing_docs)]
+
 pub mod protocol;
 pub mod store;
 

@@ -1,11 +1,11 @@
 //! Claims in Redis: `exchange.lua`, where its keys are, and how long it is waited for.
 
 use super::{Away, Batch, Change, Claim, Exchanged, Ids, Seen, State, Version};
-use redis_access::KeyNames;
-use redis_access::CircuitBreakers;
-use redis_access::Redis;
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, RedisError, Script};
+use redis_access::CircuitBreakers;
+use redis_access::KeyNames;
+use redis_access::Redis;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock};

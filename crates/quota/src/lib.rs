@@ -18,12 +18,17 @@
 //!
 //! While Redis cannot be reached, [`Outage`] decides.
 
+#![warn(missing_docs)]
+
 pub mod counter;
 mod gate;
 pub mod reserve;
 pub mod store;
+mod usage;
 
 pub use gate::Quotas;
+pub use store::Used;
+pub use usage::UsageReader;
 
 use std::str::FromStr;
 

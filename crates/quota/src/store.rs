@@ -3,9 +3,9 @@
 use super::counter::{Call, Reply, Seen};
 use super::reserve::SHARE;
 use super::reset;
-use redis_access::KeyNames;
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, RedisError, Script};
+use redis_access::KeyNames;
 use std::sync::LazyLock;
 
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
@@ -29,10 +29,7 @@ pub struct Used {
 impl Keys {
     /// The keys of `project_id` in the installation of `projection`.
     pub fn new(names: &KeyNames, project_id: &str) -> Self {
-        Self {
-            hour: names.key("quota", project_id),
-            given_back: names.key("quota-given-back", project_id),
-        }
+        Self { hour: names.key("quota", project_id), given_back: names.key("quota-given-back", project_id) }
     }
 
     /// Carries `call` out.

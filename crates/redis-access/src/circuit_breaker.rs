@@ -124,7 +124,11 @@ mod tests {
 
     #[test]
     fn of_one_server_each_answer_says_that_all_is_well() {
-        let breakers = CircuitBreakers { parts: vec![CircuitBreaker::default()], calm_ms: 0, failed_at_ms: AtomicU64::new(0) };
+        let breakers = CircuitBreakers {
+            parts: vec![CircuitBreaker::default()],
+            calm_ms: 0,
+            failed_at_ms: AtomicU64::new(0),
+        };
         assert!(!breakers.answered(0, 0) && breakers.failed(0, 0) && !breakers.failed(0, 1));
         assert!(breakers.answered(0, 1) && !breakers.answered(0, 1));
     }

@@ -8,6 +8,8 @@
 //! This crate knows nothing about what the keys hold. It must not depend on any crate that stores data in Redis
 //! (`control`, `quota`, `idempotency`, `alerting`).
 
+#![warn(missing_docs)]
+
 mod circuit_breaker;
 mod connection;
 mod key_names;

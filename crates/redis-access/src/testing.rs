@@ -35,5 +35,7 @@ pub async fn until<T>(description: &str, mut condition: impl AsyncFnMut() -> Opt
         }
     };
     let deadline = Duration::from_secs(60);
-    tokio::time::timeout(deadline, poll).await.unwrap_or_else(|_| panic!("condition not met in time: {description}"))
+    tokio::time::timeout(deadline, poll)
+        .await
+        .unwrap_or_else(|_| panic!("condition not met in time: {description}"))
 }

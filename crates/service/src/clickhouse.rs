@@ -2,6 +2,7 @@
 //! refuses.
 
 use crate::connections::{self, NoTls};
+use crate::settings::Secret;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -12,8 +13,20 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Less than the three seconds after which the server closes an idle connection.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// A client of the server at `url`, `http://…` or `https://…`.
-pub fn client(url: &str) -> Result<clickhouse::Client, NoTls> {
+/// Address and credentials of a ClickHouse server.
+#[derive(Clone)]
+pub struct Server {
+    /// The HTTP interface, `http://…` or `https://…`.
+    pub url: String,
+    /// The user, if the server requires one.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+}
+
+/// Returns a client of `server`.
+pub fn client(server: &Server) -> Result<clickhouse::Client, NoTls> {
+    let url = &server.url;
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(KEEPALIVE));
     let mut http = HttpClient::builder(TokioExecutor::new());
@@ -24,13 +37,25 @@ pub fn client(url: &str) -> Result<clickhouse::Client, NoTls> {
     } else {
         clickhouse::Client::with_http_client(http.build(connector))
     };
-    Ok(client.with_url(url))
+    let mut client = client.with_url(url);
+    if let Some(user) = &server.user {
+        client = client.with_user(user);
+    }
+    if let Some(password) = &server.password {
+        client = client.with_password(password.reveal());
+    }
+    Ok(client)
 }
 
 /// The database of what is known about the use of an installation. It belongs to no generation: it is filled from
 /// another topic.
 pub fn usage_database(namespace: &str) -> String {
     if namespace.is_empty() { "tidemark_usage".to_owned() } else { format!("tidemark_{namespace}_usage") }
+}
+
+/// Returns the database of the alert history. It belongs to no generation: it is derived from `alerts.v1`.
+pub fn alerts_database(namespace: &str) -> String {
+    if namespace.is_empty() { "tidemark_alerts".to_owned() } else { format!("tidemark_{namespace}_alerts") }
 }
 
 /// The number in the text of a server's error, `Code: N. DB::Exception: …`.

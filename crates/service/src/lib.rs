@@ -4,6 +4,8 @@
 //! A `main` reads the same everywhere: [`settings`] (all faults at once), [`logs::init`], [`stop::on_signal`],
 //! the service's own work, and [`ops::serve`] beside it.
 
+#![warn(missing_docs)]
+
 pub mod clickhouse;
 pub mod client;
 pub mod clock;
@@ -19,3 +21,4 @@ pub mod settings;
 pub mod slowdown;
 pub mod stop;
 pub mod traces;
+pub mod wire_enum;

@@ -1,12 +1,12 @@
 //! The inbox: what the project's in-app channels were told.
 
-use crate::alerts::book::{Inbox as Held, Notice};
 use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody};
-use crate::notify::message::Missing;
 use crate::params::{Params, cursor_text};
+use alerting::book::{Inbox as Held, Notice};
+use alerting::notify::message::Missing;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;

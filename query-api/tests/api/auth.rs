@@ -56,7 +56,8 @@ async fn a_revoked_key_is_told_so_within_a_second() {
     stack.publish(Kind::ApiKey(key(&token, &project, Scope::Read))).await;
     let reader = stack.client(&token.reveal());
     reader.ok(METRICS).await;
-    let revocation = Revocation { key_id: token.key_id().to_owned(), revoked_at_ms: service::clock::now_ms() };
+    let revocation =
+        Revocation { key_id: token.key_id().to_owned(), revoked_at_ms: service::clock::now_ms() };
     stack.publish(Kind::Revocation(revocation)).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     refused(reader.get(METRICS).await, 401, "revoked_key");

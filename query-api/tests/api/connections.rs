@@ -44,7 +44,8 @@ async fn connections_are_listed_page_by_page_in_the_order_in_which_they_were_mad
         ids.push((made["connectionId"].clone(), path(&made)));
         // Of two that are made within a millisecond either may come first.
         let made_at = manager.ok(&path(&made)).await["createdAt"].as_i64();
-        crate::support::until("the next millisecond", || async { Some(service::clock::now_ms()) > made_at }).await;
+        crate::support::until("the next millisecond", || async { Some(service::clock::now_ms()) > made_at })
+            .await;
     }
     let page = async |query: String| {
         let page = manager.ok(&format!("{CONNECTIONS}?{query}")).await;

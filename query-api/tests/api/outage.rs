@@ -3,10 +3,10 @@
 use crate::support::{Caller, OPERATOR, read, refused, serve};
 use control::token::Token;
 use query_api::session::{NAME, Sessions};
-use query_api::settings::Secret;
 use reqwest::Method;
 use reqwest::header::COOKIE;
 use serde_json::json;
+use service::settings::Secret;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_stores_it_is_alive_but_not_ready_and_answers_503() {

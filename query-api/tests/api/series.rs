@@ -4,9 +4,9 @@ use crate::support::{Caller, Sample, Stack, details, refused, send, shared};
 use futures::future::join_all;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use query_api::series::buckets::{self, Interval, Range};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use reads::series::buckets::{self, Interval, Range};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -260,7 +260,7 @@ async fn an_id_that_is_unknown_is_a_gap_and_the_stream_goes_on() {
     // The service has read them.
     Listener::open(&manager, "/api/v1/stream", &id).await.values(4).await;
     // No id of ours; and one of a log that is longer than this one.
-    let longer = query_api::stream::cursor::Cursor::at(vec![1000; 4]).text();
+    let longer = reads::stream::cursor::Cursor::at(vec![1000; 4]).text();
     for id in ["nonsense", &longer] {
         let mut listener = Listener::open(&manager, "/api/v1/stream", id).await;
         assert_eq!(listener.event().await.map(|event| event.kind).as_deref(), Some("gap"), "{id}");

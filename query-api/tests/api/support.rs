@@ -1,10 +1,10 @@
 //! A service on real stores, and clients for it.
 
+use clap::Parser;
+use clickhouse::Client;
 use control::control_log::ControlWriter;
 use control::projection::Projection;
 use control::projector::Projector;
-use clap::Parser;
-use clickhouse::Client;
 use proto::topics::Topics;
 use proto::v1::entity::Kind;
 use proto::v1::{Entity, Generation, Generations};

@@ -2,9 +2,9 @@
 
 use super::rotation::{self, Replaced};
 use super::{CommandError, Commands, Expected, lock::Lock, new_key, removal, revocation};
-use service::clock::now_ms;
 use crate::token::{self, Token};
 use proto::v1::{Connection, Scope, entity::Kind};
+use service::clock::now_ms;
 use std::time::Duration;
 
 /// A key was replaced.

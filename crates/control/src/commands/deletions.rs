@@ -6,12 +6,12 @@
 
 use super::{CommandError, Commands, lock::Lock};
 use crate::control_log::LogError;
-use service::clock::now_ms;
 use proto::control::{EntityKind, deletion_id};
 use proto::v1::{Deletion, entity::Kind};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use service::clock::now_ms;
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Commands on keys that stand alone.
 
 use super::{CommandError, Commands, new_key, revocation};
-use service::clock::now_ms;
 use crate::token::Token;
 use proto::v1::{ApiKey, Scope, entity::Kind};
+use service::clock::now_ms;
 
 impl Commands {
     /// Creates a key of `project_id`.

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Commands, Expected, removal};
 use crate::owned::Owned;
-use crate::{token};
+use crate::token;
 use service::clock::now_ms;
 
 impl Commands {

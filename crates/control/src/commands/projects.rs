@@ -3,9 +3,9 @@
 use super::{CommandError, Commands, Expected, lock::Lock, new_key, removal};
 use crate::token::{self, Token};
 use crate::{directory::ProjectView, plans};
-use service::clock::now_ms;
 use proto::control::{EntityKind, deletion_id};
 use proto::v1::{Plan, Project, ProjectPlan, Scope, entity::Kind};
+use service::clock::now_ms;
 
 /// What is to be changed of a project; none stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

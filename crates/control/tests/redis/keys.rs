@@ -1,10 +1,10 @@
 //! What ends a key, and how soon that is known.
 
-use redis_access::testing::until;
 use crate::world::World;
 use control::keys::AuthError;
 use proto::control::EntityKind;
 use proto::v1::{Connection, Entity, Expiry, Removal, Revocation, entity::Kind};
+use redis_access::testing::until;
 
 impl World {
     async fn is_good(&self) -> bool {

@@ -1,8 +1,8 @@
 //! What a key says of its project's plan, and how soon.
 
-use redis_access::testing::until;
 use crate::world::World;
 use proto::v1::{Plan, ProjectPlan, entity::Kind};
+use redis_access::testing::until;
 
 impl World {
     async fn choose(&mut self, plan: &str) {

@@ -1,6 +1,5 @@
 //! An installation in Redis, and a cache of its keys.
 
-use redis_access::testing::{connection, namespace, url};
 use control::control_log::Event;
 use control::keys::{KeyCache, KeyCacheSettings};
 use control::projection::Projection;
@@ -9,6 +8,7 @@ use proto::Message;
 use proto::control::EntityKey;
 use proto::v1::{ApiKey, Entity, Scope, entity::Kind};
 use redis::aio::MultiplexedConnection;
+use redis_access::testing::{connection, namespace, url};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The log that is applied.

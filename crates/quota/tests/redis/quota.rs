@@ -1,11 +1,11 @@
 //! Quotas over several gateways that share one Redis.
 
-use redis_access::testing::{connection, namespace, until, url};
-use redis_access::KeyNames;
+use futures::future::join_all;
 use quota::counter::REMEMBER_MS;
 use quota::store::Keys;
 use quota::{Charge, Notice, Observer, Outage, Quotas, Source, Verdict};
-use futures::future::join_all;
+use redis_access::KeyNames;
+use redis_access::testing::{connection, namespace, until, url};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
