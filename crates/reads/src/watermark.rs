@@ -3,7 +3,7 @@
 //! A watermark `w` promises: every point that was accepted with `receivedAt <= w` is in the answer. It follows from
 //! three facts.
 //! - A gateway stamps `receivedAt` before it publishes, and gives up after a stated time: a record that is in Kafka with
-//!   the stamp `r` got there by `r + D`, where `D` ([`query-api's setting `--max-publish-time``]) also covers what
+//!   the stamp `r` got there by `r + D`, where `D` (the setting `--max-publish-time`) also covers what
 //!   the machines' clocks differ by.
 //! - So at a time `t` all that was accepted with `receivedAt < t - D` lies before the ends that the partitions have at
 //!   `t` or later. Reading the ends after `t` was noted makes it a [`Snapshot`].

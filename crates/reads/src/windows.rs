@@ -208,7 +208,10 @@ impl WindowValues {
             parts.get(&key).and_then(|parts| parts.get(series)).cloned()
         };
         let value = part(&self.parts).map(|part| part.value(aggregation)).filter(|value| value.is_finite());
-        let value = value.or_else(|| part(&self.scaled)?.scaled_value(aggregation));
+        let value = value.or_else(|| {
+            let scaled = part(&self.scaled).filter(|_| aggregation.is_within_values())?;
+            scaled.scaled_value(aggregation)
+        });
         match value {
             Some(value) => WindowValue::Some(value),
             None if aggregation == Aggregation::Count => WindowValue::Some(0.0),

@@ -1,6 +1,5 @@
 //! What time series are made of, from the cache where it is held there, else from the store.
 
-use super::aggregation::Aggregation;
 use super::batch::Group;
 use super::buckets::Range;
 use super::cells::{Cut, Piece, Resolution, into_blocks};
@@ -153,8 +152,7 @@ impl<'a> Reader<'a> {
         question: &Question,
         points: &mut [Point],
     ) -> Result<(), Error> {
-        let between = question.aggregation == Aggregation::Avg || question.aggregation.quantile().is_some();
-        if !between || points.iter().all(|point| point.value.is_some()) {
+        if !question.aggregation.is_within_values() || points.iter().all(|point| point.value.is_some()) {
             return Ok(());
         }
         let view = self.view.among([metric]);
