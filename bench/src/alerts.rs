@@ -114,7 +114,7 @@ async fn fill(installation: &Installation, project: &str, series: usize) -> Resu
          SELECT 'sample', '{project}', concat('series_', toString(number % {series})), \
          fromUnixTimestamp64Milli({} - toInt64(intDiv(number, {series}) * 2592000000 / {POINTS}), 'UTC'), sin(number), \
          now64(3, 'UTC'), 1000, number FROM numbers({})",
-        accounts::now_ms(),
+        service::clock::now_ms(),
         series * POINTS
     );
     Ok(installation.clickhouse()?.query(&sql).execute().await?)

@@ -59,7 +59,7 @@ pub fn fill(topic: &str, project: &str, metrics: u64) -> Result<()> {
             .set("linger.ms", "20")
             .create()?;
     let ids: Vec<String> = (0..SERIES).map(|series| format!("metric_{series}")).collect();
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     for batch in 0..metrics / BATCH {
         let payload = BatchRef {
             batch_id: uuid::Uuid::now_v7(),

@@ -1,8 +1,8 @@
 //! The gateway under load, beside the baseline: the same generator (`wrk`), the same bodies, turn by turn. One project
 //! without a limit and one whose requests are counted show what the quota check costs.
 
-use accounts::commands::PUBLISH_TIMEOUT;
-use accounts::control_log::ControlWriter;
+use control::commands::PUBLISH_TIMEOUT;
+use control::control_log::ControlWriter;
 use e2e::{Installation, Project, Result};
 use proto::v1::{Entity, Plan, entity::Kind};
 use reqwest::StatusCode;

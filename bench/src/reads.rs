@@ -14,7 +14,7 @@ pub async fn run(seconds: u64, points: u64) -> Result<()> {
     let installation = Installation::start("bench", 0, 1).await?;
     let client = installation.client();
     let (heavy, light) = (client.project("unlimited").await?, client.project("unlimited").await?);
-    let end = accounts::now_ms() / HOUR_MS * HOUR_MS;
+    let end = service::clock::now_ms() / HOUR_MS * HOUR_MS;
     fill(&installation, &heavy.project_id, points, end).await?;
     fill(&installation, &light.project_id, 100_000, end).await?;
     let path = |interval: &str, aggregation: &str, hours: i64| {

@@ -24,11 +24,11 @@ use crate::quota::{Quota, RefundableCharge};
 use crate::request::body::{BodyTimeouts, RequestBody};
 use crate::request::head::{self, Head};
 use crate::response::{self, Accepted};
-use accounts::Scope;
-use accounts::claims::{Batch, Ids};
-use accounts::keys::{AuthError, Key, KeyCache};
-use accounts::quota::{Standing, Verdict};
+use ::idempotency::{Batch, Ids};
+use ::quota::{Standing, Verdict};
 use bytes::Bytes;
+use control::Scope;
+use control::keys::{AuthError, Key, KeyCache};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -233,7 +233,7 @@ impl<A: Authenticator, Q: Quota, C: Claims, P: Publish + Clone> Gateway<A, Q, C,
         trace: Option<&Arc<ActiveSpan>>,
     ) -> Result<Accepted, Reject> {
         let decoded = self.read_body(head, body).await?;
-        let received_at_ms = accounts::now_ms();
+        let received_at_ms = service::clock::now_ms();
         let batch = parse::batch(&decoded, received_at_ms)?;
         if *batch.project_id != *key.project_id {
             return Err(Reject::ProjectMismatch(key.project_id.clone()));
@@ -303,10 +303,10 @@ impl<A: Authenticator, Q: Quota, C: Claims, P: Publish + Clone> Gateway<A, Q, C,
         published.await.unwrap_or(Err(PublishError::TimedOut))
     }
 
-    /// Returns the key to attribute a request to that was rejected before authentication succeeded. Usage
-    /// reports thus show requests with a wrong secret, a revoked key or wrong headers too. Only the first two
-    /// are attributed without a valid token; everything else is authenticated first, so that nobody is
-    /// counted as another project's client.
+    /// Finds the key for the usage report when a request was rejected before its key was authenticated, so that
+    /// the report also shows requests with a wrong secret, a revoked key or wrong headers. With a wrong secret or
+    /// a revoked key, the key id alone decides. All other requests must authenticate, so that nobody else is
+    /// reported as a user of the key.
     async fn attribute(&self, parts: &Parts, result: &Result<Accepted, Reject>) -> Option<Arc<Key>> {
         let token = head::bearer_token(&parts.headers).ok()?;
         match result {

@@ -1,8 +1,8 @@
 //! Prepares the Kafka topics at startup, then monitors Kafka.
 
 use crate::publish::KafkaPublisher;
-use accounts::control_log::LogError;
-use accounts::layout;
+use control::control_log::LogError;
+use control::layout;
 use proto::topics::Topics;
 use rdkafka::error::KafkaError;
 use service::health::{Condition, Watch};

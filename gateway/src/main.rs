@@ -1,10 +1,10 @@
 //! Starts the gateway, runs it, and shuts it down in order: readiness goes false, requests in flight are
 //! answered, prefetched quota is refunded, outcomes are reported, and queued records are flushed.
 
-use accounts::claims::Claims;
-use accounts::keys::{KeyCache, KeyCacheSettings};
-use accounts::quota::Quotas;
+use ::idempotency::Claims;
+use ::quota::Quotas;
 use clap::Parser;
+use control::keys::{KeyCache, KeyCacheSettings};
 use gateway::Gateway;
 use gateway::idempotency::{self, Idempotency};
 use gateway::kafka::{self, KafkaSetupError, TopicSetup};

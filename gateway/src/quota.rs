@@ -1,6 +1,6 @@
 //! The quota check as the request handler sees it, and the quota headers of an answer.
 
-use accounts::quota::{Charge, Quotas, Standing, Verdict};
+use ::quota::{Charge, Quotas, Standing, Verdict};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 

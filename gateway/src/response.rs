@@ -2,8 +2,8 @@
 
 use crate::error::Reject;
 use crate::quota;
-use accounts::claims::{Batch, Ids};
-use accounts::quota::Standing;
+use ::idempotency::{Batch, Ids};
+use ::quota::Standing;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;

@@ -1,7 +1,7 @@
 //! The gateway's settings; `--help` documents them.
 
 use crate::request::body::BodyTimeouts;
-use accounts::quota::Outage;
+use ::quota::Outage;
 use service::client::TrustedProxies;
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
@@ -34,8 +34,7 @@ pub struct Arguments {
     #[arg(long, env = "BODY_TOTAL_TIMEOUT", default_value = "60s", value_name = "DURATION")]
     pub body_total_timeout: String,
     /// Time for which cached keys stay valid while Redis is unreachable, 0s to 1h. After that requests are
-    /// answered with
-    /// 503. During this time a revoked key may still be accepted.
+    /// answered with 503. During this time a revoked key may still be accepted.
     #[arg(long, env = "KEY_OUTAGE_GRACE", default_value = "60s", value_name = "DURATION")]
     pub key_outage_grace: String,
     /// Policy for projects with a quota while Redis is unreachable. `open`: each gateway counts on its own,

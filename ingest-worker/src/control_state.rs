@@ -3,7 +3,7 @@
 
 use crate::deletion::ledger::DeletionLedger;
 use crate::generation::{self, GenerationError, GenerationManager};
-use accounts::control_log::{self, ControlReader};
+use control::control_log::{self, ControlReader};
 use proto::v1::Generations;
 use std::convert::Infallible;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! in headers.
 
 use crate::record::RejectReason;
-use proto::topics::{Place, dead};
+use proto::topics::{RecordPosition, dead_letter_header};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
@@ -38,14 +38,15 @@ impl DeadLetterWriter {
         payload: &[u8],
         reason: &RejectReason,
     ) -> Result<(), KafkaError> {
-        let place = |offset| Place { topic: self.source_topic.clone(), partition, offset }.to_string();
+        let place =
+            |offset| RecordPosition { topic: self.source_topic.clone(), partition, offset }.to_string();
         let (source, place) = (place(origin.unwrap_or(offset)), place(offset));
         let message = reason.to_string();
         let headers = [
-            (dead::REASON, reason.code()),
-            (dead::MESSAGE, &message),
-            (dead::SOURCE, &source),
-            (dead::PLACE, &place),
+            (dead_letter_header::REASON, reason.code()),
+            (dead_letter_header::MESSAGE, &message),
+            (dead_letter_header::SOURCE, &source),
+            (dead_letter_header::POSITION, &place),
         ];
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })

@@ -1,7 +1,7 @@
 //! A record as it was fetched from Kafka, before its payload is decoded.
 
 use opentelemetry::trace::SpanContext;
-use proto::topics::{Place, dead};
+use proto::topics::{RecordPosition, dead_letter_header};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use service::traces::{TRACEPARENT, Traces};
 use std::time::Instant;
@@ -43,7 +43,8 @@ impl FetchedRecord {
 /// Returns the origin of a retried dead letter. An origin in another partition is ignored, because repeats are detected
 /// within one partition only.
 fn origin(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let place = Place::parse(std::str::from_utf8(header(message, dead::ORIGIN)?).ok()?)?;
+    let place =
+        RecordPosition::parse(std::str::from_utf8(header(message, dead_letter_header::ORIGIN)?).ok()?)?;
     (place.topic == message.topic() && place.partition == message.partition()).then_some(place.offset)
 }
 
@@ -52,5 +53,5 @@ fn header<'a>(message: &'a BorrowedMessage<'_>, key: &str) -> Option<&'a [u8]> {
 }
 
 fn is_recent(message: &BorrowedMessage<'_>) -> bool {
-    message.timestamp().to_millis().is_some_and(|at| at > accounts::now_ms() - TRACE_MAX_AGE_MS)
+    message.timestamp().to_millis().is_some_and(|at| at > service::clock::now_ms() - TRACE_MAX_AGE_MS)
 }

@@ -5,9 +5,9 @@
 //! one that queries read. A table that is missing, or that was replaced by another one of the same name, is never silently
 //! recreated: its chains would begin at the start of the log and hide the loss.
 
-use accounts::control_log::{self, ControlWriter, Event, LogError};
 use clickhouse::Client;
 use clickhouse::error::Error as StoreError;
+use control::control_log::{self, ControlWriter, Event, LogError};
 use proto::Message as _;
 use proto::control::{EntityKind, GENERATIONS_ID};
 use proto::topics::Topics;

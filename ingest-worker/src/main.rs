@@ -1,8 +1,8 @@
 //! The binary `ingest-worker`: reads the settings, then runs the worker or one of its commands.
 
-use accounts::commands::PUBLISH_TIMEOUT;
-use accounts::control_log::ControlWriter;
-use accounts::projector::Projector;
+use control::commands::PUBLISH_TIMEOUT;
+use control::control_log::ControlWriter;
+use control::projector::Projector;
 use ingest_worker::commands;
 use ingest_worker::metrics::Metrics;
 use ingest_worker::settings::{Arguments, Command, Settings};

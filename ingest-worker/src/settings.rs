@@ -1,7 +1,8 @@
 //! The settings of the worker and its commands, as clap parses and `--help` prints them.
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use service::settings::{Common, Faults, SettingsError};
+use service::clickhouse::Server;
+use service::settings::{Common, Faults, Secret, SettingsError};
 use std::net::SocketAddr;
 
 /// Copies metrics from Kafka to ClickHouse and stores each exactly once. Without a command it runs until it is stopped.
@@ -187,13 +188,16 @@ impl Arguments {
         let http = ["http://", "https://"].iter().any(|scheme| self.clickhouse_url.starts_with(scheme));
         faults.check(http, "--clickhouse-url", "must begin with `http://` or `https://`");
         let ops_listen = faults.address("--ops-listen", &self.ops_listen);
-        let mut client = service::clickhouse::client(&self.clickhouse_url).unwrap_or_else(|error| {
+        let user_is_empty = self.clickhouse_user.is_empty();
+        let server = Server {
+            url: self.clickhouse_url,
+            user: Some(self.clickhouse_user).filter(|user| !user.is_empty()),
+            password: (!user_is_empty).then(|| Secret::new(self.clickhouse_password)),
+        };
+        let client = service::clickhouse::client(&server).unwrap_or_else(|error| {
             faults.add("--clickhouse-url", error);
             clickhouse::Client::default()
         });
-        if !self.clickhouse_user.is_empty() {
-            client = client.with_user(&self.clickhouse_user).with_password(&self.clickhouse_password);
-        }
         let command = self.command.unwrap_or(Command::Run);
         faults.into_result(Settings { command, common: self.common, clickhouse: client, ops_listen })
     }

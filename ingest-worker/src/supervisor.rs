@@ -7,7 +7,7 @@ use crate::kafka_log::KafkaLog;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, PipelineContext};
 use crate::settings::Settings;
-use accounts::control_log::{self, ControlWriter};
+use control::control_log::{self, ControlWriter};
 use proto::topics::Topics;
 use proto::v1::Generation;
 use service::health::{Condition, Health};

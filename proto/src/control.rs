@@ -1,86 +1,86 @@
-//! How records of `control.v1` are keyed.
+//! Keys of the records of `control.v1`.
 
 use crate::v1::{Entity, entity::Kind};
 use std::fmt;
 
-/// The key of a record: an entity's kind and id, written `kind/id`.
+/// Key of a record: the kind and the id of an entity, written as `kind/id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EntityKey {
-    /// The entity's kind.
+    /// Kind of the entity.
     pub kind: EntityKind,
-    /// The entity's id, unique within its kind.
+    /// Id of the entity, unique within its kind.
     pub id: String,
 }
 
-/// The id of the one entity that lists the generations.
+/// Id of the only entity of the kind [`EntityKind::Generations`].
 pub const GENERATIONS_ID: &str = "samples";
 
-/// Declares the kinds with the words that stand for them in keys.
+/// Declares the kinds with their names in keys.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $word:literal),* $(,)?) => {
-        /// The kinds of entities, as `Entity` lists them.
+    ($($(#[$doc:meta])* $kind:ident = $name:literal),* $(,)?) => {
+        /// Kind of an entity; one for each variant of the message `Entity`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum EntityKind { $($(#[$doc])* $kind),* }
 
         impl EntityKind {
-            /// Every kind.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// The word that stands for the kind in keys.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$kind => $word),* }
+            /// Name of the kind in keys.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
             }
         }
     };
 }
 
 kinds! {
-    /// The log's certificate of birth.
+    /// Birth record of the control log. Id: the log id.
     LogBirth = "log",
-    /// A plan, by name.
+    /// Plan. Id: its name.
     Plan = "plan",
-    /// A project.
+    /// Project.
     Project = "project",
-    /// A project's plan, by project.
+    /// Plan of a project. Id: the project's.
     ProjectPlan = "project-plan",
-    /// A connection.
+    /// Connection.
     Connection = "connection",
-    /// A key, by public id.
+    /// API key. Id: its public id.
     ApiKey = "key",
-    /// A revocation, by the key's public id.
+    /// Revocation of a key. Id: the key's public id.
     Revocation = "revocation",
-    /// The generations of the store; there is one such entity, [`GENERATIONS_ID`].
+    /// Generations of the store. Id: [`GENERATIONS_ID`].
     Generations = "generations",
-    /// The end of a replaced key, by the key's public id.
+    /// Expiry of a replaced key. Id: the key's public id.
     Expiry = "expiry",
-    /// The removal of a project or connection, by its id.
+    /// Removal of a project or connection. Id: that of the project or connection.
     Removal = "removal",
-    /// A deletion of samples, by [`deletion_id`].
+    /// Deletion of samples. Id: [`deletion_id`].
     Deletion = "deletion",
-    /// That a generation has applied a deletion, by [`applied_id`].
+    /// Application of a deletion by a generation. Id: [`deletion_applied_id`].
     DeletionApplied = "deletion-applied",
-    /// How keyed records of a topic are spread, by topic and declaration.
+    /// Distribution of keyed records over the partitions of a topic. Id: topic and declaration.
     TopicLayout = "topic",
-    /// A dashboard.
+    /// Dashboard.
     Dashboard = "dashboard",
-    /// An alert rule.
+    /// Alert rule.
     Alert = "alert",
-    /// A channel that notices go to.
+    /// Channel for notifications.
     Channel = "channel",
 }
 
-/// The id of the deletion of a metric; of all of the project where `metric_id` is empty.
+/// Returns the id of the deletion of a metric, or of all metrics of the project if `metric_id` is empty.
 pub fn deletion_id(project_id: &str, metric_id: &str) -> String {
     format!("{project_id}/{metric_id}")
 }
 
-/// The id of the note that `generation` has applied the deletion.
-pub fn applied_id(generation: u32, project_id: &str, metric_id: &str) -> String {
+/// Returns the id of the entity that says that `generation` has applied a deletion.
+pub fn deletion_applied_id(generation: u32, project_id: &str, metric_id: &str) -> String {
     format!("{generation}/{}", deletion_id(project_id, metric_id))
 }
 
 impl EntityKey {
-    /// The key of `entity`; none if it has no kind, as one written by a later version.
+    /// Returns the key of `entity`, or `None` for a kind that only a later version knows.
     pub fn of(entity: &Entity) -> Option<Self> {
         let (kind, id) = match entity.kind.as_ref()? {
             Kind::LogBirth(birth) => (EntityKind::LogBirth, birth.log_id.clone()),
@@ -101,7 +101,7 @@ impl EntityKey {
             }
             Kind::DeletionApplied(applied) => (
                 EntityKind::DeletionApplied,
-                applied_id(applied.generation, &applied.project_id, &applied.metric_id),
+                deletion_applied_id(applied.generation, &applied.project_id, &applied.metric_id),
             ),
             Kind::TopicLayout(layout) => {
                 (EntityKind::TopicLayout, format!("{}/{}", layout.topic, layout.declaration_id))
@@ -110,17 +110,17 @@ impl EntityKey {
         Some(Self { kind, id })
     }
 
-    /// Reads `kind/id`; none for a kind that this version does not know.
+    /// Parses `kind/id`. Returns `None` for a kind that only a later version knows.
     pub fn parse(text: &str) -> Option<Self> {
-        let (word, id) = text.split_once('/')?;
-        let kind = EntityKind::ALL.iter().copied().find(|kind| kind.word() == word)?;
+        let (name, id) = text.split_once('/')?;
+        let kind = EntityKind::ALL.iter().copied().find(|kind| kind.as_str() == name)?;
         Some(Self { kind, id: id.to_owned() })
     }
 }
 
 impl fmt::Display for EntityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind.word(), self.id)
+        write!(f, "{}/{}", self.kind.as_str(), self.id)
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_reads_back_as_it_was_written() {
+    fn displayed_key_parses_to_itself() {
         for &kind in EntityKind::ALL {
             let key = EntityKey { kind, id: "a/b".to_owned() };
             assert_eq!(EntityKey::parse(&key.to_string()), Some(key));

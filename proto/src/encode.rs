@@ -1,46 +1,46 @@
-//! Writes a `MetricBatch` from borrowed parts.
+//! Encodes a `MetricBatch` from borrowed parts.
 //!
-//! The gateway's hot path: a batch of a hundred metrics is written straight from the request's body into one buffer,
-//! where the generated type would need an owned string for each field. Readers see the generated type's message; unlike
-//! it, the sign of a negative zero is kept.
+//! This is the gateway's hot path. It encodes the metrics directly from the request's body into one buffer, while the
+//! generated type would need an owned string per field. The result is the same message, except that the sign of a negative
+//! zero is preserved.
 
 use crate::v1::MetricBatch;
 use prost::encoding::{self, WireType};
 
-/// A batch, borrowed from the request.
+/// A batch that borrows from the request.
 #[derive(Debug, Clone)]
 pub struct BatchRef<'a, S> {
-    /// UUIDv7.
+    /// Batch id, a UUIDv7.
     pub batch_id: uuid::Uuid,
-    /// The key's project.
+    /// Project of the API key.
     pub project_id: &'a str,
-    /// The key's connection.
+    /// Connection of the API key; empty if it has none.
     pub connection_id: &'a str,
-    /// Unix milliseconds.
+    /// Time of receipt in Unix milliseconds.
     pub received_at_ms: i64,
-    /// The client's idempotency key with the SHA-256 of the decoded body.
+    /// The client's idempotency key and the SHA-256 of the decoded body.
     pub idempotency: Option<(&'a str, [u8; 32])>,
-    /// The metrics, in the request's order.
+    /// The metrics in the order of the request.
     pub samples: S,
 }
 
-/// A metric, borrowed from the request.
+/// A metric that borrows from the request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleRef<'a> {
-    /// The metric's id.
+    /// Metric id.
     pub metric_id: &'a str,
-    /// Its name, if the client gave one.
+    /// Name, if the client sent one.
     pub metric_name: Option<&'a str>,
-    /// Finite.
+    /// Value; finite.
     pub value: f64,
-    /// Its unit, if the client gave one.
+    /// Unit, if the client sent one.
     pub unit: Option<&'a str>,
-    /// Unix milliseconds.
+    /// Event time in Unix milliseconds.
     pub timestamp_ms: i64,
 }
 
 impl<'a, S: Iterator<Item = SampleRef<'a>>> BatchRef<'_, S> {
-    /// The encoded batch.
+    /// Encodes the batch.
     pub fn encode(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(160 + self.samples.size_hint().0 * 48);
         bytes(1, self.batch_id.as_bytes(), &mut out);
@@ -66,7 +66,7 @@ impl SampleRef<'_> {
         if let Some(name) = self.metric_name {
             present(2, name.as_bytes(), out);
         }
-        // Left out as proto3 has it, but by its bits: -0.0 equals 0.0 and is another number.
+        // proto3 omits the default value. Compare the bits, because -0.0 == 0.0 but must be preserved.
         if self.value.to_bits() != 0 {
             encoding::double::encode(3, &self.value, out);
         }
@@ -76,7 +76,7 @@ impl SampleRef<'_> {
         integer(5, self.timestamp_ms, out);
     }
 
-    /// The length of what `encode` writes. Every field number is below 16, so each key takes one byte.
+    /// Number of bytes that `encode` writes. All field numbers are below 16, so each field key takes one byte.
     fn length(&self) -> usize {
         let id = if self.metric_id.is_empty() { 0 } else { text_length(self.metric_id) };
         id + self.metric_name.map_or(0, text_length)
@@ -94,13 +94,14 @@ fn text_length(text: &str) -> usize {
     1 + encoding::encoded_len_varint(text.len() as u64) + text.len()
 }
 
-/// A field of proto3 without presence: the empty value is left out.
+/// Encodes a proto3 field without presence, which omits the empty value.
 fn bytes(tag: u32, value: &[u8], out: &mut Vec<u8>) {
     if !value.is_empty() {
         present(tag, value, out);
     }
 }
 
+/// Encodes a field even if it is empty.
 fn present(tag: u32, value: &[u8], out: &mut Vec<u8>) {
     encoding::encode_key(tag, WireType::LengthDelimited, out);
     encoding::encode_varint(value.len() as u64, out);
@@ -113,7 +114,8 @@ fn integer(tag: u32, value: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// `batch` as a [`BatchRef`], so that what has been decoded can be written again.
+/// Borrows `batch` as a [`BatchRef`], so that a decoded batch can be encoded again. Returns `None` if its batch id is
+/// invalid.
 pub fn borrow(batch: &MetricBatch) -> Option<BatchRef<'_, impl Iterator<Item = SampleRef<'_>> + Clone>> {
     let hash = batch.body_hash.as_slice().try_into().ok();
     Some(BatchRef {
@@ -182,12 +184,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_borrowed_form_writes_reads_as_the_generated_type(batch in batch()) {
-            let written = borrow(&batch).expect("the id has 16 bytes").encode();
-            let read = MetricBatch::decode(written.as_slice()).expect("it is well-formed");
-            prop_assert_eq!(&read, &batch);
+        fn borrowed_batch_decodes_as_the_generated_type(batch in batch()) {
+            let encoded = borrow(&batch).expect("the id has 16 bytes").encode();
+            let decoded = MetricBatch::decode(encoded.as_slice()).expect("the message is valid");
+            prop_assert_eq!(&decoded, &batch);
             let bits = |batch: &MetricBatch| batch.samples.iter().map(|s| s.value.to_bits()).collect::<Vec<_>>();
-            prop_assert_eq!(bits(&read), bits(&batch), "the sign of a negative zero is kept");
+            prop_assert_eq!(bits(&decoded), bits(&batch), "the sign of a negative zero is preserved");
         }
     }
 }

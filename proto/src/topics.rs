@@ -1,24 +1,25 @@
-//! The topics: their names and what they are made with.
+//! Topics: names, settings, and the headers of dead letters.
 
 use std::fmt;
 
-/// The names of an installation's topics.
+/// Names of an installation's topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
-    /// `MetricBatch` records. Kept for ever: the stores are rebuilt from it.
+    /// `MetricBatch` records. Unlimited retention, because stores are rebuilt from this topic.
     pub metrics: String,
-    /// `Entity` records, compacted, one partition: one order for all.
+    /// `Entity` records. Compacted; a single partition, so that all events have one order.
     pub control: String,
-    /// Records of `metrics` that cannot be stored, as they were, with the reason in headers.
+    /// Dead letters: unchanged records of `metrics` and `outcomes` that cannot be stored, with the reason in headers.
     pub dead: String,
-    /// `OutcomeCounts` records: how requests ended, by minute. Kept for 30 days.
+    /// `OutcomeCounts` records: outcomes of requests per minute. Retained for 30 days.
     pub outcomes: String,
-    /// `AlertRecord` records, one partition: one order for all. Kept for ever: what rules are in follows from it.
+    /// `AlertRecord` records. A single partition, so that all records have one order. Unlimited retention, because the
+    /// states of alert rules are derived from this topic.
     pub alerts: String,
 }
 
 impl Topics {
-    /// The topics of the installation `namespace`; the empty one is an installation that shares its Kafka with no other.
+    /// Returns the topics of the installation `namespace`. It is empty for an installation that does not share its Kafka.
     pub fn new(namespace: &str) -> Self {
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}.") };
         Self {
@@ -31,67 +32,68 @@ impl Topics {
     }
 }
 
-/// A topic and what it is made with. One that is there already keeps what it has.
+/// Settings with which a topic is created. An existing topic keeps its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {
-    /// The topic's name.
+    /// Name of the topic.
     pub name: String,
-    /// How many partitions.
+    /// Number of partitions.
     pub partitions: i32,
-    /// Topic settings, as Kafka names them.
+    /// Names and values of Kafka's topic settings.
     pub config: &'static [(&'static str, &'static str)],
 }
 
 impl Topics {
-    /// What each topic is made with.
+    /// Returns the settings with which the topics are created.
     pub fn specs(&self) -> [TopicSpec; 5] {
-        /// Nothing expires unless an operator decides so.
-        const KEPT: &[(&str, &str)] =
+        /// Unlimited retention, unless an operator changes it.
+        const UNLIMITED: &[(&str, &str)] =
             &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+        /// Retention of 30 days.
         const MONTH: &[(&str, &str)] = &[("cleanup.policy", "delete"), ("retention.ms", "2592000000")];
-        /// The last state of each entity is kept.
+        /// Keeps the newest record of each key.
         const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
         let spec = |name: &str, partitions, config| TopicSpec { name: name.to_owned(), partitions, config };
         [
-            spec(&self.metrics, 4, KEPT),
+            spec(&self.metrics, 4, UNLIMITED),
             spec(&self.control, 1, COMPACTED),
-            spec(&self.dead, 1, KEPT),
+            spec(&self.dead, 1, UNLIMITED),
             spec(&self.outcomes, 1, MONTH),
-            spec(&self.alerts, 1, KEPT),
+            spec(&self.alerts, 1, UNLIMITED),
         ]
     }
 }
 
-/// Headers of a dead letter, of a note about one, and of a record that is retried.
-pub mod dead {
-    /// Why the record cannot be stored: a word for machines.
+/// Names of the headers of dead letters, of notes about them, and of retried records.
+pub mod dead_letter_header {
+    /// Machine-readable reason why the record cannot be stored.
     pub const REASON: &str = "reason";
-    /// Why the record cannot be stored: a sentence for people.
+    /// Human-readable reason why the record cannot be stored.
     pub const MESSAGE: &str = "message";
-    /// Where the record stood first, a [`super::Place`]; the key of the dead letter too.
+    /// Original position of the record, a [`super::RecordPosition`]. It is also the key of the dead letter.
     pub const SOURCE: &str = "source";
-    /// Where the record stood this time, a [`super::Place`]: another one than the source if it was retried.
-    pub const PLACE: &str = "place";
-    /// On a record of the metrics topic: it is a retried dead letter of this source.
+    /// Position of the failed record, a [`super::RecordPosition`]. It differs from the source if the record was a retry.
+    pub const POSITION: &str = "place";
+    /// On a record of the metrics topic: source of the dead letter that the record retries.
     pub const ORIGIN: &str = "origin";
-    /// On a record of the dead-letter topic that is no letter: what became of all letters of its source up to its place,
-    /// `retried` or `dropped`.
+    /// On a record of the dead-letter topic that is a note and not a dead letter: `retried` or `dropped`. It applies to all
+    /// dead letters of the note's source up to the note's position.
     pub const NOTE: &str = "note";
 }
 
-/// The place of a record: `topic/partition/offset`.
+/// Position of a record in Kafka, written as `topic/partition/offset`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The topic's name.
+pub struct RecordPosition {
+    /// Name of the topic.
     pub topic: String,
-    /// The partition.
+    /// Number of the partition.
     pub partition: i32,
-    /// The offset.
+    /// Offset in the partition.
     pub offset: i64,
 }
 
-impl Place {
-    /// Reads what `Display` writes.
+impl RecordPosition {
+    /// Parses `topic/partition/offset`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.rsplitn(3, '/');
         let (offset, partition, topic) = (parts.next()?, parts.next()?, parts.next()?);
@@ -103,7 +105,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RecordPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
     }
@@ -114,11 +116,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_reads_back_as_it_was_written() {
-        let place = Place { topic: "test.metrics.v1".to_owned(), partition: 3, offset: 1_234 };
-        assert_eq!(Place::parse(&place.to_string()), Some(place));
-        for wrong in ["", "metrics.v1", "metrics.v1/0", "metrics.v1/0/x", "metrics.v1/x/0"] {
-            assert_eq!(Place::parse(wrong), None, "{wrong}");
+    fn displayed_position_parses_to_itself() {
+        let position = RecordPosition { topic: "test.metrics.v1".to_owned(), partition: 3, offset: 1_234 };
+        assert_eq!(RecordPosition::parse(&position.to_string()), Some(position));
+        for invalid in ["", "metrics.v1", "metrics.v1/0", "metrics.v1/0/x", "metrics.v1/x/0"] {
+            assert_eq!(RecordPosition::parse(invalid), None, "{invalid}");
         }
     }
 }

@@ -5,15 +5,15 @@
 //! The checks come before anything else of a call: a key that may not make it learns nothing of what it would have said.
 
 use crate::app::App;
-use crate::error::{Error, Needs};
+use crate::error::{Error, Needs, unreadable};
 use crate::session;
-use crate::settings::Secret;
-use accounts::Scope;
-use accounts::keys::Key;
 use axum::extract::FromRequestParts;
+use control::Scope;
+use control::keys::Key;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
+use service::settings::Secret;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -73,6 +73,13 @@ impl OperatorToken {
     }
 }
 
+/// Fails unless the plan of the project includes alerts.
+pub async fn require_alerts(app: &App, project_id: &str) -> Result<(), Error> {
+    let project = app.directory.project(project_id).await.map_err(unreadable)?.ok_or(Error::NoProject)?;
+    let plan = app.directory.plan(&project.plan).await.map_err(unreadable)?;
+    if plan.is_some_and(|plan| plan.alerts) { Ok(()) } else { Err(Error::PlanRequired) }
+}
+
 impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = Error;
 
@@ -94,7 +101,7 @@ impl FromRequestParts<Arc<App>> for AlertReader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let Reader(key) = Reader::from_request_parts(parts, app).await?;
-        app.alerts_allowed(&key.project_id).await?;
+        require_alerts(app, &key.project_id).await?;
         Ok(Self(key))
     }
 }
@@ -104,7 +111,7 @@ impl FromRequestParts<Arc<App>> for AlertManager {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let Manager(key) = Manager::from_request_parts(parts, app).await?;
-        app.alerts_allowed(&key.project_id).await?;
+        require_alerts(app, &key.project_id).await?;
         Ok(Self(key))
     }
 }
@@ -172,7 +179,7 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Error> {
     }
     let cookie = session::cookie(headers).filter(|_| !session::is_foreign_change(&parts.method, headers));
     let cookie = cookie.ok_or(Error::MissingKey)?;
-    let key_id = app.sessions.open(cookie, accounts::now_ms()).ok_or(Error::InvalidSession)?;
+    let key_id = app.sessions.open(cookie, service::clock::now_ms()).ok_or(Error::InvalidSession)?;
     app.ended_sessions.check(cookie, app.keys.connected()).await?;
     Ok(Caller::Key(app.keys.still_good(key_id).await?))
 }

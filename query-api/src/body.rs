@@ -5,7 +5,6 @@
 
 use crate::error::Error;
 use crate::fault::{Code, Faults};
-use crate::words::Word;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use bytes::{Bytes, BytesMut};
@@ -14,6 +13,7 @@ use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use serde_json::{Map, Value};
+use service::wire_enum::WireEnum;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -126,11 +126,11 @@ impl Fields {
     }
 
     /// One of the words that `W` knows; required where there is no default.
-    pub fn word<W: Word>(&mut self, field: &'static str, default: Option<W>) -> Option<W> {
+    pub fn word<W: WireEnum>(&mut self, field: &'static str, default: Option<W>) -> Option<W> {
         match self.take(field) {
             None if default.is_some() => return default,
             None => self.faults.add(field, Code::Required, format!("is required: one of {}", W::choices())),
-            Some(value) => match value.as_str().and_then(W::from_word) {
+            Some(value) => match value.as_str().and_then(W::parse) {
                 Some(word) => return Some(word),
                 None => self.faults.add(field, Code::UnknownWord, format!("must be one of {}", W::choices())),
             },
@@ -268,7 +268,7 @@ impl Fields {
     }
 
     /// A required list of words that `W` knows, without repetitions; at least one.
-    pub fn words<W: Word + PartialEq>(&mut self, field: &'static str) -> Option<Vec<W>> {
+    pub fn words<W: WireEnum>(&mut self, field: &'static str) -> Option<Vec<W>> {
         let items = match self.fields.remove(field) {
             Some(Value::Array(items)) => items,
             None | Some(Value::Null) => {
@@ -282,7 +282,7 @@ impl Fields {
         };
         let mut words = Vec::new();
         for item in &items {
-            let Some(word) = item.as_str().and_then(W::from_word) else {
+            let Some(word) = item.as_str().and_then(W::parse) else {
                 let message = format!("must be a list of: {}", W::choices());
                 self.faults.add(field, Code::UnknownWord, message);
                 return None;
@@ -341,7 +341,7 @@ mod tests {
         let read = |body: &str| {
             let mut fields = Fields::parse(body.as_bytes()).expect("an object");
             let value = fields.integer("n", 0..=10, 7);
-            fields.faults.check().map(|()| value)
+            fields.faults.check().map(|()| value).map_err(Error::from)
         };
         for (body, expected) in [("{}", 7), (r#"{"n": null}"#, 7), (r#"{"n": 0}"#, 0), (r#"{"n": 10}"#, 10)] {
             assert_eq!(read(body), Ok(expected), "{body}");

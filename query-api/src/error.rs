@@ -3,9 +3,10 @@
 //! The projections are exhaustive matches, so an error that is added cannot forget its status or its message. A handler
 //! returns the enum; [`crate::answer`] writes it once the request's id is known.
 
-use crate::fault::Fault;
-use accounts::keys::AuthError;
+use crate::fault::{Fault, Faults};
 use axum::response::{IntoResponse, Response};
+use control::keys::AuthError;
+use control::projection::ReadError;
 use hyper::StatusCode;
 use serde::Serialize;
 use service::request_id::RequestId;
@@ -358,4 +359,29 @@ fn parameter_message(faults: &[Fault]) -> Cow<'static, str> {
         more => format!(" (and {more} more faults)"),
     };
     format!("{field} {}{more}.", first.message).into()
+}
+
+/// Logs a failed lookup in the directory and returns the error for the client.
+pub fn unreadable(error: ReadError) -> Error {
+    tracing::warn!(%error, "directory lookup failed: Redis unavailable");
+    Error::Unavailable(Unavailable::Directory)
+}
+
+impl From<reads::Error> for Error {
+    fn from(error: reads::Error) -> Self {
+        match error {
+            reads::Error::UnknownMetric => Self::NoMetric,
+            reads::Error::StoreUnknown => Self::Unavailable(Unavailable::Store),
+            reads::Error::QueryFailed => Self::Unavailable(Unavailable::Query),
+            reads::Error::QueryTimeout => Self::QueryTimeout,
+            reads::Error::TooManyQueries => Self::TooManyQueries,
+            reads::Error::TooManyStreams => Self::TooManyStreams,
+        }
+    }
+}
+
+impl From<Faults> for Error {
+    fn from(faults: Faults) -> Self {
+        Self::InvalidParameter(faults.into_inner())
+    }
 }

@@ -78,9 +78,9 @@ impl Faults {
         self.0.push(Fault { field, code, message: message.into() });
     }
 
-    /// The error that tells them.
-    pub fn into_error(self) -> crate::error::Error {
-        crate::error::Error::InvalidParameter(self.0)
+    /// Returns the broken rules.
+    pub fn into_inner(self) -> Vec<Fault> {
+        self.0
     }
 
     /// Whether nothing is wrong so far.
@@ -88,11 +88,9 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// An error with all faults, if there is one.
-    pub fn check(&mut self) -> Result<(), crate::error::Error> {
-        match std::mem::take(&mut self.0) {
-            faults if faults.is_empty() => Ok(()),
-            faults => Err(crate::error::Error::InvalidParameter(faults)),
-        }
+    /// Takes all faults and fails if there are any.
+    pub fn check(&mut self) -> Result<(), Self> {
+        let faults = std::mem::take(&mut self.0);
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 }

@@ -4,7 +4,6 @@ use hyper::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Instant;
@@ -25,44 +24,18 @@ struct Route {
     route: String,
 }
 
-/// The labels of queries.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Query {
-    query: &'static str,
-    outcome: &'static str,
-}
-
-/// The label of the cache's blocks.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cached {
-    outcome: &'static str,
-}
-
 /// The metrics. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
     request_seconds: Family<Route, Histogram>,
-    query_seconds: Family<Query, Histogram>,
-    cached: Family<Cached, Counter>,
-    /// Cells that the cache holds.
-    pub cache_cells: Gauge,
-    /// Milliseconds between now and the last watermark that an answer had.
-    pub watermark_age_ms: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         // 1 ms to 33 s.
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
-        Self {
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(seconds),
-            query_seconds: Family::new_with_constructor(seconds),
-            cached: Family::default(),
-            cache_cells: Gauge::default(),
-            watermark_age_ms: Gauge::default(),
-        }
+        Self { requests: Family::default(), request_seconds: Family::new_with_constructor(seconds) }
     }
 }
 
@@ -76,27 +49,6 @@ impl Metrics {
         for (name, help, family) in durations {
             registry.register_with_unit(name, help, Unit::Seconds, family);
         }
-        registry.register_with_unit(
-            "clickhouse_duration",
-            "Time that queries took in ClickHouse, by query and outcome",
-            Unit::Seconds,
-            self.query_seconds.clone(),
-        );
-        registry.register(
-            "cache_blocks",
-            "Blocks of time series that were looked for in the cache",
-            self.cached.clone(),
-        );
-        registry.register(
-            "cache_cells",
-            "Hours and minutes of series that the cache holds",
-            self.cache_cells.clone(),
-        );
-        registry.register(
-            "watermark_age_milliseconds",
-            "How old the last watermark was when it was given",
-            self.watermark_age_ms.clone(),
-        );
     }
 
     /// Begins to count a request.
@@ -106,19 +58,6 @@ impl Metrics {
         let method = if known.contains(method) { method.as_str() } else { "other" };
         let (method, route) = (method.to_owned(), route.to_owned());
         Count { metrics: self.clone(), method, route, begun, status: None }
-    }
-
-    /// Notes how many of `wanted` blocks the cache held.
-    pub fn cached(&self, held: usize, wanted: usize) {
-        for (outcome, blocks) in [("hit", held), ("miss", wanted - held)] {
-            self.cached.get_or_create(&Cached { outcome }).inc_by(blocks as u64);
-        }
-    }
-
-    /// Notes how long a query took.
-    pub fn query(&self, query: &'static str, outcome: &'static str, begun: Instant) {
-        let labels = Query { query, outcome };
-        self.query_seconds.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
     }
 }
 

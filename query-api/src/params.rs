@@ -1,10 +1,7 @@
 //! Query parameters, read by rules and with all faults collected. Unknown ones are ignored; of one that is given twice
 //! the first counts; an empty one is as if it were absent.
 
-use crate::error::Error;
 use crate::fault::{Code, Faults};
-use crate::series::buckets::{self, Range};
-use crate::words::Word;
 use axum::extract::FromRequestParts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,9 +9,14 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use reads::series::aggregation::Aggregation;
+use reads::series::buckets::{self, Range};
+use reads::series::fill::Fill;
+use reads::series::question::{Parameters, Question, TooManyBuckets, WantedInterval};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
+use service::wire_enum::WireEnum;
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
@@ -99,9 +101,9 @@ impl Params {
     }
 
     /// One of the words that `W` knows.
-    pub fn word<W: Word>(&mut self, name: &'static str, default: W) -> W {
+    pub fn word<W: WireEnum>(&mut self, name: &'static str, default: W) -> W {
         let Some(text) = self.text(name) else { return default };
-        W::from_word(text).unwrap_or_else(|| {
+        W::parse(text).unwrap_or_else(|| {
             self.faults.add(name, Code::UnknownWord, format!("must be one of {}", W::choices()));
             default
         })
@@ -143,6 +145,24 @@ impl Params {
         Range { start, end }
     }
 
+    /// The parameters of a time series; `now` is the default end of its range, Unix milliseconds.
+    pub fn question(&mut self, now: i64) -> Result<Question, Faults> {
+        let (zone, timezone) = self.zone();
+        let range = self.range(&zone, now);
+        let interval = self.word("interval", WantedInterval::Auto);
+        let aggregation = self.word("aggregation", Aggregation::Avg);
+        let fill = self.word("fill", Fill::None);
+        self.check()?;
+        let parameters = Parameters { range, zone, timezone, interval, aggregation, fill };
+        Question::new(parameters, now).map_err(|TooManyBuckets| {
+            let mut faults = Faults::default();
+            let message =
+                "makes more than 11000 buckets of this range: ask for longer ones or for a shorter range";
+            faults.add("interval", Code::TooManyBuckets, message);
+            faults
+        })
+    }
+
     fn time(&mut self, name: &'static str, zone: &TimeZone) -> Option<i64> {
         let text = self.text(name)?;
         let time = time(text, zone);
@@ -159,7 +179,7 @@ impl Params {
     }
 
     /// An error with all faults, if there is one.
-    pub fn check(&mut self) -> Result<(), Error> {
+    pub fn check(&mut self) -> Result<(), Faults> {
         self.faults.check()
     }
 }
@@ -267,8 +287,8 @@ mod tests {
         params.cursor::<String>("a list");
         let (zone, _) = params.zone();
         params.range(&zone, 0);
-        let Err(Error::InvalidParameter(faults)) = params.check() else { panic!("four are wrong") };
-        let fields: Vec<_> = faults.iter().map(|fault| fault.field).collect();
+        let Err(faults) = params.check() else { panic!("four are wrong") };
+        let fields: Vec<_> = faults.into_inner().iter().map(|fault| fault.field).collect();
         assert_eq!(fields, ["limit", "cursor", "timezone", "startDate"]);
     }
 

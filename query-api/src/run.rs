@@ -3,40 +3,43 @@
 //! It starts whatever is away: Redis, Kafka and ClickHouse are reached when they can be, and until then it is not ready
 //! and answers 503.
 
-use crate::alerts::follower::Follower;
-use crate::alerts::history::History;
-use crate::alerts::journal::Notes;
-use crate::alerts::lease::Lease;
-use crate::alerts::metrics::AlertMetrics;
-use crate::alerts::term::{self, Evaluation};
 use crate::app::App;
 use crate::auth::OperatorToken;
-use crate::cache::Cache;
-use crate::generations::Generations;
-use crate::hidden::DeletedSamples;
 use crate::metrics::Metrics;
-use crate::outgoing::client::Client;
-use crate::scheduler::Limits;
+use crate::router::router;
 use crate::session::Sessions;
 use crate::session::ended::EndedSessions;
 use crate::settings::Settings;
-use crate::store::Store;
-use crate::stream::tail::Streams;
 use crate::usage::Usage;
-use crate::watermark::Watermarks;
-use accounts::commands::Commands;
-use accounts::directory::Directory;
-use accounts::keys::{KeyCache, KeyCacheSettings};
+use alerting::follower::Follower;
+use alerting::history::History;
+use alerting::journal::Notes;
+use alerting::lease::Lease;
+use alerting::metrics::AlertMetrics;
+use alerting::outgoing::client::Client;
+use alerting::term::{self, Evaluation};
+use control::commands::Commands;
+use control::directory::Directory;
+use control::keys::{KeyCache, KeyCacheSettings};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
+use quota::UsageReader;
+use reads::cache::Cache;
+use reads::engine::Engine;
+use reads::generations::Generations;
+use reads::hidden::DeletedSamples;
+use reads::scheduler::Limits;
+use reads::store::Store;
+use reads::stream::tail::Streams;
+use reads::watermark::Watermarks;
+use service::auth_throttle::AuthThrottle;
 use service::client::Clients;
 use service::health::{Condition, Health};
 use service::settings::Common;
-use service::auth_throttle::AuthThrottle;
 use service::traces::{Sampling, Traces};
 use service::{http, ops, stop};
 use std::error::Error;
@@ -77,19 +80,20 @@ pub async fn run(
     let redis = health.condition("redis");
     let clickhouse = health.condition("clickhouse");
     let last = CancellationToken::new();
+    let read_metrics = reads::metrics::Metrics::default();
+    read_metrics.register(&mut registry);
     let ops = tokio::spawn(ops::serve(listeners.operators, health.clone(), Arc::new(registry), last.clone()));
 
-    let app = Arc::new(build(&settings, metrics, auth_throttle, &last, &stop)?);
+    let app = Arc::new(build(&settings, (metrics, read_metrics), auth_throttle, &last, &stop)?);
     let evaluation = evaluation(&settings, &app, alert_metrics);
-    let lease =
-        Lease::new(&settings.common.namespace, accounts::servers::connect(&settings.common.redis_url)?);
+    let lease = Lease::new(&settings.common.namespace, redis_access::connect(&settings.common.redis_url)?);
     let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
     tokio::spawn(create_topics(settings.common.clone(), kafka, stop.clone()));
     tokio::spawn(watch_redis(app.keys.clone(), health.clone(), redis, stop.clone()));
-    tokio::spawn(watch_clickhouse(app.store.clone(), clickhouse, stop.clone()));
+    tokio::spawn(watch_clickhouse(app.reads.store.clone(), clickhouse, stop.clone()));
 
     let traces = app.traces.clone();
-    let router = app.clone().router();
+    let router = router(app.clone());
     let service = move |peer: SocketAddr| {
         let (routes, peer) = (TowerToHyperService::new(router.clone()), app.clients.peer(peer.ip()));
         service_fn(move |mut request: Request<Incoming>| {
@@ -110,18 +114,37 @@ pub async fn run(
 /// `last` is cancelled when the last request is answered, `stop` when no more are taken.
 fn build(
     settings: &Settings,
-    metrics: Metrics,
+    (metrics, read_metrics): (Metrics, reads::metrics::Metrics),
     auth_throttle: AuthThrottle,
     last: &CancellationToken,
     stop: &CancellationToken,
 ) -> Result<App, Box<dyn Error>> {
     let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
-    let redis = accounts::servers::connect(redis_url)?;
+    let redis = redis_access::connect(redis_url)?;
     let topics = Topics::new(namespace);
-    let store = Store::new(&settings.clickhouse, settings.query_timeout, metrics.clone())?
+    let store = Store::new(&settings.clickhouse, settings.query_timeout, read_metrics.clone())?
         .with_limits(Limits::of(settings.concurrent_queries));
-    let cache = Cache::new(metrics.clone());
-    let streams = settings.streams.clone();
+    let cache = Cache::new(read_metrics.clone());
+    let reads = Engine {
+        watermarks: Watermarks::start(
+            kafka_brokers,
+            &topics.metrics,
+            settings.max_publish_time,
+            read_metrics,
+            last.clone(),
+        )?,
+        streams: Streams::start(
+            kafka_brokers,
+            &topics.metrics,
+            settings.streams.clone(),
+            cache.clone(),
+            stop.clone(),
+        )?,
+        generations: Generations::new(namespace, redis.clone()),
+        deletions: DeletedSamples::new(namespace, redis.clone()),
+        store: store.clone(),
+        cache,
+    };
     Ok(App {
         keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), last.clone())?,
         directory: Directory::new(namespace, redis.clone()),
@@ -129,26 +152,16 @@ fn build(
         operator: OperatorToken::new(&settings.operator_token),
         sessions: Sessions::new(&settings.operator_token),
         ended_sessions: EndedSessions::new(namespace, redis.clone()),
-        generations: Arc::new(Generations::new(namespace, redis.clone())),
-        deleted: Arc::new(DeletedSamples::new(namespace, redis.clone())),
-        usage: Usage::new(namespace, store.clone(), redis, settings.notices),
-        store,
+        quota_usage: UsageReader::new(namespace, redis.clone()),
+        usage: Usage::new(namespace, store, redis, settings.notices),
+        reads: Arc::new(reads),
         clients: Clients::new(settings.trusted_proxies.clone(), None),
         auth_throttle,
-        watermarks: Watermarks::start(
-            kafka_brokers,
-            &topics.metrics,
-            settings.max_publish_time,
-            metrics.clone(),
-            last.clone(),
-        )?,
         alerts: Follower::start(kafka_brokers, namespace, stop.clone()),
         notes: Notes::new(kafka_brokers, namespace)?,
-        history: History::new(&settings.clickhouse, kafka_brokers, namespace),
+        history: History::new(&settings.clickhouse, kafka_brokers, namespace)?,
         alert_interval: settings.alert_interval,
         outgoing: Client::new(settings.allow_outgoing.clone())?,
-        streams: Streams::start(kafka_brokers, &topics.metrics, streams, cache.clone(), stop.clone())?,
-        cache,
         webhook_url: settings.webhook_url.clone(),
         traces: Traces::start("tidemark-query-api", &settings.common.traces, Sampling::ByRatio)?,
         metrics,
@@ -162,9 +175,7 @@ fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluati
         interval: settings.alert_interval,
         public_url: settings.public_url.as_str().into(),
         follower: app.alerts.clone(),
-        generations: app.generations.clone(),
-        deleted: app.deleted.clone(),
-        store: app.store.clone(),
+        reads: app.reads.clone(),
         history: app.history.clone(),
         client: app.outgoing.clone(),
         metrics,

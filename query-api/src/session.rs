@@ -9,12 +9,12 @@
 
 pub mod ended;
 
-use crate::settings::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::header::COOKIE;
 use hyper::{HeaderMap, Method};
+use service::settings::Secret;
 use sha2::Sha256;
 use std::time::Duration;
 

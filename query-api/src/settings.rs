@@ -1,11 +1,12 @@
 //! The settings of the query API. `--help` is their reference.
 
-use crate::outgoing::address::Allowed;
-use crate::outgoing::target::Target;
-use crate::stream::tail::StreamSettings;
-use crate::usage::notices::Thresholds;
+use alerting::outgoing::address::Allowed;
+use alerting::outgoing::target::Target;
+use reads::stream::tail::StreamSettings;
+use reads::usage::notices::Thresholds;
+use service::clickhouse::Server;
 use service::client::TrustedProxies;
-use service::settings::{Common, Faults, SettingsError};
+use service::settings::{Common, Faults, Secret, SettingsError};
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -111,7 +112,7 @@ pub struct Settings {
     /// Where health and metrics are served.
     pub ops_listen: SocketAddr,
     /// ClickHouse.
-    pub clickhouse: ClickHouse,
+    pub clickhouse: Server,
     /// The operator's token.
     pub operator_token: Secret,
     /// Where clients send metrics to.
@@ -136,39 +137,6 @@ pub struct Settings {
     pub notices: Thresholds,
     /// What all services share.
     pub common: Common,
-}
-
-/// How ClickHouse is reached.
-#[derive(Clone)]
-pub struct ClickHouse {
-    /// Its HTTP interface.
-    pub url: String,
-    /// The user, if it asks for one.
-    pub user: Option<String>,
-    /// That user's password.
-    pub password: Option<Secret>,
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }
 
 impl Arguments {
@@ -203,12 +171,12 @@ impl Arguments {
         let settings = Settings {
             listen: faults.address("--listen", &self.listen),
             ops_listen: faults.address("--ops-listen", &self.ops_listen),
-            clickhouse: ClickHouse {
+            clickhouse: Server {
                 url: self.clickhouse_url,
                 user: self.clickhouse_user,
-                password: self.clickhouse_password.map(Secret),
+                password: self.clickhouse_password.map(Secret::new),
             },
-            operator_token: Secret(token),
+            operator_token: Secret::new(token),
             webhook_url: self.webhook_url,
             query_timeout: faults.duration(
                 "--query-timeout",

@@ -1,10 +1,10 @@
 //! Versions of entities: `ETag` in answers, `If-Match` in changes.
 
 use crate::error::Error;
-use accounts::commands::Expected;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
+use control::commands::Expected;
 use hyper::header::{ETAG, HeaderValue, IF_MATCH};
 use hyper::http::request::Parts;
 use serde::Serialize;

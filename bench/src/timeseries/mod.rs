@@ -85,7 +85,7 @@ pub async fn run(series: usize, days: i64, warm: usize) -> Result<()> {
     let installation = Installation::start("bench", 1, 1).await?;
     let client = installation.client();
     let project = client.project("unlimited").await?;
-    let data = Data { series, days, end_ms: accounts::now_ms() / HOUR_MS * HOUR_MS };
+    let data = Data { series, days, end_ms: service::clock::now_ms() / HOUR_MS * HOUR_MS };
     fill(&installation, &project, data).await?;
     begin_chains(&client, &project).await?;
     let mut other = VictoriaMetrics::start(&installation.directory).await?;

@@ -14,9 +14,12 @@
 //! This crate knows nothing about metrics, projects, keys or quotas. Of the other crates of the workspace it may depend
 //! on `proto` alone (for the topics' names). It must not depend on Redis.
 
+#![warn(missing_docs)]
+
 pub mod auth_throttle;
 pub mod clickhouse;
 pub mod client;
+pub mod clock;
 pub mod connections;
 pub mod faults;
 pub mod health;
@@ -29,3 +32,4 @@ pub mod request_id;
 pub mod settings;
 pub mod stop;
 pub mod traces;
+pub mod wire_enum;

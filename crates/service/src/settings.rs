@@ -5,6 +5,7 @@
 use crate::connections::Security;
 pub use crate::faults::{Faults, SettingsError};
 use crate::traces::TraceSettings;
+use std::fmt;
 
 /// Settings that every service has. Flatten them into the service's own `clap::Parser`.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,6 +77,28 @@ pub fn resolve<T>(result: Result<T, SettingsError>, validate: bool) -> Result<T,
             eprintln!("{error}");
             Err(std::process::ExitCode::from(2))
         }
+    }
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
     }
 }
 

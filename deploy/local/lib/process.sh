@@ -1,79 +1,80 @@
 # shellcheck shell=bash
-# Starts, finds, and stops the parts' processes. A part is known by its pid and the moment it was started, so that a
-# pid that the system has given to somebody else is never taken for ours. Two files tell:
-#   pids/<part>     the pid of the part itself
-#   started/<part>  line 1: that process's birth; line 2: a digest of its command, settings and program file
+# Starts, finds and stops the processes of components. A process is identified by its pid and its start time, so that a
+# pid that the system has reused is never mistaken for a component. Two files per component record it:
+#   pids/<component>     the pid
+#   started/<component>  line 1: the start time; line 2: a digest of its command, settings and program file
 
-# birth_of PID → boot and start time of a process, nothing when it is gone or only waits to be reaped.
-birth_of() {
+# process_start PID → boot id and start time of a process; nothing if it has exited or is a zombie.
+process_start() {
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
-    # The name in field 2 may hold spaces and brackets; what follows its last bracket does not.
+    # Field 2, the name, may contain spaces and brackets. The fields after its last bracket do not.
     read -ra stat <<<"${stat##*) }"
     [[ ${stat[0]} == [ZX] ]] || echo "$(cat /proc/sys/kernel/random/boot_id):${stat[19]}"
 }
 
-# part_pid PART → the pid, if that very process still runs.
-part_pid() {
-    local pid birth
+# component_pid COMPONENT → the pid if that process is still running.
+component_pid() {
+    local pid started
     pid=$(cat "$STATE/pids/$1" 2>/dev/null) || return 0
     [[ $pid =~ ^[0-9]+$ ]] || return 0
-    birth=$(birth_of "$pid")
-    [ -z "$birth" ] || [ "$birth" != "$(sed -n 1p "$STATE/started/$1" 2>/dev/null)" ] || echo "$pid"
+    started=$(process_start "$pid")
+    [ -z "$started" ] || [ "$started" != "$(sed -n 1p "$STATE/started/$1" 2>/dev/null)" ] || echo "$pid"
 }
 
-is_running() { [ -n "$(part_pid "$1")" ]; }
+is_running() { [ -n "$(component_pid "$1")" ]; }
 
-# digest_of PROGRAM COMMAND...: changes when the program file is replaced or the command is another.
-digest_of() {
+# command_digest PROGRAM COMMAND... → a digest that changes with the program file and with the command.
+command_digest() {
     { stat -L -c '%d:%i:%Y:%s' "$1" 2>/dev/null || true; shift; printf '%s\0' "$@"; } | sha256sum | cut -d' ' -f1
 }
 
-# is_current PART PROGRAM COMMAND...: what runs is what would be started now.
-is_current() {
-    local part=$1
+# is_up_to_date COMPONENT PROGRAM COMMAND...: the running process was started with this program and command.
+is_up_to_date() {
+    local component=$1
     shift
-    [ "$(sed -n 2p "$STATE/started/$part" 2>/dev/null)" = "$(digest_of "$@")" ]
+    [ "$(sed -n 2p "$STATE/started/$component" 2>/dev/null)" = "$(command_digest "$@")" ]
 }
 
-# start_detached PART PROGRAM COMMAND...: in a session of its own, with no descriptor of ours, output into its log.
-# Words NAME=VALUE before the command are its environment: secrets must not be seen in arguments.
+# start_detached COMPONENT PROGRAM COMMAND...: starts a component in a session of its own, without inherited
+# descriptors, with its output in its log. Words NAME=VALUE before the command become its environment, because
+# arguments are visible to every user of the machine and secrets must not be.
 start_detached() {
-    local part=$1 program=$2 digest
+    local component=$1 program=$2 digest
     shift 2
-    digest=$(digest_of "$program" "$@")
+    digest=$(command_digest "$program" "$@")
     mkdir -p "$STATE/pids" "$STATE/started" "$STATE/logs"
-    keep_log_small "$STATE/logs/$part.log"
-    printf -- '---- started %(%FT%T%z)T ----\n' -1 >>"$STATE/logs/$part.log"
+    rotate_log "$STATE/logs/$component.log"
+    printf -- '---- started %(%FT%T%z)T ----\n' -1 >>"$STATE/logs/$component.log"
     (
         trap - EXIT INT TERM HUP
-        close_all_but_standard
+        close_inherited_descriptors
         cd "$STATE" || exit 1
-        # exec keeps the pid, and setsid does not fork, for a child started here leads no process group.
+        # The pid stays the same: exec keeps it, and setsid does not fork, because this child leads no process group.
         self=$BASHPID
-        printf '%s\n%s\n' "$(birth_of "$self")" "$digest" >"$STATE/started/$part"
-        echo "$self" >"$STATE/pids/$part.new"
-        mv -f "$STATE/pids/$part.new" "$STATE/pids/$part"
+        printf '%s\n%s\n' "$(process_start "$self")" "$digest" >"$STATE/started/$component"
+        echo "$self" >"$STATE/pids/$component.new"
+        mv -f "$STATE/pids/$component.new" "$STATE/pids/$component"
         while [[ $1 =~ ^[A-Z_]+= ]]; do
             export "${1?}"
             shift
         done
         exec setsid "$@"
-    ) </dev/null >>"$STATE/logs/$part.log" 2>&1 &
+    ) </dev/null >>"$STATE/logs/$component.log" 2>&1 &
     disown
-    wait_for_pid_file "$part" "$!"
+    wait_for_pid_file "$component" "$!"
 }
 
-# One older log is kept; a part that runs for months is somebody else's to rotate.
-keep_log_small() {
+# rotate_log FILE: keeps one previous log. Rotation for installations that run for months is left to other tools.
+rotate_log() {
     if [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt 20000000 ]; then mv -f "$1" "$1.1"; fi
 }
 
-close_all_but_standard() {
+close_inherited_descriptors() {
     local fd
     for fd in "/proc/$BASHPID/fd/"*; do
         fd=${fd##*/}
-        # 255 is where bash reads the script from; it closes that itself at the exec.
+        # Bash reads the script from descriptor 255 and closes it at the exec.
         if [ "$fd" -gt 2 ] && [ "$fd" -ne 255 ]; then eval "exec $fd>&-"; fi
     done
 }
@@ -87,37 +88,39 @@ wait_for_pid_file() {
     die "$1 could not be started" "Is $STATE writable?"
 }
 
-# give_up_if_dead PART, give_up_if_late PART BEGAN_US SECONDS: a part that will not get ready ends the script.
-give_up_if_dead() {
+# fail_if_exited COMPONENT: ends the script if the component exited during its start.
+fail_if_exited() {
     is_running "$1" && return 0
-    printf 'error: %s stopped while starting\n' "$1" >&2
-    last_lines "$STATE/logs/$1.log"
-    exit 1
-}
-give_up_if_late() {
-    [ $(( ($(now_us) - $2) / 1000000 )) -ge "$3" ] || return 0
-    printf 'error: %s is not ready after %s s\n' "$1" "$3" >&2
-    last_lines "$STATE/logs/$1.log"
+    printf 'error: %s exited during its start\n' "$1" >&2
+    print_log_end "$STATE/logs/$1.log"
     exit 1
 }
 
-# stop_part PART: asks, waits as long as that part may need, and only then kills it: all of them survive that.
-stop_part() {
-    local part=$1 pid limit=25 began
-    [ "$part" != kafka ] || limit=60
-    pid=$(part_pid "$part")
+# fail_if_late COMPONENT BEGAN_US SECONDS: ends the script if the start has taken too long.
+fail_if_late() {
+    [ $(( ($(now_us) - $2) / 1000000 )) -ge "$3" ] || return 0
+    printf 'error: %s is not ready after %s s\n' "$1" "$3" >&2
+    print_log_end "$STATE/logs/$1.log"
+    exit 1
+}
+
+# stop_component COMPONENT: sends SIGTERM, waits for the grace period, then sends SIGKILL. All components survive that.
+stop_component() {
+    local component=$1 pid limit=25 began
+    [ "$component" != kafka ] || limit=60
+    pid=$(component_pid "$component")
     if [ -n "$pid" ]; then
         began=$(now_us)
         kill -TERM "$pid" 2>/dev/null || true
-        while is_running "$part"; do
+        while is_running "$component"; do
             if [ $(( ($(now_us) - began) / 1000000 )) -ge "$limit" ]; then
-                say_part "$part" "did not stop within $limit s: killed"
+                report "$component" "did not stop within $limit s: killed"
                 kill -KILL "$pid" 2>/dev/null || true
                 limit=$((limit + 10))
             fi
             sleep 0.05
         done
-        say_part "$part" "stopped in $(seconds_since "$began") s"
+        report "$component" "stopped in $(seconds_since "$began") s"
     fi
-    rm -f "$STATE/pids/$part" "$STATE/started/$part"
+    rm -f "$STATE/pids/$component" "$STATE/started/$component"
 }

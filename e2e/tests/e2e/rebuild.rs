@@ -127,10 +127,7 @@ async fn difference_from_the_log_is_found_and_blocks_the_switch() -> Result<()> 
     installation.workers[0].restart()?;
     let output =
         installation.run_command_ok(&["rebuild", "clickhouse", "--accept-differences", "--drop-old"]).await?;
-    assert!(
-        output.contains("resuming generation 2") && output.contains("generation 1 dropped"),
-        "{output}"
-    );
+    assert!(output.contains("resuming generation 2") && output.contains("generation 1 dropped"), "{output}");
     assert_eq!(counts(&installation, 2).await?, (100, 100));
     Ok(())
 }

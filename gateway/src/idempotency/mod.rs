@@ -1,9 +1,9 @@
 //! Idempotency keys: claim the key, publish the batch, confirm the claim, and give retries the first answer
 //! again.
 //!
-//! [`accounts::claims`] documents the guarantees and makes the decisions; this module calls it, waits and
-//! counts. Requests never fail because Redis is unavailable: the batch is then published without a claim, and
-//! the worker drops the copy.
+//! The crate [`idempotency`](::idempotency) documents the guarantees and makes the decisions; this module
+//! calls it, waits and counts. Requests never fail because Redis is unavailable: the batch is then published
+//! without a claim, and the worker drops the copy.
 
 mod in_flight;
 mod key_lock;
@@ -11,8 +11,8 @@ mod key_lock;
 use crate::error::{Reject, Unavailable};
 use crate::metrics::IdempotencyMetrics;
 use crate::publish::PublishError;
-use accounts::claims::protocol::{self, End, Held, Standing, Step};
-use accounts::claims::{self, Away, Batch, Change, Exchanged, Seen};
+use ::idempotency::protocol::{self, End, Held, Standing, Step};
+use ::idempotency::{self as claims, Away, Batch, Change, Exchanged, Seen};
 use in_flight::{Attempt, InFlightAttempts};
 pub use key_lock::KeyLock;
 use key_lock::KeyLocks;
@@ -105,7 +105,7 @@ impl<C: Claims> Idempotency<C> {
             let Ok(exchanged) = self.claims.exchange(project_id, key, Change::Look).await else {
                 return Ok(None);
             };
-            match protocol::standing(&exchanged.seen, accounts::now_ms()) {
+            match protocol::standing(&exchanged.seen, service::clock::now_ms()) {
                 Standing::Free => return Ok(None),
                 Standing::Stored(batch) => return Ok(Some(batch)),
                 Standing::UnderWay(other) => self.wait(other, &mut budget).await?,

@@ -1,6 +1,6 @@
 //! Metrics of the quota check and of its calls to Redis.
 
-use accounts::quota::{Notice, Observer, Outage};
+use ::quota::{Notice, Observer, Outage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -8,7 +8,7 @@
 pub mod report;
 pub mod tally;
 
-use accounts::keys::Key;
+use control::keys::Key;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +43,7 @@ impl Outcomes {
     /// Counts a request that ended now. `key` is the key to which the request is attributed, `metrics` the
     /// number of accepted metrics, and `address` the keyed hash of the client's address.
     pub fn count(&self, key: Option<Arc<Key>>, outcome: &'static str, metrics: usize, address: u64) {
-        let event = Event { key, outcome, metrics: metrics as u64, address, at_ms: accounts::now_ms() };
+        let event = Event { key, outcome, metrics: metrics as u64, address, at_ms: service::clock::now_ms() };
         if !self.with_tally(|tally| tally.count(event)) {
             self.without_project.inc();
         }

@@ -4,7 +4,7 @@
 //! failed report needs no bookkeeping, because the next report holds a later state. If the clock goes back to
 //! a minute whose count was dropped, that count would restart at zero; so the counter then takes a new id.
 
-use accounts::keys::Key;
+use control::keys::Key;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{Hash, Hasher};

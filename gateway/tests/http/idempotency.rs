@@ -5,9 +5,9 @@ use crate::support::{
     Answer, Connection, LIMIT, Server, VALID_BATCH, ask, limited, lock, post, server, server_with_max_wait,
     until,
 };
-use accounts::claims::{Claim, State};
 use flate2::write::GzEncoder;
 use gateway::publish::PublishError;
+use idempotency::{Claim, State};
 use std::io::Write;
 use std::time::Duration;
 

@@ -1,9 +1,7 @@
 //! Starts a gateway on its own port, and provides a client that sends the given bytes unchanged.
 
-use accounts::claims::{Away, Change, Claim, Exchanged, Seen};
-use accounts::keys::{AuthError, Key};
-use accounts::quota::{Charge, Source, Standing, Verdict};
-use accounts::{Scope, Scopes};
+use control::keys::{AuthError, Key};
+use control::{Scope, Scopes};
 use gateway::Gateway;
 use gateway::handle::Authenticator;
 use gateway::idempotency::{Claims, Idempotency};
@@ -13,8 +11,10 @@ use gateway::publish::{Publish, PublishError, Record};
 use gateway::quota::Quota;
 use gateway::request::body::BodyTimeouts;
 use hyper::service::service_fn;
+use idempotency::{Away, Change, Claim, Exchanged, Seen};
 use proto::Message;
 use proto::v1::MetricBatch;
+use quota::{Charge, Source, Standing, Verdict};
 use serde_json::Value;
 use service::auth_throttle::AuthThrottle;
 use service::client::Clients;

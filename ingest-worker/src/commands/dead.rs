@@ -7,7 +7,7 @@ use crate::deletion::ledger::DeletionLedger;
 use crate::generation::GenerationManager;
 use crate::settings::{Dead, Settings};
 use proto::Message as _;
-use proto::topics::{Place, Topics, dead};
+use proto::topics::{RecordPosition, Topics, dead_letter_header};
 use proto::v1::MetricBatch;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
@@ -61,7 +61,7 @@ fn describe(letter: &DeadLetter) -> String {
 }
 
 fn find<'a>(open: &'a [DeadLetter], source: &str) -> Result<&'a DeadLetter, Failure> {
-    let place = Place::parse(source)
+    let place = RecordPosition::parse(source)
         .ok_or_else(|| format!("`{source}` is not of the form `topic/partition/offset`"))?;
     let found = open.iter().find(|letter| letter.source == place);
     Ok(found.ok_or_else(|| {
@@ -71,7 +71,7 @@ fn find<'a>(open: &'a [DeadLetter], source: &str) -> Result<&'a DeadLetter, Fail
 
 /// Returns a record without the samples that were deleted after it was written, or none if no sample is left. A record
 /// that cannot be decoded is returned unchanged.
-fn without_deleted(bytes: Vec<u8>, source: &Place, deletions: &DeletionLedger) -> Option<Vec<u8>> {
+fn without_deleted(bytes: Vec<u8>, source: &RecordPosition, deletions: &DeletionLedger) -> Option<Vec<u8>> {
     let Ok(mut batch) = MetricBatch::decode(bytes.as_slice()) else { return Some(bytes) };
     let count = batch.samples.len();
     let MetricBatch { project_id, samples, .. } = &mut batch;
@@ -121,7 +121,8 @@ async fn retry(
         };
         sent += 1;
         let source = letter.source.to_string();
-        let origin = OwnedHeaders::new().insert(Header { key: dead::ORIGIN, value: Some(&source) });
+        let origin =
+            OwnedHeaders::new().insert(Header { key: dead_letter_header::ORIGIN, value: Some(&source) });
         let record = FutureRecord::<(), _>::to(&letter.source.topic)
             .partition(letter.source.partition)
             .payload(&bytes)
@@ -149,7 +150,7 @@ mod tests {
         };
         let mut deletions = DeletionLedger::default();
         deletions.apply_kind(Kind::Deletion(deletion));
-        let place = |offset| Place { topic: "t".to_owned(), partition: 0, offset };
+        let place = |offset| RecordPosition { topic: "t".to_owned(), partition: 0, offset };
         let record = |metrics: &[&str]| {
             let sample = |metric: &&str| Sample { metric_id: (*metric).to_owned(), ..Sample::default() };
             let samples = metrics.iter().map(sample).collect();

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::open_dead_letters::{self, DeadLetter, Entry};
-use proto::topics::{Place, Topics, dead};
+use proto::topics::{RecordPosition, Topics, dead_letter_header};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -62,7 +62,11 @@ impl DeadLetterTopic {
         note: &str,
     ) -> Result<(), Failure> {
         let (source, place) = (letter.source.to_string(), letter.place.to_string());
-        let headers = [(dead::NOTE, note), (dead::SOURCE, &source), (dead::PLACE, &place)];
+        let headers = [
+            (dead_letter_header::NOTE, note),
+            (dead_letter_header::SOURCE, &source),
+            (dead_letter_header::POSITION, &place),
+        ];
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
@@ -130,16 +134,18 @@ fn parse_entry(message: &BorrowedMessage<'_>) -> Option<Entry> {
         let found = headers.iter().find(|header| header.key == key)?;
         std::str::from_utf8(found.value?).ok()
     };
-    let source = Place::parse(header(dead::SOURCE)?)?;
-    let place = header(dead::PLACE).and_then(Place::parse).unwrap_or_else(|| source.clone());
-    if header(dead::NOTE).is_some() {
+    let source = RecordPosition::parse(header(dead_letter_header::SOURCE)?)?;
+    let place = header(dead_letter_header::POSITION)
+        .and_then(RecordPosition::parse)
+        .unwrap_or_else(|| source.clone());
+    if header(dead_letter_header::NOTE).is_some() {
         return Some(Entry::Note { source, place });
     }
     Some(Entry::DeadLetter(DeadLetter {
         source,
         place,
-        reason: header(dead::REASON)?.to_owned(),
-        message: header(dead::MESSAGE).unwrap_or_default().to_owned(),
+        reason: header(dead_letter_header::REASON)?.to_owned(),
+        message: header(dead_letter_header::MESSAGE).unwrap_or_default().to_owned(),
         at_ms: message.timestamp().to_millis().unwrap_or(0),
         size: message.payload_len(),
         kept_at: (message.partition(), message.offset()),

@@ -4,7 +4,7 @@ use super::Failure;
 use super::compare::Projects;
 use crate::deletion::ledger::DeletionLedger;
 use crate::generation::GenerationManager;
-use accounts::control_log;
+use control::control_log;
 
 /// Reads the deletions from the control log.
 pub async fn recorded(manager: &GenerationManager) -> Result<DeletionLedger, Failure> {

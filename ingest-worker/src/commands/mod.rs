@@ -16,8 +16,8 @@ mod verify;
 
 use crate::generation::GenerationManager;
 use crate::settings::{Command, Generations, Rebuild, Settings};
-use accounts::commands::PUBLISH_TIMEOUT;
-use accounts::control_log::ControlWriter;
+use control::commands::PUBLISH_TIMEOUT;
+use control::control_log::ControlWriter;
 use proto::topics::Topics;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};

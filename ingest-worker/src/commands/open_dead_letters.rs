@@ -5,16 +5,16 @@
 //! letters of a source up to a position in the metrics topic. So a dead letter that a rebuild writes again stays settled,
 //! and the dead letter of a failed retry, whose position is later, is open.
 
-use proto::topics::Place;
+use proto::topics::RecordPosition;
 use std::collections::BTreeMap;
 
 /// A dead letter without its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Position where the record stood first.
-    pub source: Place,
+    pub source: RecordPosition,
     /// Position of the record that failed this time; differs from the source after a retry.
-    pub place: Place,
+    pub place: RecordPosition,
     /// Machine-readable code of the reason.
     pub reason: String,
     /// Reason for people.
@@ -33,15 +33,15 @@ pub enum Entry {
     DeadLetter(DeadLetter),
     /// The dead letters of `source` up to `place` were retried or dropped.
     Note {
-        source: Place,
-        place: Place,
+        source: RecordPosition,
+        place: RecordPosition,
     },
 }
 
 /// Returns the newest open dead letter of each source, ordered by source.
 pub fn open(entries: impl IntoIterator<Item = Entry>) -> Vec<DeadLetter> {
-    let mut newest: BTreeMap<Place, DeadLetter> = BTreeMap::new();
-    let mut settled_to: BTreeMap<Place, i64> = BTreeMap::new();
+    let mut newest: BTreeMap<RecordPosition, DeadLetter> = BTreeMap::new();
+    let mut settled_to: BTreeMap<RecordPosition, i64> = BTreeMap::new();
     for entry in entries {
         match entry {
             Entry::DeadLetter(letter) => {
@@ -66,8 +66,8 @@ pub fn open(entries: impl IntoIterator<Item = Entry>) -> Vec<DeadLetter> {
 mod tests {
     use super::*;
 
-    fn place(offset: i64) -> Place {
-        Place { topic: "metrics.v1".to_owned(), partition: 0, offset }
+    fn place(offset: i64) -> RecordPosition {
+        RecordPosition { topic: "metrics.v1".to_owned(), partition: 0, offset }
     }
 
     fn letter(source: i64, at: i64) -> Entry {

@@ -11,10 +11,10 @@ use crate::deletion::ledger::DeletionLedger;
 use crate::generation::GenerationManager;
 use crate::kafka_log::KafkaLog;
 use crate::settings::{RebuildClickhouse, Settings};
-use accounts::projection::Projection;
-use accounts::servers::connect;
+use control::projection::Projection;
 use proto::control::{EntityKind, GENERATIONS_ID};
 use proto::v1::{Generation, Generations, entity::Kind};
+use redis_access::connect;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,8 @@
 
 use super::{Failure, ProgressPrinter};
 use crate::settings::Settings;
-use accounts::control_log::ControlWriter;
-use accounts::rebuild::{Progress, rebuild};
+use control::control_log::ControlWriter;
+use control::rebuild::{Progress, rebuild};
 use std::time::Instant;
 
 /// Rebuilds the Redis projection; returns when it is complete.

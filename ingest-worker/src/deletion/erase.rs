@@ -6,10 +6,10 @@
 //! statement continues in the engine even if the worker that sent it ends; sent again, it finds fewer rows.
 
 use crate::store::Store;
-use accounts::deletions::cut;
 use clickhouse::Client;
 use clickhouse::error::Error;
 use clickhouse::query::Query;
+use control::deletions::cut;
 use proto::v1::Deletion;
 
 /// Number of deletions per statement.

@@ -6,7 +6,7 @@
 //! applied, whichever worker applies it and however often. An event that a deletion was applied counts for exactly that
 //! deletion: a later deletion of the same metric has another time and higher cut-off offsets.
 
-use accounts::control_log::{Event, LogError};
+use control::control_log::{Event, LogError};
 use proto::Message as _;
 use proto::control::EntityKind;
 use proto::v1::{Deletion, Entity, entity::Kind};
@@ -99,7 +99,7 @@ impl DeletionLedger {
         [deletion_of(metric_id), deletion_of("")]
             .into_iter()
             .flatten()
-            .any(|deletion| accounts::deletions::covers(deletion, metric_id, partition, offset))
+            .any(|deletion| control::deletions::covers(deletion, metric_id, partition, offset))
     }
 
     /// Whether both contain the same deletions, ignoring which generations have applied them.

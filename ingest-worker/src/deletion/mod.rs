@@ -11,7 +11,7 @@ pub mod ledger;
 use crate::generation::GenerationManager;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use accounts::control_log::LogError;
+use control::control_log::LogError;
 use erase::Eraser;
 use ledger::DeletionLedger;
 use proto::v1::{Deletion, DeletionApplied, Entity, Generation, entity::Kind};

@@ -222,7 +222,7 @@ impl PartitionDriver {
         metrics.samples.inc_by(block.samples as u64);
         metrics.block_samples.observe(block.samples as f64);
         if block.newest_ms > 0 {
-            let age_ms = accounts::now_ms().saturating_sub(block.newest_ms).max(0);
+            let age_ms = service::clock::now_ms().saturating_sub(block.newest_ms).max(0);
             metrics.newest_point_age_seconds.observe(age_ms as f64 / 1000.0);
         }
         metrics.set_next_offset(self.labels(), next);

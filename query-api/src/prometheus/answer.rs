@@ -1,9 +1,9 @@
 //! Answers as Prometheus writes them.
 
-use super::eval::{Column, Sample, Series};
-use super::grid::Grid;
 use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
+use promql::eval::{Column, Sample, Series};
+use promql::grid::Grid;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -8,13 +8,13 @@ use super::answer;
 use super::failure::Failure;
 use super::fetch;
 use super::form::Form;
-use super::labels::{Labels, metric_name};
 use crate::app::App;
-use crate::routes::metrics::name;
-use crate::store::MetricsPage;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use promql::labels::{Labels, metric_name};
+use reads::display_name::name;
+use reads::store::MetricsPage;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub async fn series(
 ) -> Result<Response, Failure> {
     let (limit, selectors, range) = (form.limit("limit")?, form.selectors()?, form.range()?);
     if selectors.is_empty() {
-        return Err(Failure::BadData("no match[] parameter provided".to_owned()));
+        return Err(Failure::bad_data("no match[] parameter provided".to_owned()));
     }
     let found = fetch::metrics(&app, &key.project_id, &selectors, range).await?;
     Ok(answer::list(found, limit))
@@ -56,7 +56,7 @@ pub async fn label_values(
     form: Form,
 ) -> Result<Response, Failure> {
     let Path(label) =
-        label.map_err(|_| Failure::BadData("invalid label name: it is not UTF-8".to_owned()))?;
+        label.map_err(|_| Failure::bad_data("invalid label name: it is not UTF-8".to_owned()))?;
     let (limit, selectors, range) = (form.limit("limit")?, form.selectors()?, form.range()?);
     let found = fetch::metrics(&app, &key.project_id, &selectors, range).await?;
     let values: BTreeSet<&str> =
@@ -79,9 +79,9 @@ pub async fn metadata(
     form: Form,
 ) -> Result<Response, Failure> {
     let (limit, each) = (form.limit("limit")?, form.limit("limit_per_metric")?);
-    let view = app.view(&key.project_id).await?;
+    let view = app.reads.view(&key.project_id).await?;
     let page = MetricsPage { limit: MOST_DESCRIBED, ..MetricsPage::default() };
-    let rows = app.store.metrics(&view, &key.project_id, page).await?;
+    let rows = app.reads.store.metrics(&view, &key.project_id, page).await?;
     let mut described: BTreeMap<String, Vec<Description>> = BTreeMap::new();
     for row in rows {
         let named = metric_name(&row.metric_id);

@@ -13,10 +13,8 @@ use serde::Serialize;
 /// Why a call was refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
-    /// The request cannot be understood, and why.
-    BadData(String),
-    /// The query is understood but cannot be evaluated, and why.
-    Execution(String),
+    /// The query was refused.
+    Query(promql::Error),
     /// There is nothing at this path.
     NoRoute,
     /// The path takes other methods.
@@ -31,27 +29,43 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<reads::Error> for Failure {
+    fn from(error: reads::Error) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<promql::Error> for Failure {
+    fn from(error: promql::Error) -> Self {
+        match error {
+            promql::Error::Timeout => Self::Service(Error::QueryTimeout),
+            error => Self::Query(error),
+        }
+    }
+}
+
 impl Failure {
-    /// A parameter breaks a rule.
+    /// Returns the failure of a query that was understood but cannot be evaluated.
+    pub fn execution(reason: String) -> Self {
+        Self::Query(promql::Error::Execution(reason))
+    }
+
+    /// Returns the failure of a malformed request.
+    pub fn bad_data(reason: String) -> Self {
+        Self::Query(promql::Error::BadData(reason))
+    }
+
+    /// Returns the failure for the invalid parameter `name`.
     pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
-        Self::BadData(format!("invalid parameter {name:?}: {reason}"))
-    }
-
-    /// PromQL that is not evaluated here.
-    pub fn unsupported(construct: impl std::fmt::Display) -> Self {
-        Self::Execution(format!("{construct} is not supported"))
-    }
-
-    /// The query ran into its deadline.
-    pub fn timeout() -> Self {
-        Self::Service(Error::QueryTimeout)
+        promql::Error::parameter(name, reason).into()
     }
 
     /// The HTTP status and `errorType`.
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::BadData(_) => (StatusCode::BAD_REQUEST, "bad_data"),
-            Self::Execution(_) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
+            Self::Query(promql::Error::BadData(_)) => (StatusCode::BAD_REQUEST, "bad_data"),
+            Self::Query(promql::Error::Execution(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
+            Self::Query(promql::Error::Timeout) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "bad_data"),
             Self::Service(error) => match error.status() {
@@ -71,7 +85,7 @@ impl Failure {
     /// What a person can act on.
     fn message(&self) -> String {
         match self {
-            Self::BadData(reason) | Self::Execution(reason) => reason.clone(),
+            Self::Query(error) => error.to_string(),
             Self::NoRoute => "there is no such call: see https://prometheus.io/docs/prometheus/latest/querying/api for what a data source asks".to_owned(),
             Self::MethodNotAllowed => "the method is not allowed here: the header Allow names those that are".to_owned(),
             Self::Service(error) => error.message().into_owned(),

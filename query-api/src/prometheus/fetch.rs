@@ -1,14 +1,14 @@
 //! Reads what a plan's selectors ask for: each selector's samples at once, for the whole range of the query.
 
-use super::budget::{MOST_SAMPLES, MOST_SERIES};
-use super::eval::{Sample, Series};
 use super::failure::Failure;
-use super::labels::Labels;
-use super::plan::Selector;
 use crate::app::App;
-use crate::hidden::View;
-use crate::series::buckets::Range;
+use promql::budget::{MOST_SAMPLES, MOST_SERIES};
+use promql::eval::{Sample, Series};
+use promql::labels::Labels;
+use promql::plan::Selector;
 use promql_parser::label::Matcher;
+use reads::hidden::View;
+use reads::series::buckets::Range;
 
 /// So many metrics of a project can be searched.
 const MOST_METRICS: usize = 200_000;
@@ -23,7 +23,7 @@ pub async fn metrics(
     lists: &[Vec<Matcher>],
     hours: Option<Range>,
 ) -> Result<Vec<Labels>, Failure> {
-    let view = app.view(project).await?;
+    let view = app.reads.view(project).await?;
     let ids = ids(app, &view, project, hours).await?;
     let labels = ids.iter().map(|id| Labels::of_metric(id));
     let wanted = |labels: &Labels| lists.is_empty() || lists.iter().any(|list| labels.matched_by(list));
@@ -31,9 +31,9 @@ pub async fn metrics(
 }
 
 async fn ids(app: &App, view: &View, project: &str, hours: Option<Range>) -> Result<Vec<String>, Failure> {
-    let ids = app.store.metric_ids(view, project, hours, MOST_METRICS + 1).await?;
+    let ids = app.reads.store.metric_ids(view, project, hours, MOST_METRICS + 1).await?;
     if ids.len() > MOST_METRICS {
-        return Err(Failure::Execution(format!("the project has more than {MOST_METRICS} metrics")));
+        return Err(Failure::execution(format!("the project has more than {MOST_METRICS} metrics")));
     }
     Ok(ids)
 }
@@ -43,14 +43,14 @@ pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<
     if selectors.is_empty() {
         return Ok(Vec::new());
     }
-    let view = app.view(project).await?;
+    let view = app.reads.view(project).await?;
     let ids = ids(app, &view, project, None).await?;
     let (mut all, mut left) = (Vec::with_capacity(selectors.len()), MOST_SAMPLES);
     for selector in selectors {
         let matched = |id: &&String| Labels::of_metric(id).matched_by(&selector.matchers);
         let wanted: Vec<&str> = ids.iter().filter(matched).map(String::as_str).collect();
         if wanted.len() > MOST_SERIES {
-            return Err(Failure::Execution(format!(
+            return Err(Failure::execution(format!(
                 "a selector matches {} series, more than {MOST_SERIES}: select fewer",
                 wanted.len()
             )));
@@ -74,7 +74,7 @@ async fn read(
         let base = all.len();
         all.extend(ids.iter().map(|id| Series { labels: Labels::of_metric(id), samples: Vec::new() }));
         let mut rows = 0;
-        let take = |row: crate::store::SampleRow| {
+        let take = |row: reads::store::SampleRow| {
             rows += 1;
             let Some(series) = all.get_mut(base + row.place as usize) else { return };
             let sample = Sample { at: row.at, value: row.value };
@@ -84,9 +84,12 @@ async fn read(
                 _ => series.samples.push(sample),
             }
         };
-        app.store.samples(view, (project, ids), (selector.after, selector.until), left + 1, take).await?;
+        app.reads
+            .store
+            .samples(view, (project, ids), (selector.after, selector.until), left + 1, take)
+            .await?;
         left = left.checked_sub(rows).ok_or_else(|| {
-            Failure::Execution(format!(
+            Failure::execution(format!(
                 "the query reads more than {MOST_SAMPLES} samples: ask for a shorter range or fewer series"
             ))
         })?;

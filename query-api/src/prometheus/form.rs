@@ -1,17 +1,17 @@
 //! The parameters of a call: from the query string and, with POST, from a form in the body, which goes first.
 
 use super::failure::Failure;
-use super::labels::matchers;
-use super::parse::parse;
 use crate::body::Collected;
-use crate::series::buckets::Range;
 use axum::extract::FromRequestParts;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use jiff::Timestamp;
+use promql::labels::matchers;
+use promql::parse::parse;
 use promql_parser::label::Matcher;
 use promql_parser::parser::Expr;
+use reads::series::buckets::Range;
 use std::time::Duration;
 
 /// The last moment that is understood, Unix milliseconds: the end of the year 9999. The first is as far back.
@@ -33,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for Form {
             let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
             if !body.is_empty() && !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
                 let reason = "the body must be a form: send it as application/x-www-form-urlencoded";
-                return Err(Failure::BadData(reason.to_owned()));
+                return Err(Failure::bad_data(reason.to_owned()));
             }
             given.extend(form_urlencoded::parse(&body).into_owned());
         }
@@ -130,7 +130,7 @@ fn selector(text: &str) -> Result<Vec<Matcher>, Failure> {
     match expr {
         Expr::VectorSelector(selector) if selector.offset.is_none() && selector.at.is_none() => {
             if !selector.matchers.or_matchers.is_empty() {
-                return Err(Failure::unsupported("`or` between matchers"));
+                return Err(promql::Error::unsupported("`or` between matchers").into());
             }
             Ok(matchers(selector.name.as_deref(), &selector.matchers))
         }

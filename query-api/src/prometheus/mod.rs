@@ -1,7 +1,7 @@
 //! The Prometheus API, as far as Grafana's data source uses it: PromQL over the metrics of the key's project.
 //!
-//! The way of a query: [`form`] reads its parameters, [`parse`] and [`plan`] make of its text what is to be read and
-//! evaluated, [`fetch`] reads each selector's samples for the whole range at once, [`eval`] evaluates in memory, and
+//! The way of a query: [`form`] reads its parameters, [`promql::parse`] and [`promql::plan`] make of its text what is to be read and
+//! evaluated, [`fetch`] reads each selector's samples for the whole range at once, [`promql::eval`] evaluates in memory, and
 //! [`answer`] writes the result. Errors have Prometheus's shape ([`failure`]).
 //!
 //! **What it promises.** The semantics are those of Prometheus 3. A metric is one series with two labels: `__name__`, its
@@ -19,30 +19,23 @@
 //!
 //! **What it refuses** with 422, by name: histograms (`histogram_*`), `group_left`, `group_right`, `fill`, `count_values`,
 //! `limitk`, `limit_ratio`, `or` between matchers, and the functions that Prometheus calls experimental. Also 422 is what
-//! goes beyond the bounds of [`budget`]; 503 `timeout` what goes beyond the deadline of queries.
+//! goes beyond the bounds of [`promql::budget`]; 503 `timeout` what goes beyond the deadline of queries.
 
 mod answer;
-mod budget;
 mod catalogue;
-mod eval;
 mod failure;
 mod fetch;
 mod form;
-mod functions;
-mod grid;
-mod labels;
-mod parse;
-mod plan;
 mod query;
 mod rules;
 mod status;
 
 use crate::app::App;
 use crate::auth::Reader;
-use accounts::keys::Key;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::routing::get;
+use control::keys::Key;
 use failure::Failure;
 use hyper::http::request::Parts;
 use std::sync::Arc;

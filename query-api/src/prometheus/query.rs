@@ -2,17 +2,17 @@
 
 use super::Caller;
 use super::answer::{self, Outcome};
-use super::budget::{Budget, Interest, MOST_POINTS};
-use super::eval::{Evaluation, Sample, Series, Value};
 use super::failure::Failure;
 use super::fetch;
 use super::form::Form;
-use super::grid::Grid;
-use super::labels::Labels;
-use super::plan::{Plan, Root};
 use crate::app::App;
 use axum::extract::State;
 use axum::response::Response;
+use promql::budget::{Budget, Interest, MOST_POINTS};
+use promql::eval::{Evaluation, Sample, Series, Value};
+use promql::grid::Grid;
+use promql::labels::Labels;
+use promql::plan::{Plan, Root};
 use promql_parser::parser::Expr;
 use promql_parser::parser::value::ValueType;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub async fn instant(
     form: Form,
 ) -> Result<Response, Failure> {
     let limit = form.limit("limit")?;
-    let at = form.time("time")?.unwrap_or_else(accounts::now_ms);
+    let at = form.time("time")?.unwrap_or_else(service::clock::now_ms);
     let timeout = form.timeout()?;
     let expr = form.query()?;
     let grid = Grid::instant(at);
@@ -54,7 +54,7 @@ pub async fn range(
     }
     if (end - start) / step > MOST_POINTS {
         let reason = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
-        return Err(Failure::BadData(reason.to_owned()));
+        return Err(Failure::bad_data(reason.to_owned()));
     }
     let timeout = form.timeout()?;
     let expr = form.query()?;
@@ -90,11 +90,11 @@ struct Question {
 
 async fn run(app: &App, project: &str, expr: &Expr, question: Question) -> Result<Response, Failure> {
     let Question { grid, end, over_range, limit, timeout } = question;
-    let timeout = timeout.map_or(app.store.timeout(), |timeout| timeout.min(app.store.timeout()));
+    let timeout = timeout.map_or(app.reads.store.timeout(), |timeout| timeout.min(app.reads.store.timeout()));
     let deadline = Instant::now() + timeout;
     let plan = Plan::new(expr, grid, end)?;
     let work = async {
-        let _turn = EVALUATIONS.acquire().await.map_err(|_| Failure::timeout())?;
+        let _turn = EVALUATIONS.acquire().await.map_err(|_| Failure::from(promql::Error::Timeout))?;
         let data = fetch::series(app, project, &plan.selectors).await?;
         // Dropped with this future: the thread then stops.
         let interest = Interest::default();
@@ -106,10 +106,10 @@ async fn run(app: &App, project: &str, expr: &Expr, question: Question) -> Resul
         });
         evaluate.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a query was not evaluated to its end");
-            Err(Failure::Execution("the query could not be evaluated".to_owned()))
+            Err(Failure::execution("the query could not be evaluated".to_owned()))
         })
     };
-    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Failure::timeout()))
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Failure::from(promql::Error::Timeout)))
 }
 
 fn outcome(

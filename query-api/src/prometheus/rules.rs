@@ -2,21 +2,21 @@
 //! whose plan has no alerts have no rules.
 
 use super::{Caller, answer};
-use crate::alerts::book::RuleState;
-use crate::alerts::machine::State as Stands;
-use crate::alerts::records::StateWord;
-use crate::alerts::rule::Condition;
-use crate::app::{App, unreadable};
-use crate::error::Error;
+use crate::app::App;
+use crate::error::{Error, unreadable};
 use crate::prometheus::failure::Failure;
 use crate::prometheus::form::Form;
-use crate::series::aggregation::{Aggregation, QUANTILES};
-use crate::words::text;
+use alerting::book::RuleState;
+use alerting::machine::State as Stands;
+use alerting::records::StateWord;
+use alerting::rule::Condition;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use proto::v1;
+use reads::series::aggregation::{Aggregation, QUANTILES};
 use serde_json::{Value, json};
+use service::wire_enum::WireEnum as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ pub async fn alerts(Caller(key): Caller, State(app): State<Arc<App>>) -> Result<
 }
 
 async fn all(app: &App, project_id: &str) -> Result<Vec<(v1::Alert, RuleState)>, Error> {
-    match app.alerts_allowed(project_id).await {
+    match crate::auth::require_alerts(app, project_id).await {
         Err(Error::PlanRequired) => return Ok(Vec::new()),
         allowed => allowed?,
     }
@@ -126,7 +126,7 @@ fn active(alert: &v1::Alert, state: &RuleState) -> Option<Value> {
         return None;
     }
     let since = Timestamp::from_millisecond(state.standing.since_ms).map(|at| at.to_string());
-    let (mut labels, word) = (labels(alert), text(StateWord::from(stands)));
+    let (mut labels, word) = (labels(alert), StateWord::from(stands).as_str());
     labels["alertname"] = alert.name.clone().into();
     labels["state"] = word.into();
     Some(json!({

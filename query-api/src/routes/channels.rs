@@ -1,22 +1,22 @@
 //! Channels: where notices of alerts go to.
 
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable};
+use crate::error::{Error, ErrorBody, Unavailable, unreadable};
 use crate::fault::Code;
-use crate::notify::kind::Kind;
-use crate::notify::webhook;
-use crate::outgoing::target::Target;
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
-use crate::words::text;
-use accounts::commands::{Commands, Expected};
+use alerting::notify::kind::Kind;
+use alerting::notify::webhook;
+use alerting::outgoing::target::Target;
 use axum::Json;
 use axum::extract::State;
+use control::commands::{Commands, Expected};
 use hyper::StatusCode;
 use proto::v1::{self, AlertSubject, AlertTest, alert_record};
 use serde::Serialize;
+use service::wire_enum::WireEnum as _;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -127,7 +127,7 @@ fn read(app: &App, project_id: &str, mut fields: Fields) -> Result<v1::Channel, 
         Kind::Webhook => rand::random::<[u8; 32]>().to_vec(),
         Kind::InApp | Kind::Slack | Kind::Discord | Kind::Teams => Vec::new(),
     };
-    let kind = text(kind).to_owned();
+    let kind = kind.as_str().to_owned();
     let project_id = project_id.to_owned();
     Ok(v1::Channel { project_id, name, kind, url, signing_key, ..v1::Channel::default() })
 }
@@ -244,13 +244,13 @@ pub async fn test(
         channels: vec![channel.channel_id],
         ..AlertSubject::default()
     };
-    let test = AlertTest { subject: Some(subject), at_ms: accounts::now_ms(), ..AlertTest::default() };
+    let test = AlertTest { subject: Some(subject), at_ms: service::clock::now_ms(), ..AlertTest::default() };
     ask_test(&app, test).await
 }
 
 /// Asks whoever evaluates to tell the subject's channels `test`, which gets its id here.
 pub async fn ask_test(app: &App, test: AlertTest) -> Result<(StatusCode, Json<TestAsked>), Error> {
-    let test = AlertTest { test_id: accounts::token::id("test"), ..test };
+    let test = AlertTest { test_id: control::token::id("test"), ..test };
     let channels = test.subject.iter().flat_map(|subject| subject.channels.clone()).collect();
     let asked = TestAsked { test_id: test.test_id.clone(), channels };
     app.note(alert_record::Kind::Test(test)).await?;

@@ -1,19 +1,19 @@
 //! Connections: what sends metrics, each with a key of its own.
 
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::body::{Fields, OptionalFields};
-use crate::error::{Error, ErrorBody, Unavailable};
+use crate::error::{Error, ErrorBody, Unavailable, unreadable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
-use crate::words::words;
-use accounts::commands::Commands;
-use accounts::directory::ConnectionView;
 use axum::Json;
 use axum::extract::State;
+use control::commands::Commands;
+use control::directory::ConnectionView;
 use hyper::StatusCode;
 use serde::Serialize;
+use service::wire_enum;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -49,9 +49,9 @@ pub struct CreatedConnection {
     version: u64,
 }
 
-words! {
+wire_enum! {
     /// Whether a connection can be used.
-    pub enum ConnectionState: "state" {
+    pub enum ConnectionState {
         /// Its current key is good.
         Active = "active",
         /// Its current key was revoked: rotate gives it a new one.

@@ -1,12 +1,12 @@
 //! The inbox: what the project's in-app channels were told.
 
-use crate::alerts::book::{Inbox as Held, Notice};
 use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody};
-use crate::notify::message::Missing;
 use crate::params::{Params, cursor_text};
+use alerting::book::{Inbox as Held, Notice};
+use alerting::notify::message::Missing;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
@@ -103,7 +103,7 @@ pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
     /// The clocks of replicas may differ by so much.
     const CLOCKS_MS: i64 = 5_000;
     let mut changed = app.alerts.notices();
-    let since_ms = accounts::now_ms() - CLOCKS_MS;
+    let since_ms = service::clock::now_ms() - CLOCKS_MS;
     let mut last =
         app.alerts.look(|book| book.inbox(project_id).notices.back().map_or(-1, |last| last.offset));
     while changed.changed().await.is_ok() {

@@ -1,28 +1,28 @@
 //! Keys that stand alone: for people and programs that read or manage. A connection's key is the connection's.
 
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::Manager;
 use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable};
+use crate::error::{Error, ErrorBody, Unavailable, unreadable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
-use crate::words::words;
-use accounts::Scope;
-use accounts::commands::Commands;
 use axum::Json;
 use axum::extract::State;
+use control::Scope;
+use control::commands::Commands;
 use hyper::StatusCode;
 use proto::v1::ApiKey;
 use serde::Serialize;
+use service::wire_enum;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Of every key, for none changes.
 const VERSION: u64 = 1;
 
-words! {
+wire_enum! {
     /// What a key may do.
-    pub enum KeyScope: "scope" {
+    pub enum KeyScope {
         /// Send metrics.
         Ingest = "ingest",
         /// Read.

@@ -5,12 +5,12 @@ use crate::auth::{Manager, Reader};
 use crate::error::{Error, ErrorBody};
 use crate::params::{Params, cursor_text};
 use crate::routes::MetricId;
-use crate::store::{MetricRow, MetricsPage};
-use crate::title::title_case;
-use accounts::commands::Commands;
 use axum::Json;
 use axum::extract::State;
+use control::commands::Commands;
 use hyper::StatusCode;
+use reads::display_name::{name, unit};
+use reads::store::{MetricRow, MetricsPage};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -61,16 +61,6 @@ impl From<MetricRow> for Metric {
     }
 }
 
-/// The name that people see.
-pub fn name(id: &str, newest: &str) -> String {
-    if newest.is_empty() { title_case(id) } else { newest.to_owned() }
-}
-
-/// The unit, if one was given.
-pub fn unit(newest: &str) -> Option<String> {
-    (!newest.is_empty()).then(|| newest.to_owned())
-}
-
 /// Lists the project's metrics by id.
 #[utoipa::path(
     get,
@@ -99,8 +89,8 @@ pub async fn list(
     params.check()?;
     let page =
         MetricsPage { id: None, search: params.text("search"), after: after.as_deref(), limit: limit + 1 };
-    let view = app.view(&key.project_id).await?;
-    let mut rows = app.store.metrics(&view, &key.project_id, page).await?;
+    let view = app.reads.view(&key.project_id).await?;
+    let mut rows = app.reads.store.metrics(&view, &key.project_id, page).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|last| cursor_text("metrics", &last.metric_id));
@@ -126,8 +116,8 @@ pub async fn get(
     State(app): State<Arc<App>>,
     MetricId(id): MetricId,
 ) -> Result<Json<Metric>, Error> {
-    let view = app.view(&key.project_id).await?;
-    Ok(Json(app.store.metric(&view, &key.project_id, &id).await?.into()))
+    let view = app.reads.view(&key.project_id).await?;
+    Ok(Json(app.reads.store.metric(&view, &key.project_id, &id).await?.into()))
 }
 
 /// Deletes a metric: its points are gone at once, for all readers, and do not come back, whatever is rebuilt. Points that
@@ -150,8 +140,8 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     MetricId(id): MetricId,
 ) -> Result<StatusCode, Error> {
-    let view = app.view(&key.project_id).await?;
-    app.store.metric(&view, &key.project_id, &id).await?;
+    let view = app.reads.view(&key.project_id).await?;
+    app.reads.store.metric(&view, &key.project_id, &id).await?;
     let project = key.project_id.clone();
     let delete = |commands: Commands| async move { commands.delete_metric(&project, &id).await };
     app.command(delete).await.map_err(|failed| failed.or(Error::NoMetric))?;

@@ -1,13 +1,13 @@
 //! The description of the API, made from the code: `GET /api/v1/openapi.json`.
 
 use crate::routes::usage::UsageInterval;
-use crate::series::aggregation::Aggregation;
-use crate::series::fill::Fill;
-use crate::series::question::WantedInterval;
 use crate::session;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
+use reads::series::aggregation::Aggregation;
+use reads::series::fill::Fill;
+use reads::series::question::WantedInterval;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};

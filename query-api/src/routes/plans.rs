@@ -1,16 +1,16 @@
 //! Plans: what projects may do. They are data, which the operator sets.
 
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::{Anyone, Operator};
 use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable};
+use crate::error::{Error, ErrorBody, Unavailable, unreadable};
 use crate::fault::Code;
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::versions::Versioned;
-use accounts::commands::Commands;
 use axum::Json;
 use axum::extract::State;
+use control::commands::Commands;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;

@@ -5,13 +5,13 @@ use crate::auth::Reader;
 use crate::error::{Error, ErrorBody};
 use crate::params::{Params, cursor_text};
 use crate::routes::{MetricId, csv};
-use crate::series::buckets::Range;
-use crate::series::merge::Place;
-use crate::store::PointRow;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hyper::HeaderMap;
+use reads::series::buckets::Range;
+use reads::series::merge::Place;
+use reads::store::PointRow;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -81,16 +81,16 @@ pub async fn list(
     let cursor: Option<Cursor> = params.cursor(&list);
     let range = match &cursor {
         Some(cursor) => params.range_or(&zone, Range { start: cursor.start, end: cursor.end }),
-        None => params.range(&zone, accounts::now_ms()),
+        None => params.range(&zone, service::clock::now_ms()),
     };
     params.check()?;
 
-    let view = app.view(&key.project_id).await?;
+    let view = app.reads.view(&key.project_id).await?;
     let series = (key.project_id.as_str(), id.as_str());
     let before = cursor.map(|cursor| cursor.place);
     let (metric, rows) = tokio::join!(
-        app.store.metric(&view, series.0, series.1),
-        app.store.points(&view, series, range, before, limit + 1),
+        app.reads.store.metric(&view, series.0, series.1),
+        app.reads.store.points(&view, series, range, before, limit + 1),
     );
     metric?;
     let mut rows = rows?;

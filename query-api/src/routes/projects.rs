@@ -1,17 +1,19 @@
 //! Projects: the operator makes them, sets their plans and removes them; whoever manages one may name it.
 
-use crate::app::{App, UNKNOWN_PLAN, unreadable};
+use crate::app::App;
 use crate::auth::{ManagerOrOperator, Operator, ReaderOrOperator};
 use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Needs, Unavailable};
+use crate::commands::UNKNOWN_PLAN;
+use crate::error::{Error, ErrorBody, Needs, Unavailable, unreadable};
 use crate::fault::Code;
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
-use accounts::commands::{Commands, ProjectChange};
-use accounts::directory::{self, Page, ProjectView};
 use axum::Json;
 use axum::extract::State;
+use control::commands::{Commands, ProjectChange};
+use control::directory::{Page, ProjectView};
+use futures::future::try_join_all;
 use hyper::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
@@ -105,9 +107,10 @@ pub struct Projects {
     next_cursor: Option<String>,
 }
 
-impl From<directory::Quota> for Quota {
-    fn from(quota: directory::Quota) -> Self {
-        Self { limit: quota.limit, used: quota.used, reset_at: quota.reset_at_ms }
+impl Quota {
+    /// Combines a plan's hourly limit with what of it is used.
+    pub fn new(limit: Option<u64>, used: quota::Used) -> Self {
+        Self { limit, used: used.requests, reset_at: used.reset * 1000 }
     }
 }
 
@@ -313,15 +316,17 @@ async fn versioned(app: &App, view: ProjectView) -> Result<Versioned<Project>, E
 
 /// The projects as clients see them, with what they have used.
 async fn described(app: &App, views: Vec<ProjectView>) -> Result<Vec<Project>, Error> {
-    let quotas = app.directory.quotas(&views).await.map_err(unreadable)?;
-    let project = |(view, quota): (ProjectView, directory::Quota)| Project {
+    let used = try_join_all(views.iter().map(|view| app.quota_usage.used(&view.project.project_id)));
+    let used = used.await.map_err(|error| unreadable(error.into()))?;
+    let limits = app.directory.limits(&views).await.map_err(unreadable)?;
+    let project = |((view, limit), used): ((ProjectView, Option<u64>), quota::Used)| Project {
         project_id: view.project.project_id,
         name: view.project.name,
         plan: view.plan,
-        quota: quota.into(),
+        quota: Quota::new(limit, used),
         created_at: view.project.created_at_ms,
         updated_at: view.project.updated_at_ms,
         version: view.project.version,
     };
-    Ok(views.into_iter().zip(quotas).map(project).collect())
+    Ok(views.into_iter().zip(limits).zip(used).map(project).collect())
 }

@@ -7,12 +7,12 @@ use crate::body::Fields;
 use crate::error::{Error, ErrorBody};
 use crate::fault::{Code, Faults};
 use crate::params::Params;
-use crate::series::aggregation::Aggregation;
-use crate::series::fill::Fill;
-use crate::series::question::{Question, WantedInterval};
-use crate::series::read::{TimeSeries, series};
 use axum::extract::State;
 use axum::response::Response;
+use reads::series::aggregation::Aggregation;
+use reads::series::fill::Fill;
+use reads::series::question::{Question, WantedInterval};
+use reads::series::read::{TimeSeries, series};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -119,15 +119,15 @@ pub async fn post(
     let queries = fields.array("queries", 1..=MOST);
     fields.faults.check()?;
     // One moment for all: those that end now end together, and are read together.
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let asked: Vec<Result<(String, Question), Error>> =
         queries.unwrap_or_default().iter().map(|query| read(query, now)).collect();
     let valid: Vec<(String, Question)> =
         asked.iter().filter_map(|asked| asked.as_ref().ok()).cloned().collect();
-    let mut answers = series(&app, &key.project_id, &valid).await?.into_iter();
+    let mut answers = series(&app.reads, &key.project_id, &valid).await?.into_iter();
     let mut points = 0;
     let results = asked.into_iter().map(|asked| {
-        let answer = asked.and_then(|_| answers.next().unwrap_or(Err(Error::NoMetric)));
+        let answer = asked.and_then(|_| Ok(answers.next().unwrap_or(Err(reads::Error::UnknownMetric))?));
         match answer {
             Ok(series) => {
                 points += series.points.len();
@@ -159,5 +159,5 @@ fn read(query: &Value, now: i64) -> Result<(String, Question), Error> {
             String::new()
         }
     };
-    Ok((metric, Question::read(&mut params, now)?))
+    Ok((metric, params.question(now)?))
 }

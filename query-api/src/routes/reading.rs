@@ -1,8 +1,8 @@
 //! Values inside a field's value, read by rules. A fault names the field and says where in it.
 
 use crate::fault::{Code, Faults};
-use crate::words::{Word, text};
 use serde_json::Value;
+use service::wire_enum::WireEnum;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -65,17 +65,12 @@ impl<'a> Reading<'a> {
     }
 
     /// One of the words of `W`, as text; required where there is no default.
-    pub fn word<W: Word + PartialEq>(
-        &mut self,
-        value: Option<Value>,
-        name: &str,
-        default: Option<W>,
-    ) -> String {
+    pub fn word<W: WireEnum>(&mut self, value: Option<Value>, name: &str, default: Option<W>) -> String {
         let word = match value.filter(|value| !value.is_null()) {
             None => default,
-            Some(value) => value.as_str().and_then(W::from_word),
+            Some(value) => value.as_str().and_then(W::parse),
         };
-        word.map(text)
+        word.map(W::as_str)
             .unwrap_or_else(|| {
                 self.fault(name, Code::UnknownWord, format!("must be one of {}", W::choices()));
                 ""

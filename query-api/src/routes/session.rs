@@ -1,19 +1,20 @@
 //! Sessions: how a browser signs in with a key, and out again.
 
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::Reader;
 use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Needs};
+use crate::error::{Error, ErrorBody, Needs, unreadable};
 use crate::routes::keys::KeyScope;
 use crate::session::{self, AGE};
-use accounts::keys::Key;
-use accounts::{Scope, now_ms};
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use control::Scope;
+use control::keys::Key;
 use hyper::header::SET_COOKIE;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
+use service::clock::now_ms;
 use std::sync::Arc;
 use utoipa::ToSchema;
 

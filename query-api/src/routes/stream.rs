@@ -6,13 +6,13 @@ use crate::error::{Error, ErrorBody};
 use crate::fault::Code;
 use crate::params::Params;
 use crate::routes::inbox;
-use crate::stream::hub::Wanted;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Request};
+use reads::stream::hub::Wanted;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -62,8 +62,8 @@ pub async fn get(
     params.check()?;
     let header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let resume = header.filter(|id| !id.is_empty()).or(params.text("lastEventId"));
-    let hidden = app.hidden_in_log(&key.project_id).await?;
-    let session = app.streams.join(&key.project_id, Wanted::new(metrics), hidden.clone(), resume)?;
+    let hidden = app.reads.hidden_in_log(&key.project_id).await?;
+    let session = app.reads.streams.join(&key.project_id, Wanted::new(metrics), hidden.clone(), resume)?;
 
     let (out, pieces) = mpsc::channel::<Bytes>(AHEAD);
     // The key is looked at as any call would, for as long as the stream lasts, and what was deleted meanwhile.
@@ -76,7 +76,7 @@ pub async fn get(
             let allowed = reader(headers, &app).await.is_ok_and(|Reader(key)| key.project_id == project);
             let mut known = known.lock().await;
             // What cannot be looked up is as it was: without Redis nothing is deleted.
-            *known = app.hidden_in_log(&project).await.unwrap_or_else(|_| known.clone());
+            *known = app.reads.hidden_in_log(&project).await.unwrap_or_else(|_| known.clone());
             allowed.then(|| known.clone())
         }
     };

@@ -6,13 +6,13 @@ use crate::auth::Reader;
 use crate::error::{Error, ErrorBody};
 use crate::params::Params;
 use crate::routes::{MetricId, csv};
-use crate::series::aggregation::Aggregation;
-use crate::series::fill::Fill;
-use crate::series::question::{Question, WantedInterval};
-use crate::series::read::{TimeSeries, series};
 use axum::extract::State;
 use axum::response::Response;
 use hyper::HeaderMap;
+use reads::series::aggregation::Aggregation;
+use reads::series::fill::Fill;
+use reads::series::question::WantedInterval;
+use reads::series::read::{TimeSeries, series};
 use std::sync::Arc;
 
 /// A metric's points in buckets.
@@ -44,9 +44,9 @@ pub async fn get(
     mut params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let question = Question::read(&mut params, accounts::now_ms())?;
-    let answer = series(&app, &key.project_id, &[(id, question)]).await?.pop();
-    let series = answer.unwrap_or(Err(Error::NoMetric))?;
+    let question = params.question(service::clock::now_ms())?;
+    let answer = series(&app.reads, &key.project_id, &[(id, question)]).await?.pop();
+    let series = answer.unwrap_or(Err(reads::Error::UnknownMetric))?;
     if csv::wanted(&headers) {
         let cells = series
             .points

@@ -3,18 +3,17 @@
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::{Error, ErrorBody};
-use crate::fault::Code;
+use crate::fault::{Code, Faults};
 use crate::params::Params;
 use crate::routes::projects::Quota;
-use crate::series::buckets::{MOST, Range};
-use crate::usage::notices::{self, Notice, Seen, connection_id};
-use crate::usage::table::{ConnectionRow, ItemRow};
-use crate::words::words;
-use accounts::directory;
 use axum::Json;
 use axum::extract::State;
 use jiff::tz::TimeZone;
+use reads::series::buckets::{MOST, Range};
+use reads::usage::notices::{self, Notice, Seen, connection_id};
+use reads::usage::table::{ConnectionRow, ItemRow};
 use serde::Serialize;
+use service::wire_enum;
 use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -22,9 +21,9 @@ use utoipa::ToSchema;
 /// An answer has at most so many items.
 const MOST_ITEMS: usize = 100_000;
 
-words! {
+wire_enum! {
     /// How long the buckets shall be, by the clock of UTC.
-    pub enum UsageInterval: "interval" {
+    pub enum UsageInterval {
         /// Minutes.
         Minute = "minute",
         /// Hours.
@@ -115,7 +114,7 @@ pub async fn get(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<UsageReport>, Error> {
-    let range = params.range(&TimeZone::UTC, accounts::now_ms());
+    let range = params.range(&TimeZone::UTC, service::clock::now_ms());
     let interval = params.word("interval", UsageInterval::Hour);
     params.check()?;
     if buckets(range, interval) > MOST {
@@ -123,14 +122,16 @@ pub async fn get(
     }
     let (usage, project) = (&app.usage, key.project_id.as_str());
     let earlier = |by: i64| Range { start: range.start - by, end: range.end };
+    let used = async { Ok::<_, reads::Error>(usage.hour(project).await) };
     let (items, connections, refused, addresses, hours, used) = tokio::try_join!(
         usage.table.items(project, range, interval.width_ms(), MOST_ITEMS),
         usage.table.connections(project, range),
         usage.table.refused(project, earlier(notices::REFUSED_BEFORE_MS)),
         usage.table.new_addresses(project, range),
         usage.table.hours(project, whole_hours(earlier(notices::TRAFFIC_BEFORE_MS))),
-        usage.hour(project),
+        used,
     )?;
+    let used = used?;
     if items.len() > MOST_ITEMS {
         too_many(&mut params, "makes more than 100000 items of this range")?;
     }
@@ -138,14 +139,9 @@ pub async fn get(
     let notices = notices::notices(range, seen, &usage.thresholds);
     let ids: Vec<&str> =
         connections.iter().map(|row| row.connection_id.as_str()).filter(|id| !id.is_empty()).collect();
-    let quota = directory::Quota {
-        limit: key.requests_per_hour,
-        used: used.requests,
-        reset_at_ms: used.reset * 1000,
-    };
     let mut names = usage.names(&ids).await?;
     Ok(Json(UsageReport {
-        quota: quota.into(),
+        quota: Quota::new(key.requests_per_hour, used),
         items: items.into_iter().map(Item::from).collect(),
         connections: connections.into_iter().map(|row| used_connection(row, &mut names)).collect(),
         notices,
@@ -185,7 +181,7 @@ fn whole_hours(range: Range) -> Range {
     Range { start: range.start - range.start.rem_euclid(3_600_000), ..range }
 }
 
-fn too_many(params: &mut Params, what: &str) -> Result<(), Error> {
+fn too_many(params: &mut Params, what: &str) -> Result<(), Faults> {
     let message = format!("{what}: ask for longer ones or for a shorter range");
     params.faults.add("interval", Code::TooManyBuckets, message);
     params.check()

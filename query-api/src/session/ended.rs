@@ -10,9 +10,9 @@
 
 use super::AGE;
 use crate::error::{Error, Unavailable};
-use accounts::projection::Projection;
-use accounts::servers::Redis;
 use redis::RedisError;
+use redis_access::KeyNames;
+use redis_access::Redis;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ const MOST: usize = 10_000;
 
 /// Knows which sessions were ended.
 pub struct EndedSessions {
-    projection: Projection,
+    names: KeyNames,
     redis: Redis,
     good: Mutex<Good>,
 }
@@ -42,7 +42,7 @@ type Hash = [u8; 32];
 impl EndedSessions {
     /// Of the installation `namespace`.
     pub fn new(namespace: &str, redis: Redis) -> Self {
-        Self { projection: Projection::new(namespace), redis, good: Mutex::default() }
+        Self { names: KeyNames::new(namespace), redis, good: Mutex::default() }
     }
 
     /// Ends the session of `cookie`, which we sealed.
@@ -88,7 +88,7 @@ impl EndedSessions {
             // Writing to a string does not fail.
             let _ = write!(id, "{byte:02x}");
         }
-        self.projection.key("session-ended", &id)
+        self.names.key("session-ended", &id)
     }
 
     fn good(&self) -> MutexGuard<'_, Good> {

@@ -32,7 +32,7 @@ async fn make(manager: &Caller, rule: &Value) -> String {
 }
 
 async fn measure(project: &str, value: f64) {
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let sample = Sample {
         metric: "api_response_time",
         time: now - 1,
@@ -370,7 +370,7 @@ async fn a_rule_goes_on_without_a_channel_that_was_removed() {
 async fn a_preview_says_what_a_rule_would_have_done() {
     let (project, manager) = shared().project().await;
     const STEP: i64 = 300_000;
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     // Quiet, one spike an hour ago, quiet again.
     let samples: Vec<Sample> = (1..100i64)
         .map(|i| Sample {

@@ -1,7 +1,7 @@
 //! Who may call what.
 
 use crate::support::{Caller, OPERATOR, read, refused, shared, text};
-use accounts::token::Token;
+use control::token::Token;
 use proto::v1::entity::Kind;
 use proto::v1::{ApiKey, Revocation, Scope};
 use reqwest::Method;
@@ -56,7 +56,8 @@ async fn a_revoked_key_is_told_so_within_a_second() {
     stack.publish(Kind::ApiKey(key(&token, &project, Scope::Read))).await;
     let reader = stack.client(&token.reveal());
     reader.ok(METRICS).await;
-    let revocation = Revocation { key_id: token.key_id().to_owned(), revoked_at_ms: accounts::now_ms() };
+    let revocation =
+        Revocation { key_id: token.key_id().to_owned(), revoked_at_ms: service::clock::now_ms() };
     stack.publish(Kind::Revocation(revocation)).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     refused(reader.get(METRICS).await, 401, "revoked_key");
@@ -70,7 +71,7 @@ fn key(token: &Token, project: &str, scope: Scope) -> ApiKey {
         scopes: vec![scope.into()],
         secret_hash: token.hash().to_vec(),
         connection_id: String::new(),
-        created_at_ms: accounts::now_ms(),
+        created_at_ms: service::clock::now_ms(),
         hint: token.hint(),
     }
 }

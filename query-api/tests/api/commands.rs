@@ -1,8 +1,8 @@
 //! Commands on one entity follow one another, and one that is too late does nothing.
 
 use crate::support::{Caller, Stack, own, shared, text};
-use accounts::commands::lock::Times;
-use accounts::commands::{CommandError, Commands, Expected};
+use control::commands::lock::Times;
+use control::commands::{CommandError, Commands, Expected};
 use serde_json::json;
 use std::time::Duration;
 
@@ -95,10 +95,10 @@ async fn a_command_that_outlived_its_time_publishes_nothing_and_gives_its_lock_b
     let (project, manager, path, key) = connection(&stack).await;
     let id = path.rsplit('/').next().expect("an id");
     let topics = proto::topics::Topics::new(&stack.namespace);
-    let before = accounts::control_log::end(&stack.brokers, &topics).await.expect("Kafka runs");
+    let before = control::control_log::end(&stack.brokers, &topics).await.expect("Kafka runs");
     let commands =
         Commands::new(&stack.brokers, &stack.namespace, stack.redis.clone()).expect("it can be made");
-    let late = commands.with_times(Times { begin: Duration::ZERO, ..Times::default() });
+    let late = commands.with_times(Times { publish_until: Duration::ZERO, ..Times::default() });
     let any = Expected::Any;
     let renamed = late.rename_connection(&project, id, "late".to_owned(), &any).await;
     assert!(matches!(renamed, Err(CommandError::TooLate)), "{renamed:?}");
@@ -106,7 +106,7 @@ async fn a_command_that_outlived_its_time_publishes_nothing_and_gives_its_lock_b
     assert!(matches!(late.revoke_connection(&project, id).await, Err(CommandError::TooLate)));
     assert!(matches!(late.remove_connection(&project, id).await, Err(CommandError::TooLate)));
     assert!(matches!(late.remove_project(&project).await, Err(CommandError::TooLate)));
-    let after = accounts::control_log::end(&stack.brokers, &topics).await.expect("Kafka runs");
+    let after = control::control_log::end(&stack.brokers, &topics).await.expect("Kafka runs");
     assert_eq!(before, after);
     assert!(key.is_good().await);
     assert_eq!(manager.patch(&path, &json!({"name": "in time"})).await.0, 200);

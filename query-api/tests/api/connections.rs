@@ -31,7 +31,7 @@ async fn a_connection_is_shown_without_its_key() {
         "updatedAt": shown["createdAt"], "version": 1, "lastUsedAt": null,
     });
     assert_eq!(shown, expected);
-    assert!(shown["createdAt"].as_i64() <= Some(accounts::now_ms()));
+    assert!(shown["createdAt"].as_i64() <= Some(service::clock::now_ms()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +44,8 @@ async fn connections_are_listed_page_by_page_in_the_order_in_which_they_were_mad
         ids.push((made["connectionId"].clone(), path(&made)));
         // Of two that are made within a millisecond either may come first.
         let made_at = manager.ok(&path(&made)).await["createdAt"].as_i64();
-        crate::support::until("the next millisecond", || async { Some(accounts::now_ms()) > made_at }).await;
+        crate::support::until("the next millisecond", || async { Some(service::clock::now_ms()) > made_at })
+            .await;
     }
     let page = async |query: String| {
         let page = manager.ok(&format!("{CONNECTIONS}?{query}")).await;
@@ -105,12 +106,12 @@ async fn a_rotated_key_ends_at_once_and_the_new_one_works_at_once() {
     let old = stack.client(&text(&made, "apiKey"));
     assert!(old.is_good().await);
     // No body at all.
-    let before = accounts::now_ms();
+    let before = service::clock::now_ms();
     let (status, rotated) = read(manager.request(Method::POST, &format!("{}/rotate", path(&made)))).await;
     assert_eq!(status, 200, "{rotated}");
     assert_eq!(rotated["connectionId"], made["connectionId"]);
     let ends = rotated["previousKeyEndsAt"].as_i64().expect("a time");
-    assert!((before..=accounts::now_ms()).contains(&ends));
+    assert!((before..=service::clock::now_ms()).contains(&ends));
     assert!(stack.client(&text(&rotated, "apiKey")).is_good().await);
     old.ends().await;
 }
@@ -127,7 +128,7 @@ async fn a_replaced_key_works_through_its_grace_and_no_longer() {
         (stack.client(&text(&rotated, "apiKey")), rotated["previousKeyEndsAt"].as_i64().expect("a time"))
     };
     let first = stack.client(&text(&made, "apiKey"));
-    let before = accounts::now_ms();
+    let before = service::clock::now_ms();
     let (second, ends) = rotate(86_400).await;
     assert!(ends >= before + 86_400_000);
     assert!(first.is_good().await && second.is_good().await);

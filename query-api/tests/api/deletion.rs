@@ -121,7 +121,7 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
 
 /// The word that the deletion of `doomed` is applied.
 async fn applied(stack: &Stack, project: &str) -> DeletionApplied {
-    let deletions = accounts::deletions::Deletions::new(&stack.namespace, stack.redis.clone());
+    let deletions = control::deletions::Deletions::new(&stack.namespace, stack.redis.clone());
     let (standings, all) = deletions.of(project, 1).await.expect("Redis runs");
     assert!(all);
     let Deletion { project_id, metric_id, deleted_at_ms, cuts } = standings[0].deletion.clone();

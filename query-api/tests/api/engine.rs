@@ -3,17 +3,17 @@
 use crate::support::{Sample, shared, store_address};
 use clickhouse::Client;
 use jiff::tz::TimeZone;
-use query_api::error::Error;
-use query_api::hidden::View;
-use query_api::metrics::Metrics;
-use query_api::series::buckets::{self, Interval, Range};
-use query_api::series::cells::Resolution;
-use query_api::series::merge::Partial;
-use query_api::series::query::{Kind, Plan, cells};
-use query_api::series::rows::SumsRow;
-use query_api::settings::ClickHouse;
-use query_api::source::{Source, Statement};
-use query_api::store::Store;
+use reads::Error;
+use reads::hidden::View;
+use reads::metrics::Metrics;
+use reads::series::buckets::{self, Interval, Range};
+use reads::series::cells::Resolution;
+use reads::series::merge::Partial;
+use reads::series::query::{Kind, Plan, cells};
+use reads::series::rows::SumsRow;
+use reads::source::{Source, Statement};
+use reads::store::Store;
+use service::clickhouse::Server;
 use std::time::{Duration, Instant};
 
 const START: i64 = 1_767_571_200_000;
@@ -95,7 +95,7 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
     let (project, _) = stack.project().await;
     fill(&project).await;
     stack.mark(0, 20_000).await;
-    let server = |url: String| ClickHouse { url, user: None, password: None };
+    let server = |url: String| Server { url, user: None, password: None };
     // The store's own statements, on a client that refuses to answer without a projection.
     let store =
         Store::new(&server(store_address("CLICKHOUSE_URL")), Duration::from_secs(10), Metrics::default())
@@ -119,7 +119,7 @@ async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
     let text = "SELECT toUInt32(0) AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
                    0. AS least, 0. AS greatest FROM numbers(1000000000000)";
     let endless = Statement { text: text.to_owned(), source: Source::Rows };
-    let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let server = Server { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
         let store = Store::new(&server, timeout, Metrics::default()).expect("it speaks HTTP");
         let begun = Instant::now();

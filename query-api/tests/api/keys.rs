@@ -50,7 +50,7 @@ async fn a_connections_key_is_not_removed_as_a_key() {
     let (_, manager) = stack.project().await;
     let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "Cron"})).await;
     let token = text(&connection, "apiKey");
-    let (key_id, _) = accounts::token::parse(&token).expect("a token");
+    let (key_id, _) = control::token::parse(&token).expect("a token");
     refused(manager.delete(&format!("{KEYS}/{key_id}")).await, 404, "not_found");
     assert!(stack.client(&token).is_good().await);
 }

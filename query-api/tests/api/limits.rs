@@ -2,14 +2,14 @@
 
 use crate::support::{Sample, shared, store_address, until};
 use clickhouse::Client;
-use query_api::error::Error;
-use query_api::hidden::View;
-use query_api::metrics::Metrics;
-use query_api::scheduler::Limits;
-use query_api::series::query::Kind;
-use query_api::settings::ClickHouse;
-use query_api::source::{Source, Statement};
-use query_api::store::Store;
+use reads::Error;
+use reads::hidden::View;
+use reads::metrics::Metrics;
+use reads::scheduler::Limits;
+use reads::series::query::Kind;
+use reads::source::{Source, Statement};
+use reads::store::Store;
+use service::clickhouse::Server;
 use std::time::Duration;
 
 /// Ends only when it is ended; `marker` tells it from others.
@@ -35,7 +35,7 @@ async fn a_query_whose_client_left_ends_in_the_store() {
     let (project, manager) = stack.project().await;
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
     let marker = format!("left{:x}", rand::random::<u64>());
-    let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let server = Server { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).expect("it speaks HTTP");
     let (view, sql) = (View::of(&stack.namespace), endless(&marker));
     let query = tokio::spawn(async move { store.series(&view, ("p", &[]), Kind::Sums, &sql).await });
@@ -49,7 +49,7 @@ async fn a_query_whose_client_left_ends_in_the_store() {
 async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does() {
     let stack = shared();
     let limits = Limits { places: 2, share: 1, line: 1, patience: Duration::from_secs(60) };
-    let server = ClickHouse { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let server = Server { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default())
         .expect("it speaks HTTP")
         .with_limits(limits);
@@ -65,8 +65,8 @@ async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does(
     assert!(futures::poll!(&mut second).is_pending());
     assert_eq!(store.metric(&view, "heavy", "m").await, Err(Error::TooManyQueries));
     // Another project is answered meanwhile, and the one that waits once the first has left.
-    assert_eq!(store.metric(&view, "light", "m").await, Err(Error::NoMetric));
+    assert_eq!(store.metric(&view, "light", "m").await, Err(Error::UnknownMetric));
     assert!(futures::poll!(&mut second).is_pending());
     first.abort();
-    assert_eq!(second.await, Err(Error::NoMetric));
+    assert_eq!(second.await, Err(Error::UnknownMetric));
 }

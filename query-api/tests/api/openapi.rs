@@ -34,7 +34,7 @@ async fn every_answer_is_as_the_document_says() {
     let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "x"})).await;
     check(&document, ("post", "/api/v1/connections", "201"), &connection);
 
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let at = |metric, offset| Sample {
         metric,
         time: now - 1000,

@@ -1,12 +1,12 @@
 //! Without its stores the service runs, is not ready, and says "not now".
 
 use crate::support::{Caller, OPERATOR, read, refused, serve};
-use accounts::token::Token;
+use control::token::Token;
 use query_api::session::{NAME, Sessions};
-use query_api::settings::Secret;
 use reqwest::Method;
 use reqwest::header::COOKIE;
 use serde_json::json;
+use service::settings::Secret;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_stores_it_is_alive_but_not_ready_and_answers_503() {
@@ -40,7 +40,7 @@ async fn without_its_stores_it_is_alive_but_not_ready_and_answers_503() {
     refused(with("nonsense".to_owned()).get("/api/v1/metrics").await, 401, "invalid_key");
     refused(operator.get("/api/v1/nothing").await, 404, "not_found");
     // Whether a session was ended cannot be told, nor can it be ended.
-    let sealed = Sessions::new(&Secret::new(OPERATOR)).seal("abc", accounts::now_ms() + 60_000);
+    let sealed = Sessions::new(&Secret::new(OPERATOR)).seal("abc", service::clock::now_ms() + 60_000);
     let nobody = Caller { url: url.clone(), key: None };
     for method in [Method::GET, Method::DELETE] {
         let request = nobody.request(method, "/api/v1/session").header(COOKIE, format!("{NAME}={sealed}"));

@@ -23,7 +23,7 @@ async fn an_operator_sets_plans_and_every_key_sees_them() {
     assert_eq!(first, &plan("free", Some(100), false, first));
     assert_eq!((&first["updatedAt"], &first["version"]), (&first["createdAt"], &json!(1)));
 
-    let begun = accounts::now_ms();
+    let begun = service::clock::now_ms();
     let put = async |name: &str, wanted: &Value| {
         let (status, put) = operator.put(&format!("{PLANS}/{name}"), wanted).await;
         assert_eq!(status, 200, "{put}");

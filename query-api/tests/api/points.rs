@@ -74,7 +74,7 @@ async fn a_range_holds_its_start_and_not_its_end() {
 async fn a_cursor_keeps_the_range_and_points_that_arrive_meanwhile_do_not_shift_the_page() {
     let stack = shared();
     let (project, manager) = stack.project().await;
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let at = |offset: i64, time: i64| Sample {
         metric: "m",
         time,

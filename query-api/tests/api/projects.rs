@@ -26,7 +26,7 @@ async fn a_project_says_what_it_has_used_and_when_that_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_gateway_counts_is_what_the_project_shows() {
-    use accounts::quota::{Notice, Observer, Outage, Quotas, Verdict};
+    use quota::{Notice, Observer, Outage, Quotas, Verdict};
     struct Nobody;
     impl Observer for Nobody {
         fn notice(&self, _: Notice) {}

@@ -1,7 +1,7 @@
 //! The Prometheus API, called as Grafana's data source calls it.
 
 use crate::support::{Caller, OPERATOR, Sample, Stack, send, serve, shared, text};
-use accounts::token::Token;
+use control::token::Token;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};

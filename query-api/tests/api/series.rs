@@ -4,9 +4,9 @@ use crate::support::{Caller, Sample, Stack, details, refused, send, shared};
 use futures::future::join_all;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use query_api::series::buckets::{self, Interval, Range};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use reads::series::buckets::{self, Interval, Range};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -200,7 +200,7 @@ async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() 
 async fn without_parameters_it_is_the_average_of_the_last_day_in_automatic_buckets() {
     let stack = shared();
     let (project, manager) = stack.project().await;
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let at = |time, value, offset| Sample {
         metric: "cpu:load",
         time,
@@ -250,7 +250,7 @@ async fn automatic_buckets_are_never_more_than_400_and_never_refused() {
         offset,
         ..Sample::default()
     };
-    stack.store(&project, &[at(first, 0), at(START, 1), at(accounts::now_ms() + 30_000, 2)]).await;
+    stack.store(&project, &[at(first, 0), at(START, 1), at(service::clock::now_ms() + 30_000, 2)]).await;
     for (range, expected) in [
         // What is ahead of now is not in a range that ends now.
         ("startDate=0", 2),

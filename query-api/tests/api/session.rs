@@ -1,7 +1,7 @@
 //! A browser's session stands for a key.
 
 use crate::support::{Caller, OPERATOR, read, refused, send, serve, settings, shared, text, until};
-use accounts::token::Token;
+use control::token::Token;
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

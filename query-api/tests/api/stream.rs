@@ -260,7 +260,7 @@ async fn an_id_that_is_unknown_is_a_gap_and_the_stream_goes_on() {
     // The service has read them.
     Listener::open(&manager, "/api/v1/stream", &id).await.values(4).await;
     // No id of ours; and one of a log that is longer than this one.
-    let longer = query_api::stream::cursor::Cursor::at(vec![1000; 4]).text();
+    let longer = reads::stream::cursor::Cursor::at(vec![1000; 4]).text();
     for id in ["nonsense", &longer] {
         let mut listener = Listener::open(&manager, "/api/v1/stream", id).await;
         assert_eq!(listener.event().await.map(|event| event.kind).as_deref(), Some("gap"), "{id}");
@@ -297,7 +297,7 @@ async fn a_stream_ends_with_its_key_and_needs_one_that_may_read() {
     let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
     let key = manager.key.clone().expect("a key");
     let key_id = key.split('_').nth(1).expect("an id").to_owned();
-    let revocation = Revocation { key_id, revoked_at_ms: accounts::now_ms() };
+    let revocation = Revocation { key_id, revoked_at_ms: service::clock::now_ms() };
     stack.publish(Kind::Revocation(revocation)).await;
     while listener.next().await.is_some_and(|event| event.comment) {}
     refused(manager.get("/api/v1/stream").await, 401, "revoked_key");

@@ -1,10 +1,10 @@
 //! A service on real stores, and clients for it.
 
-use accounts::control_log::ControlWriter;
-use accounts::projection::Projection;
-use accounts::projector::Projector;
 use clap::Parser;
 use clickhouse::Client;
+use control::control_log::ControlWriter;
+use control::projection::Projection;
+use control::projector::Projector;
 use proto::topics::Topics;
 use proto::v1::entity::Kind;
 use proto::v1::{Entity, Generation, Generations};
@@ -43,7 +43,7 @@ pub struct Stack {
     clickhouse_url: String,
     pub writer: ControlWriter,
     pub projection: Projection,
-    pub redis: accounts::servers::Redis,
+    pub redis: redis_access::Redis,
     pub log: String,
 }
 
@@ -143,14 +143,14 @@ impl Stack {
         };
         let topics = Topics::new(&namespace);
         let writer = ControlWriter::new(&brokers, &topics, Duration::from_secs(10)).expect("a writer");
-        let mut redis = accounts::servers::connect(&redis_url).expect("an address");
+        let mut redis = redis_access::connect(&redis_url).expect("an address");
         // It connects here, in the runtime that outlives the tests.
         redis::cmd("PING").query_async::<()>(&mut redis).await.expect("Redis runs");
         let projection = Projection::new(&namespace);
-        until("the topics", || async { accounts::control_log::end(&brokers, &topics).await.is_ok() }).await;
+        until("the topics", || async { control::control_log::end(&brokers, &topics).await.is_ok() }).await;
         let generation = Generation { number: 1, database: namespace.clone(), ..Generation::default() };
         let generations = Generations { generations: vec![generation], read: 1, last_number: 1 };
-        let log = accounts::control_log::log_id(&brokers, &topics, &writer).await.expect("the log has an id");
+        let log = control::control_log::log_id(&brokers, &topics, &writer).await.expect("the log has an id");
         writer.publish(&Entity { kind: Some(Kind::Generations(generations)) }).await.expect("it is written");
         let projector = Projector::new(&common, writer.clone()).expect("an address");
         tokio::spawn(projector.run(CancellationToken::new(), |_| {}));

@@ -62,7 +62,7 @@ async fn counts_are_added_up_by_bucket_and_a_state_that_came_twice_counts_once()
     let stack = shared();
     let (project, client) = stack.project().await;
     let id = connection(&client, "Shop").await;
-    let hour = accounts::now_ms() / HOUR * HOUR - 2 * HOUR;
+    let hour = service::clock::now_ms() / HOUR * HOUR - 2 * HOUR;
     let state = State {
         connection: &id,
         at: hour + 5,
@@ -131,7 +131,7 @@ async fn where_no_worker_has_made_the_table_there_was_no_use() {
 async fn each_kind_of_notice_is_given_where_it_belongs_and_nowhere_else() {
     let stack = shared();
     let (project, client) = stack.project().await;
-    let now = accounts::now_ms() / HOUR * HOUR;
+    let now = service::clock::now_ms() / HOUR * HOUR;
     let names = ["quiet", "guessed", "moved", "looping"];
     let mut ids = Vec::new();
     for name in names {
@@ -191,7 +191,7 @@ async fn wrong_parameters_are_all_told() {
         ["startDate bad_timestamp", "interval unknown_word"]
     );
     let long = client
-        .get(&format!("/api/v1/usage?interval=minute&startDate={}", accounts::now_ms() - 8 * DAY))
+        .get(&format!("/api/v1/usage?interval=minute&startDate={}", service::clock::now_ms() - 8 * DAY))
         .await;
     assert_eq!(details(&refused(long, 400, "invalid_parameter")), ["interval too_many_buckets"]);
 }

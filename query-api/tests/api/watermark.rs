@@ -13,7 +13,7 @@ async fn watermark(caller: &Caller) -> i64 {
 }
 
 async fn publish(stack: &Stack, partition: i32) -> i64 {
-    publish_at(stack, partition, accounts::now_ms()).await
+    publish_at(stack, partition, service::clock::now_ms()).await
 }
 
 /// A record that a gateway made at `at`.
@@ -32,23 +32,23 @@ async fn a_watermark_rises_only_over_what_is_stored() {
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
 
     // An empty log: nothing was accepted, so all of it is there.
-    let begun = accounts::now_ms();
+    let begun = service::clock::now_ms();
     until("a watermark over an empty log", || async { watermark(&manager).await >= begun - D }).await;
 
     let offset = publish(&stack, 1).await;
-    let published = accounts::now_ms();
+    let published = service::clock::now_ms();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     for _ in 0..10 {
         assert!(watermark(&manager).await < published - D, "a record is not stored");
     }
     stack.mark(1, offset).await;
-    let stored = accounts::now_ms();
+    let stored = service::clock::now_ms();
     until("a watermark after the record", || async { watermark(&manager).await >= stored - D }).await;
-    assert!(watermark(&manager).await <= accounts::now_ms() - D);
+    assert!(watermark(&manager).await <= service::clock::now_ms() - D);
 
     // Another partition has its own chain.
     let offset = publish(&stack, 3).await;
-    let published = accounts::now_ms();
+    let published = service::clock::now_ms();
     stack.mark(1, 1000).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(watermark(&manager).await < published - D);
@@ -62,7 +62,7 @@ async fn a_service_that_begins_while_the_store_is_behind_knows_how_far() {
     let stack = own().await;
     let (project, manager) = stack.project().await;
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
-    let now = accounts::now_ms();
+    let now = service::clock::now_ms();
     let stored = publish_at(&stack, 1, now - 60 * MINUTE).await;
     publish_at(&stack, 1, now - 2 * MINUTE).await;
     stack.mark(1, stored).await;

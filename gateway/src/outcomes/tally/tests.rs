@@ -1,5 +1,5 @@
 use super::*;
-use accounts::Scopes;
+use control::Scopes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -1,16 +1,16 @@
 //! What people do with a rule: acknowledge, try its channels.
 
 use super::{Alert, find, versioned};
-use crate::alerts::machine::State as RuleState;
-use crate::alerts::present::present;
-use crate::alerts::records::state_to;
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::AlertManager;
 use crate::body::OptionalFields;
-use crate::error::{Conflict, Error, ErrorBody};
+use crate::error::{Conflict, Error, ErrorBody, unreadable};
 use crate::routes::Id;
 use crate::routes::channels::{TestAsked, ask_test};
 use crate::versions::Versioned;
+use alerting::machine::State as RuleState;
+use alerting::present::present;
+use alerting::records::state_to;
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
@@ -62,7 +62,7 @@ pub async fn acknowledge(
             project_id: key.project_id.clone(),
             alert_id: id,
             sequence: state.standing.entered,
-            at_ms: accounts::now_ms(),
+            at_ms: service::clock::now_ms(),
             by: by.map_or_else(|| key.key_id.clone(), |key| key.name),
             note: note.unwrap_or_default(),
         };
@@ -95,8 +95,8 @@ pub async fn test(
     if alert.channels.is_empty() {
         return Err(Error::Conflict(Conflict::NoChannels));
     }
-    let (view, at_ms) = (app.view(&key.project_id).await?, accounts::now_ms());
-    let (subject, value) = present(&app.store, view, &alert, at_ms).await?;
+    let (view, at_ms) = (app.reads.view(&key.project_id).await?, service::clock::now_ms());
+    let (subject, value) = present(&app.reads.store, view, &alert, at_ms).await?;
     let state = state_to(app.alerts.look(|book| book.rule(&id)).standing.state).into();
     ask_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await
 }

@@ -1,12 +1,12 @@
 //! What became of a rule.
 
 use super::find;
-use crate::alerts::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TEST};
 use crate::app::App;
 use crate::auth::AlertReader;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
+use alerting::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TEST};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;

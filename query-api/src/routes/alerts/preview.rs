@@ -1,24 +1,19 @@
 //! What a rule would have done.
 
 use super::{NewAlert, read};
-use crate::alerts::preview;
-use crate::alerts::records::StateWord;
-use crate::alerts::rule::Condition;
 use crate::app::App;
 use crate::auth::AlertReader;
 use crate::body::Fields;
 use crate::error::{Error, ErrorBody, Unavailable};
 use crate::fault::{Code, Faults};
-use crate::series::aggregation::QUANTILES;
-use crate::series::query::Kind;
+use alerting::preview::{MAX_POINTS, PreviewError, preview};
+use alerting::records::StateWord;
+use alerting::rule::Condition;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
-
-/// The most points that a percentile is taken from.
-const POINTS: usize = 1_000_000;
 
 /// A change that there would have been.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,27 +57,16 @@ pub async fn post(
 ) -> Result<Json<Preview>, Error> {
     let alert = read::alert(&app, &key.project_id, fields).await?;
     let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
-    let view = app.view(&key.project_id).await?.among([alert.metric_id.as_str()]);
-    let now_ms = accounts::now_ms();
-    let (project, metrics) = (key.project_id.as_str(), &[alert.metric_id.as_str()]);
-    let range = preview::range(&condition, now_ms);
-    let changes = match condition.aggregation.quantile() {
-        None => {
-            let kind = Kind::of(condition.aggregation);
-            let statement = preview::statement(range, kind, &view.hidden.mask());
-            let buckets = app.store.series(&view, (project, metrics), kind, &statement).await?;
-            preview::of_buckets(&condition, buckets.into_iter().flatten(), now_ms)
-        }
-        Some(place) => {
-            let series = (project, alert.metric_id.as_str());
-            let points = app.store.values(&view, series, range, POINTS + 1).await?;
-            if points.len() > POINTS {
-                let mut faults = Faults::default();
-                let message = "cannot be previewed over more than 1000000 points: use avg, min or max";
-                faults.add("aggregation", Code::OutOfRange, message);
-                faults.check()?;
-            }
-            preview::of_points(&condition, QUANTILES[place], &points, now_ms)
+    let series = (key.project_id.as_str(), alert.metric_id.as_str());
+    let changes = match preview(&app.reads, series, &condition, service::clock::now_ms()).await {
+        Ok(changes) => changes,
+        Err(PreviewError::Read(error)) => return Err(error.into()),
+        Err(PreviewError::TooManyPoints) => {
+            let mut faults = Faults::default();
+            let message =
+                format!("cannot be previewed over more than {MAX_POINTS} points: use avg, min or max");
+            faults.add("aggregation", Code::OutOfRange, message);
+            return Err(faults.into());
         }
     };
     let transitions = changes.into_iter().map(|change| PreviewedTransition {

@@ -1,15 +1,15 @@
 //! Reads a rule from a body.
 
-use crate::alerts::rule::{NoData, Operator, Window};
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::body::Fields;
-use crate::error::{Error, Unavailable};
+use crate::error::{Error, Unavailable, unreadable};
 use crate::fault::Code;
 use crate::routes::reading;
-use crate::series::aggregation::Aggregation;
-use crate::words::text;
+use alerting::rule::{NoData, Operator, Window};
 use proto::v1;
+use reads::series::aggregation::Aggregation;
 use serde_json::Value;
+use service::wire_enum::WireEnum as _;
 
 /// So many channels has a rule.
 const CHANNELS: usize = 20;
@@ -42,13 +42,13 @@ pub async fn alert(app: &App, project_id: &str, mut fields: Fields) -> Result<v1
         project_id: project_id.to_owned(),
         name,
         metric_id,
-        aggregation: text(aggregation).to_owned(),
-        operator: text(operator).to_owned(),
+        aggregation: aggregation.as_str().to_owned(),
+        operator: operator.as_str().to_owned(),
         threshold,
-        range: text(window).to_owned(),
+        range: window.as_str().to_owned(),
         channels,
         enabled,
-        no_data: text(no_data).to_owned(),
+        no_data: no_data.as_str().to_owned(),
         ..v1::Alert::default()
     })
 }

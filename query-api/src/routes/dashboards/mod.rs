@@ -2,17 +2,17 @@
 
 pub mod widget;
 
-use crate::app::{App, unreadable};
+use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable};
+use crate::error::{Error, ErrorBody, Unavailable, unreadable};
 use crate::params::{Params, cursor_text};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
-use accounts::commands::Commands;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use control::commands::Commands;
 use hyper::StatusCode;
 use proto::v1;
 use serde::Serialize;

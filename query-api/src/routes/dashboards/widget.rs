@@ -2,12 +2,13 @@
 
 use crate::fault::{Code, Faults};
 use crate::routes::reading::{self, Reading};
-use crate::series::aggregation::Aggregation;
-use crate::series::question::WantedInterval;
-use crate::words::{text, words};
 use proto::v1;
+use reads::series::aggregation::Aggregation;
+use reads::series::question::WantedInterval;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use service::wire_enum;
+use service::wire_enum::WireEnum as _;
 use std::collections::HashSet;
 use utoipa::ToSchema;
 
@@ -18,9 +19,9 @@ const SERIES: usize = 20;
 /// The greatest place and size.
 const GRID: u64 = 10_000;
 
-words! {
+wire_enum! {
     /// How a widget shows its series.
-    pub enum WidgetType: "type" {
+    pub enum WidgetType {
         /// One number.
         Number = "number",
         /// Lines.
@@ -36,9 +37,9 @@ words! {
     }
 }
 
-words! {
+wire_enum! {
     /// How far back a widget looks.
-    pub enum WidgetSpan: "range" {
+    pub enum WidgetSpan {
         /// An hour.
         Hour = "1h",
         /// 24 hours.
@@ -228,7 +229,7 @@ fn free_id(index: usize, taken: &HashSet<String>) -> String {
 fn widget(mut fields: Map<String, Value>, free_id: &str, reading: &mut Reading) -> v1::Widget {
     let range = fields.remove("range").filter(|range| !range.is_null());
     let (range, start_ms, end_ms) = match range {
-        None => (text(WidgetSpan::Day).to_owned(), 0, 0),
+        None => (WidgetSpan::Day.as_str().to_owned(), 0, 0),
         Some(Value::Object(fixed)) => fixed_range(fixed, reading),
         Some(range) => (reading.word::<WidgetSpan>(Some(range), "range", None), 0, 0),
     };
@@ -306,7 +307,7 @@ mod tests {
         read(Some(widgets), &mut faults);
         match faults.check() {
             Ok(()) => Vec::new(),
-            Err(error) => error.details().iter().map(|fault| fault.message.to_string()).collect(),
+            Err(faults) => faults.into_inner().iter().map(|fault| fault.message.to_string()).collect(),
         }
     }
 

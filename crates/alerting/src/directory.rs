@@ -1,0 +1,211 @@
+//! The rules and channels of all projects, followed from `control.v1` for as long as a term lasts.
+//!
+//! A rule is active if it is enabled, its project was not removed, and the project's plan allows alerts.
+
+use control::control_log::{self, ControlReader, Event, LogError};
+use control::plans;
+use proto::Message as _;
+use proto::control::{EntityKey, EntityKind};
+use proto::topics::Topics;
+use proto::v1::{Alert, Channel, Entity, Plan, entity::Kind};
+use reads::windows::Series;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// What stands in the log.
+#[derive(Debug, Default)]
+pub struct Entries {
+    alerts: HashMap<String, Alert>,
+    channels: HashMap<String, Channel>,
+    project_plans: HashMap<String, String>,
+    plans: HashMap<String, Plan>,
+    removed: HashSet<String>,
+    /// By dashboard: its project and the metrics on it.
+    dashboards: BTreeMap<String, (String, HashSet<String>)>,
+    /// Grows with every event that may change which rules are active.
+    version: u64,
+}
+
+impl Entries {
+    /// Takes in an event. What cannot be read is of a later version, and is passed over.
+    pub fn apply(&mut self, event: &Event) {
+        let Some(EntityKey { kind, id }) = &event.key else { return };
+        let entity = event.value.as_deref().and_then(|value| Entity::decode(value).ok()?.kind);
+        let decides = match &entity {
+            Some(Kind::Alert(_) | Kind::ProjectPlan(_) | Kind::Plan(_) | Kind::Removal(_)) => true,
+            Some(_) => false,
+            None => *kind == EntityKind::Alert,
+        };
+        self.version += u64::from(decides);
+        match entity {
+            Some(Kind::Alert(alert)) => drop(self.alerts.insert(alert.alert_id.clone(), alert)),
+            Some(Kind::Channel(channel)) => drop(self.channels.insert(channel.channel_id.clone(), channel)),
+            Some(Kind::ProjectPlan(plan)) => drop(self.project_plans.insert(plan.project_id, plan.plan)),
+            Some(Kind::Plan(plan)) => drop(self.plans.insert(plan.name.clone(), plan)),
+            Some(Kind::Removal(removal)) => drop(self.removed.insert(removal.removed_id)),
+            Some(Kind::Dashboard(dashboard)) => {
+                let series = dashboard.widgets.into_iter().flat_map(|widget| widget.series);
+                let metrics = series.map(|series| series.metric_id).collect();
+                self.dashboards.insert(dashboard.dashboard_id, (dashboard.project_id, metrics));
+            }
+            Some(_) => {}
+            None => match kind {
+                EntityKind::Alert => drop(self.alerts.remove(id)),
+                EntityKind::Channel => drop(self.channels.remove(id)),
+                EntityKind::Dashboard => drop(self.dashboards.remove(id)),
+                _ => {}
+            },
+        }
+    }
+
+    /// The rules that are evaluated.
+    pub fn active(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.values().filter(|alert| alert.enabled && !self.gone(&alert.alert_id, &alert.project_id))
+    }
+
+    /// The channel.
+    pub fn channel(&self, id: &str) -> Option<&Channel> {
+        let channel = self.channels.get(id)?;
+        let gone = self.removed.contains(id) || self.removed.contains(&channel.project_id);
+        (!gone).then_some(channel)
+    }
+
+    /// The series that active rules are over.
+    pub fn watched(&self) -> HashSet<Series> {
+        self.active().map(|alert| (alert.project_id.clone(), alert.metric_id.clone())).collect()
+    }
+
+    /// Which entries these are: the same number, the same active rules.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A dashboard of the project that shows the metric, if there is one.
+    pub fn dashboard(&self, project_id: &str, metric_id: &str) -> Option<&str> {
+        let shows = |(id, (project, metrics)): &(&String, &(String, HashSet<String>))| {
+            project == project_id && metrics.contains(metric_id) && !self.removed.contains(*id)
+        };
+        self.dashboards.iter().find(shows).map(|(id, _)| id.as_str())
+    }
+
+    fn gone(&self, alert_id: &str, project_id: &str) -> bool {
+        self.removed.contains(alert_id)
+            || self.removed.contains(project_id)
+            || !self.allows_alerts(project_id)
+    }
+
+    fn allows_alerts(&self, project_id: &str) -> bool {
+        let Some(name) = self.project_plans.get(project_id) else { return false };
+        self.plans.get(name).cloned().or_else(|| plans::first(name)).is_some_and(|plan| plan.alerts)
+    }
+}
+
+/// The entries, kept up to date. Clones share them.
+#[derive(Clone)]
+pub struct Directory {
+    entries: Arc<RwLock<Entries>>,
+    filled: watch::Sender<bool>,
+    version: watch::Sender<u64>,
+}
+
+impl Directory {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { entries: Arc::default(), filled: watch::Sender::new(false), version: watch::Sender::new(0) }
+    }
+
+    /// Looks into the entries.
+    pub fn look<T>(&self, look: impl FnOnce(&Entries) -> T) -> T {
+        look(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until all is there that the log held when it was begun to be read.
+    pub async fn filled(&self) {
+        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    }
+
+    /// Changes whenever other rules may be active.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Reads the log from its beginning on, for as long as it can be read.
+    pub async fn follow(&self, brokers: &str, topics: &Topics) -> LogError {
+        match self.read(brokers, topics).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn read(&self, brokers: &str, topics: &Topics) -> Result<std::convert::Infallible, LogError> {
+        let end = control_log::end(brokers, topics).await?;
+        self.filled.send_replace(end == 0);
+        let reader = ControlReader::from(brokers, topics, 0)?;
+        loop {
+            let event = reader.next().await?;
+            let version = {
+                let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+                entries.apply(&event);
+                entries.version()
+            };
+            self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
+            if event.offset + 1 >= end {
+                self.filled.send_replace(true);
+            }
+        }
+    }
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::v1::{ProjectPlan, Removal};
+
+    fn event(kind: Kind) -> Event {
+        let entity = Entity { kind: Some(kind) };
+        Event { offset: 0, key: EntityKey::of(&entity), value: Some(entity.encode_to_vec()) }
+    }
+
+    fn alert(id: &str) -> Event {
+        event(Kind::Alert(Alert {
+            alert_id: id.to_owned(),
+            project_id: "prj".to_owned(),
+            enabled: true,
+            ..Alert::default()
+        }))
+    }
+
+    fn plan(plan: &str) -> Event {
+        event(Kind::ProjectPlan(ProjectPlan { project_id: "prj".to_owned(), plan: plan.to_owned() }))
+    }
+
+    fn entries(events: &[Event]) -> Entries {
+        let mut entries = Entries::default();
+        events.iter().for_each(|event| entries.apply(event));
+        entries
+    }
+
+    #[test]
+    fn a_rule_is_active_while_its_plan_allows_it_and_nothing_removed_it() {
+        let active = |events: &[Event]| entries(events).active().count();
+        assert_eq!(active(&[plan("pro"), alert("a")]), 1);
+        assert_eq!(active(&[plan("pro"), alert("a"), plan("free")]), 0);
+        assert_eq!(active(&[alert("a")]), 0);
+        let key = EntityKey { kind: EntityKind::Alert, id: "a".to_owned() };
+        let tombstone = Event { offset: 0, key: Some(key), value: None };
+        assert_eq!(active(&[plan("pro"), alert("a"), tombstone]), 0);
+        for removed in ["a", "prj"] {
+            let removal = Removal { removed_id: removed.to_owned(), ..Removal::default() };
+            assert_eq!(active(&[plan("pro"), event(Kind::Removal(removal)), alert("a")]), 0, "{removed}");
+        }
+        let own = event(Kind::Plan(Plan { name: "pro".to_owned(), alerts: false, ..Plan::default() }));
+        assert_eq!(active(&[plan("pro"), alert("a"), own]), 0);
+    }
+}

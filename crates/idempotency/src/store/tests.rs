@@ -1,0 +1,93 @@
+//! The script against the model of Redis that the protocol is tested with: random changes, the same answers.
+
+use super::super::protocol::tests::{LEASE_MS, Redis};
+use super::*;
+use crate::KEPT_HOURS;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+async fn connection() -> redis::aio::MultiplexedConnection {
+    let url = std::env::var("REDIS_URL")
+        .expect("REDIS_URL is not set: run deploy/local/test, which starts the stores");
+    let client = redis::Client::open(url).expect("it is an address");
+    client.get_multiplexed_async_connection().await.expect("Redis runs")
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    (0..3u128, 0..3usize)
+        .prop_map(|(name, state)| Version { attempt: Uuid::from_u128(name), state: State::ALL[state] })
+}
+
+fn claim() -> impl Strategy<Value = Claim> {
+    (version(), any::<u128>(), any::<i64>(), any::<[u8; 32]>(), any::<u32>()).prop_map(
+        |(version, id, received_at_ms, body_hash, accepted)| {
+            let ids = Ids { batch_id: Uuid::from_u128(id), received_at_ms };
+            Claim { version, batch: Batch { ids, body_hash, accepted } }
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        1 => Just(Change::Look),
+        4 => (any::<bool>(), version(), claim()).prop_map(|(free, version, claim)| {
+            Change::Put { expected: (!free).then_some(version), claim }
+        }),
+        2 => version().prop_map(Change::Drop),
+    ]
+}
+
+#[tokio::test]
+async fn the_script_is_the_exchange_that_the_protocol_was_tested_with() {
+    let mut redis = connection().await;
+    let projection = KeyNames::new(&format!("test_{}", Uuid::new_v4().simple()));
+    let mut runner = TestRunner::deterministic();
+    let mut made = 0;
+    for case in 0..40 {
+        let name = name(&projection, "prj_a", &case.to_string());
+        let mut model = Redis::default();
+        let changes =
+            prop::collection::vec(change(), 1..40).new_tree(&mut runner).expect("there are such").current();
+        for mut change in changes {
+            // Half of the changes expect what stands there.
+            if let (Change::Put { expected, claim }, true) = (&mut change, made % 2 == 0) {
+                *expected = model.claim.map(|claim| claim.version);
+                claim.batch.accepted = made;
+            }
+            let lease = Duration::from_millis(LEASE_MS);
+            let real = exchange(&mut redis, &name, change, lease).await.expect("Redis runs");
+            let modelled = model.exchange(change);
+            made += u32::from(real.done);
+            assert_eq!((real.done, real.seen.claim), (modelled.done, modelled.seen.claim), "{change:?}");
+            assert_eq!(real.seen.lease_left_ms > 0, modelled.seen.lease_left_ms > 0, "{change:?}");
+            assert!(real.seen.lease_left_ms <= LEASE_MS);
+        }
+    }
+    assert!(made > 100, "only {made} changes were made");
+}
+
+#[tokio::test]
+async fn a_claim_expires_longer_after_its_last_change_than_keys_last() {
+    let mut redis = connection().await;
+    let projection = KeyNames::new(&format!("test_{}", Uuid::new_v4().simple()));
+    let name = name(&projection, "prj_a", "any key: \"{}\"");
+    let claim = claim().new_tree(&mut TestRunner::deterministic()).expect("there is one").current();
+    let put = Change::Put { expected: None, claim };
+    assert!(exchange(&mut redis, &name, put, Duration::ZERO).await.expect("Redis runs").done);
+    let left: u64 = redis::cmd("TTL").arg(&name).query_async(&mut redis).await.expect("Redis runs");
+    assert!(left <= KEPT_HOURS * 3600 && left > (KEPT_HOURS - 1) * 3600, "{left} s");
+}
+
+#[test]
+fn no_two_keys_or_projects_share_a_claim() {
+    let projection = KeyNames::new("");
+    let names: std::collections::BTreeSet<String> =
+        [("a", "b"), ("a", "c"), ("b", "b"), ("ab", ""), ("a", "b}")]
+            .map(|(project, key)| name(&projection, project, key))
+            .into();
+    assert_eq!(names.len(), 5);
+    assert!(
+        names.iter().all(|name| name.contains(":{a}:") || name.contains(":{b}:") || name.contains(":{ab}:"))
+    );
+}

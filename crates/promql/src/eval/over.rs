@@ -1,0 +1,199 @@
+//! Functions of the samples in a window. Windows are left-open: a sample at a window's start is not in it.
+
+use super::sliding::{Greatest, Least, Moments, Ranks, Sliding, Sum, Summary};
+use super::{Sample, seconds};
+use crate::functions::Over;
+use crate::grid::{Grid, Timing};
+
+/// The samples `first..end` of a series, seen at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The first sample.
+    pub first: usize,
+    /// After the last sample.
+    pub end: usize,
+    /// Which moment it is.
+    place: usize,
+    /// The moment, Unix milliseconds.
+    time: i64,
+    /// Where the window begins, Unix milliseconds.
+    after: i64,
+    /// Where it ends.
+    until: i64,
+}
+
+/// The window of `range` before each moment.
+pub fn windows(samples: &[Sample], grid: Grid, timing: Timing, range: i64) -> impl Iterator<Item = Window> {
+    let (mut first, mut end) = (0, 0);
+    grid.times().enumerate().map(move |(place, time)| {
+        let until = timing.shift(time);
+        let after = until - range;
+        // Both only ever move on: over all moments each sample is passed once.
+        while samples.get(end).is_some_and(|sample| sample.at <= until) {
+            end += 1;
+        }
+        while first < end && samples[first].at <= after {
+            first += 1;
+        }
+        Window { first, end, place, time, after, until }
+    })
+}
+
+/// The function of each window; none where it has too few samples. `parameter` is by moment.
+pub fn over(
+    function: Over,
+    samples: &[Sample],
+    windows: impl Iterator<Item = Window>,
+    parameter: &[f64],
+) -> Vec<Option<f64>> {
+    let value = |place: usize| samples[place].value;
+    match function {
+        Over::Count => each(windows, |w| (w.end > w.first).then(|| count(w.end - w.first))),
+        Over::Present => each(windows, |w| (w.end > w.first).then_some(1.0)),
+        Over::First => each(windows, |w| samples[w.first..w.end].first().map(|sample| sample.value)),
+        Over::Last => each(windows, |w| samples[w.first..w.end].last().map(|sample| sample.value)),
+        Over::Sum => slide(windows, |place| Sum::of(value(place)), |_, sum| Some(sum.value())),
+        Over::Avg => slide(
+            windows,
+            |place| Sum::of(value(place)),
+            |w, sum| Some(mean(sum.value(), &samples[w.first..w.end])),
+        ),
+        Over::Min => slide(windows, |place| Least(value(place)), |_, least| Some(least.0)),
+        Over::Max => slide(windows, |place| Greatest(value(place)), |_, greatest| Some(greatest.0)),
+        Over::Stdvar | Over::Stddev => {
+            let deviation = |moments: Moments| {
+                let variance = moments.yy / moments.count;
+                if function == Over::Stddev { variance.sqrt() } else { variance }
+            };
+            slide(windows, |place| Moments::of(0.0, value(place)), |_, moments| Some(deviation(moments)))
+        }
+        Over::Quantile => {
+            let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+            let mut ranks = Ranks::new(&values);
+            each(windows, |w| ranks.quantile(w.first, w.end, parameter[w.place]))
+        }
+        Over::Deriv => line(samples, windows, |_, slope, _| slope),
+        Over::PredictLinear => line(samples, windows, |w, slope, at| at + slope * parameter[w.place]),
+        Over::Changes => pairs(
+            samples,
+            windows,
+            |a, b| f64::from(u8::from(a != b && !(a.is_nan() && b.is_nan()))),
+            1,
+            |_, sum| sum,
+        ),
+        Over::Resets => pairs(samples, windows, |a, b| f64::from(u8::from(b < a)), 1, |_, sum| sum),
+        Over::Delta => pairs(
+            samples,
+            windows,
+            |_, _| 0.0,
+            2,
+            |w, _| extrapolated(&samples[w.first..w.end], w, 0.0, false),
+        ),
+        Over::Increase | Over::Rate => {
+            // After a fall a counter began anew at zero: what it had reached before is added.
+            let reset = |a: f64, b: f64| if b < a { a } else { 0.0 };
+            pairs(samples, windows, reset, 2, |w, resets| {
+                let increase = extrapolated(&samples[w.first..w.end], w, resets, true);
+                if function == Over::Rate { increase / seconds(w.until - w.after) } else { increase }
+            })
+        }
+        Over::Irate | Over::Idelta => each(windows, |w| {
+            let [.., before, last] = &samples[w.first..w.end] else { return None };
+            if function == Over::Idelta {
+                return Some(last.value - before.value);
+            }
+            let gained = if last.value < before.value { last.value } else { last.value - before.value };
+            Some(gained / seconds(last.at - before.at))
+        }),
+    }
+}
+
+fn each(
+    windows: impl Iterator<Item = Window>,
+    mut function: impl FnMut(Window) -> Option<f64>,
+) -> Vec<Option<f64>> {
+    windows.map(|window| if window.end > window.first { function(window) } else { None }).collect()
+}
+
+fn slide<S: Summary>(
+    windows: impl Iterator<Item = Window>,
+    element: impl Fn(usize) -> S,
+    result: impl Fn(Window, S) -> Option<f64>,
+) -> Vec<Option<f64>> {
+    let mut sliding = Sliding::new();
+    windows
+        .map(|w| sliding.advance(w.first, w.end, &element).and_then(|summary| result(w, summary)))
+        .collect()
+}
+
+/// Of windows with `least` samples and more: the sum of `pair` over each sample and the one before it.
+fn pairs(
+    samples: &[Sample],
+    windows: impl Iterator<Item = Window>,
+    pair: impl Fn(f64, f64) -> f64,
+    least: usize,
+    result: impl Fn(Window, f64) -> f64,
+) -> Vec<Option<f64>> {
+    let mut sliding = Sliding::new();
+    let element = |place: usize| Sum::of(pair(samples[place - 1].value, samples[place].value));
+    windows
+        .map(|w| {
+            // A window of n samples has n - 1 pairs, each named by its second sample.
+            let sum = sliding.advance(w.first + 1, w.end.max(w.first + 1), element);
+            (w.end - w.first >= least).then(|| result(w, sum.map_or(0.0, Sum::value)))
+        })
+        .collect()
+}
+
+/// Of windows with two samples and more: a function of the slope of the line of least squares, and its value at the moment.
+fn line(
+    samples: &[Sample],
+    windows: impl Iterator<Item = Window>,
+    result: impl Fn(Window, f64, f64) -> f64,
+) -> Vec<Option<f64>> {
+    let Some(origin) = samples.first().map(|sample| sample.at) else { return each(windows, |_| None) };
+    let mut sliding = Sliding::new();
+    let element = |place: usize| Moments::of(seconds(samples[place].at - origin), samples[place].value);
+    windows
+        .map(|w| {
+            let moments = sliding.advance(w.first, w.end, element)?;
+            if w.end - w.first < 2 {
+                return None;
+            }
+            let slope = moments.xy / moments.xx;
+            Some(result(w, slope, moments.mean_y + slope * (seconds(w.time - origin) - moments.mean_x)))
+        })
+        .collect()
+}
+
+/// How much a window of two samples and more changed, extrapolated to the window's edges as Prometheus does
+/// (`extrapolatedRate` in promql/functions.go): all the way to an edge that is less than 1.1 average distances between
+/// samples away, else by half a distance; a counter never to before where it would have been zero.
+fn extrapolated(samples: &[Sample], window: Window, resets: f64, counter: bool) -> f64 {
+    let (first, last) = (samples[0], samples[samples.len() - 1]);
+    let change = last.value - first.value + resets;
+    let sampled = seconds(last.at - first.at);
+    let distance = sampled / count(samples.len() - 1);
+    let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
+
+    let mut to_start = reach(seconds(first.at - window.after));
+    if counter && change > 0.0 && first.value >= 0.0 {
+        to_start = to_start.min(sampled * (first.value / change));
+    }
+    let to_end = reach(seconds(window.until - last.at));
+    change * ((sampled + to_start + to_end) / sampled)
+}
+
+/// The mean, also where the sum is more than a double holds.
+fn mean(sum: f64, samples: &[Sample]) -> f64 {
+    let count = count(samples.len());
+    if sum.is_finite() || samples.iter().any(|sample| !sample.value.is_finite()) {
+        return sum / count;
+    }
+    samples.iter().map(|sample| sample.value / count).sum()
+}
+
+fn count(count: usize) -> f64 {
+    // Far below 2^53.
+    count as f64
+}

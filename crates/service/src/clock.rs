@@ -1,0 +1,9 @@
+//! Wall-clock time.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Returns the Unix time in milliseconds by this machine's clock.
+pub fn now_ms() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
