@@ -25,7 +25,7 @@ use crate::request::body::{BodyTimeouts, RequestBody};
 use crate::request::head::{self, Head};
 use crate::response::{self, Accepted};
 use ::idempotency::{Batch, Ids};
-use ::quota::{Standing, Verdict};
+use ::quota::{QuotaState, Verdict};
 use bytes::Bytes;
 use control::Scope;
 use control::keys::{AuthError, Key, KeyCache};
@@ -84,7 +84,7 @@ struct Findings {
     /// The key to whose project the request is attributed.
     key: Option<Arc<Key>>,
     /// The project's quota state after the request; absent before the quota check and without a limit.
-    quota_state: Option<Standing>,
+    quota_state: Option<QuotaState>,
 }
 
 impl<A: Authenticator, Q: Quota, C: Claims, P: Publish + Clone> Gateway<A, Q, C, P> {
@@ -214,10 +214,10 @@ impl<A: Authenticator, Q: Quota, C: Claims, P: Publish + Clone> Gateway<A, Q, C,
         let (quota_state, result) = match self.quota.count(&key.project_id, limit).await {
             Verdict::Counted(charge) => {
                 let refundable = RefundableCharge::new(&self.quota, &key.project_id, Some(charge));
-                (charge.standing(), Ok(refundable))
+                (charge.state(), Ok(refundable))
             }
-            Verdict::Over { standing, retry_after } => (standing, Err(Reject::QuotaExceeded(retry_after))),
-            Verdict::Unavailable(standing) => (standing, Err(Reject::Unavailable(Unavailable::Quota))),
+            Verdict::Exceeded { state, retry_after } => (state, Err(Reject::QuotaExceeded(retry_after))),
+            Verdict::Unavailable(state) => (state, Err(Reject::Unavailable(Unavailable::Quota))),
         };
         findings.quota_state = Some(quota_state);
         result

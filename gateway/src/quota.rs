@@ -1,6 +1,6 @@
 //! The quota check as the request handler sees it, and the quota headers of an answer.
 
-use ::quota::{Charge, Quotas, Standing, Verdict};
+use ::quota::{Charge, QuotaState, Quotas, Verdict};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -51,7 +51,7 @@ impl<'a, Q: Quota> RefundableCharge<'a, Q> {
 }
 
 /// Adds the quota headers to an answer.
-pub fn write_headers(quota_state: Standing, headers: &mut HeaderMap) {
+pub fn write_headers(quota_state: QuotaState, headers: &mut HeaderMap) {
     let values = [(LIMIT, quota_state.limit), (REMAINING, quota_state.remaining), (RESET, quota_state.reset)];
     for (name, number) in values {
         // Converting a number with `HeaderValue::from` allocates twice.

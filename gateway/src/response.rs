@@ -3,7 +3,7 @@
 use crate::error::Reject;
 use crate::quota;
 use ::idempotency::{Batch, Ids};
-use ::quota::Standing;
+use ::quota::QuotaState;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
@@ -44,7 +44,7 @@ impl Accepted {
 pub fn build(
     result: &Result<Accepted, Reject>,
     request_id: RequestId,
-    quota_state: Option<Standing>,
+    quota_state: Option<QuotaState>,
     close: bool,
 ) -> Response<Full<Bytes>> {
     let body = match result {

@@ -1,7 +1,7 @@
 //! The gateway's settings; `--help` documents them.
 
 use crate::request::body::BodyTimeouts;
-use ::quota::Outage;
+use ::quota::OutagePolicy;
 use service::client::TrustedProxies;
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
@@ -76,7 +76,7 @@ pub struct Settings {
     pub delivery_timeout: Duration,
     pub body_timeouts: BodyTimeouts,
     pub key_outage_grace: Duration,
-    pub quota_outage: Outage,
+    pub quota_outage: OutagePolicy,
     pub allow_single_replica: bool,
     pub trusted_proxies: TrustedProxies,
     pub address_hash_key: Option<String>,
@@ -114,7 +114,7 @@ impl Arguments {
                 "--quota-outage",
                 &self.quota_outage,
                 "`open` or `closed`",
-                Outage::Closed,
+                OutagePolicy::Closed,
             ),
             allow_single_replica: self.allow_single_replica,
             trusted_proxies: faults.trusted_proxies(&self.trusted_proxies),
@@ -135,7 +135,7 @@ mod tests {
         let settings = Arguments::parse_from(["gateway"]).check().expect("defaults are valid");
         assert_eq!(settings.delivery_timeout, Duration::from_secs(5));
         assert_eq!(settings.body_timeouts.idle, Duration::from_secs(10));
-        assert_eq!(settings.quota_outage, Outage::Open);
+        assert_eq!(settings.quota_outage, OutagePolicy::Open);
     }
 
     #[test]

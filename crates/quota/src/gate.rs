@@ -1,34 +1,32 @@
-//! Drives the counters: takes their calls to Redis and hands the verdicts to those who wait.
+//! Executes the calls of the counters and delivers verdicts to waiting requests.
 
 use super::counter::{Answered, Counter, Reply};
-use super::reserve::KEEP_MS;
+use super::model::{Charge, Event, Observer, OutagePolicy, Verdict};
+use super::reserve::MAX_IDLE_MS;
 use super::store::Keys;
-use super::{Charge, Notice, Observer, Outage, Verdict};
 use redis::RedisError;
-use redis_access::CircuitBreakers;
-use redis_access::KeyNames;
-use redis_access::Redis;
+use redis_access::{CircuitBreakers, KeyNames, Redis};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How long Redis may take to answer; then the policy for outages decides.
-const ANSWER: Duration = Duration::from_millis(500);
-/// How many projects are remembered before those whose hour has passed are looked for.
-const SWEEP: usize = 1024;
+/// Time limit of a call to Redis, after which the outage policy decides.
+const CALL_TIMEOUT: Duration = Duration::from_millis(500);
+/// Number of projects in memory from which on those of past hours are removed.
+const SWEEP_THRESHOLD: usize = 1024;
 
-/// Counts requests. Clones share everything.
+/// Counts requests against the quotas of projects. Clones share all state.
 #[derive(Clone)]
 pub struct Quotas(Arc<Inner>);
 
 struct Inner {
     redis: Redis,
     names: KeyNames,
-    outage: Outage,
+    policy: OutagePolicy,
     observer: Box<dyn Observer>,
-    /// This gateway's name in its calls.
+    /// Identifies this gateway in its calls.
     caller: u64,
     clock: Clock,
     breakers: CircuitBreakers,
@@ -38,25 +36,25 @@ struct Inner {
 
 struct Project {
     keys: Keys,
-    /// Which part of Redis it is in.
+    /// Index of the circuit breaker.
     part: usize,
     state: Mutex<State>,
 }
 
 struct State {
     counter: Counter<oneshot::Sender<Verdict>>,
-    /// Whether a task takes its calls to Redis.
-    driven: bool,
-    /// Whether a task looks after what lies in reserve.
-    tended: bool,
+    /// Whether a task is executing calls.
+    calling: bool,
+    /// Whether a task expires the reserve.
+    expiring: bool,
 }
 
 impl Quotas {
-    /// Quotas of the installation `namespace`. Fails only if the address cannot be read. Connects with the first call.
+    /// Creates the quotas of the installation `namespace`. Fails only if the address is invalid. Connects lazily.
     pub fn new(
         redis_url: &str,
         namespace: &str,
-        outage: Outage,
+        policy: OutagePolicy,
         observer: impl Observer,
     ) -> Result<Self, RedisError> {
         let redis = redis_access::connect(redis_url)?;
@@ -64,54 +62,54 @@ impl Quotas {
             breakers: CircuitBreakers::of(&redis),
             redis,
             names: KeyNames::new(namespace),
-            outage,
+            policy,
             observer: Box::new(observer),
             caller: rand::random(),
             clock: Clock::new(),
             projects: RwLock::default(),
-            sweep_at: Mutex::new(SWEEP),
+            sweep_at: Mutex::new(SWEEP_THRESHOLD),
         })))
     }
 
-    /// Counts one request of a project that may make `limit` of them per hour. The request is counted even if nobody
-    /// waits for the verdict any more.
+    /// Counts one request of a project with a limit of `limit` requests per hour. The request is counted even if the
+    /// returned future is dropped.
     pub async fn count(&self, project_id: &str, limit: u64) -> Verdict {
         let inner = &self.0;
         let project = inner.project(project_id);
         let verdict = {
             let mut state = lock(&project.state);
-            // Every request comes by here: the clock is read once.
+            // Hot path: the clock is read once per request.
             let elapsed_ms = inner.clock.elapsed_ms();
             let now_ms = inner.clock.at(elapsed_ms);
             if let Some(verdict) = state.counter.decide(now_ms, limit) {
-                inner.start_if_due(&project, &mut state);
+                inner.start_calls_if_due(&project, &mut state);
                 return verdict;
             }
             if !inner.breakers.may_ask(project.part, elapsed_ms) {
-                inner.observer.notice(Notice::Alone);
-                return state.counter.alone(now_ms, limit, inner.outage);
+                inner.observer.observe(Event::DecidedLocally);
+                return state.counter.decide_locally(now_ms, limit, inner.policy);
             }
             let (waiter, verdict) = oneshot::channel();
             state.counter.wait(limit, waiter);
-            inner.start(&project, &mut state);
+            inner.start_calls(&project, &mut state);
             verdict
         };
         verdict.await.unwrap_or_else(|_| {
-            // Only a runtime that is being stopped drops the driver.
-            lock(&project.state).counter.alone(inner.clock.now_ms(), limit, inner.outage)
+            // The task is dropped only while the runtime shuts down.
+            lock(&project.state).counter.decide_locally(inner.clock.now_ms(), limit, inner.policy)
         })
     }
 
-    /// Gives back what a request held. Does not wait.
+    /// Refunds the charge of a request. Does not wait for Redis.
     pub fn refund(&self, project_id: &str, charge: Charge) {
         let project = self.0.project(project_id);
         let mut state = lock(&project.state);
         state.counter.refund(charge);
-        self.0.start_if_due(&project, &mut state);
-        self.0.look_after(&project, &mut state);
+        self.0.start_calls_if_due(&project, &mut state);
+        self.0.start_expiry(&project, &mut state);
     }
 
-    /// Gives back what lies in reserve, before the process ends; waits for a call to be answered, not longer.
+    /// Refunds all prefetched numbers before the process ends. Waits for at most the time limit of one call.
     pub async fn stop(&self) {
         let projects: Vec<_> = {
             let projects = self.0.projects.read().unwrap_or_else(PoisonError::into_inner);
@@ -119,114 +117,115 @@ impl Quotas {
         };
         for project in &projects {
             let mut state = lock(&project.state);
-            state.counter.give_back_reserve();
-            self.0.start_if_due(project, &mut state);
+            state.counter.refund_reserve();
+            self.0.start_calls_if_due(project, &mut state);
         }
         let ended = async {
-            while projects.iter().any(|project| lock(&project.state).driven) {
+            while projects.iter().any(|project| lock(&project.state).calling) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        // What is not given back by then is lost to the project.
-        let _ = tokio::time::timeout(ANSWER, ended).await;
+        // Numbers that are not refunded by then are lost to the project until the hour ends.
+        let _ = tokio::time::timeout(CALL_TIMEOUT, ended).await;
     }
 }
 
 impl Inner {
-    /// Sees to it that somebody takes the project's calls to Redis. A task of its own: a request's may be dropped at any
-    /// moment, and others wait for the same answer.
-    fn start(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
-        if !state.driven {
-            state.driven = true;
-            tokio::spawn(self.clone().drive(project.clone()));
+    /// Starts a task that executes the project's calls, unless one is running. A separate task, because the task of a
+    /// request may be dropped at any moment while others wait for the same answer.
+    fn start_calls(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+        if !state.calling {
+            state.calling = true;
+            tokio::spawn(self.clone().run_calls(project.clone()));
         }
     }
 
-    /// The same for what nobody waits for: while Redis cannot be reached it stays for the next call.
-    fn start_if_due(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+    /// Starts the task for calls that no request waits for. While Redis is unavailable they are left for the next call.
+    fn start_calls_if_due(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
         if state.counter.is_due() && self.breakers.may_ask(project.part, self.clock.elapsed_ms()) {
-            self.start(project, state);
+            self.start_calls(project, state);
         }
     }
 
-    /// Sees to it that what lies in reserve is given back in time, and what was given back is called in.
-    fn look_after(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
-        if !state.tended && state.counter.tidy(self.clock.now_ms()) {
-            state.tended = true;
-            tokio::spawn(self.clone().tend(project.clone()));
+    /// Starts a task that refunds idle numbers and sends refunds, unless one is running.
+    fn start_expiry(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
+        if !state.expiring && state.counter.expire_reserve(self.clock.now_ms()) {
+            state.expiring = true;
+            tokio::spawn(self.clone().run_expiry(project.clone()));
         }
     }
 
-    async fn drive(self: Arc<Self>, project: Arc<Project>) {
+    async fn run_calls(self: Arc<Self>, project: Arc<Project>) {
         loop {
-            // Everything that is ready to run on this thread may join the call first.
+            // Requests that are ready to run on this thread may join the call first.
             tokio::task::yield_now().await;
             let call = {
                 let mut state = lock(&project.state);
                 let call = state.counter.next_call();
-                state.driven = call.is_some();
+                state.calling = call.is_some();
                 call
             };
             let Some(call) = call else { return };
-            self.observer.notice(Notice::Called(call.asked));
+            self.observer.observe(Event::Called(call.asked));
             let mut redis = self.redis.clone();
-            let verdicts = match tokio::time::timeout(ANSWER, project.keys.call(&mut redis, &call)).await {
-                Ok(Ok(reply)) => self.answered(&project, reply),
-                Ok(Err(error)) => self.unanswered(&project, &error),
-                Err(late) => self.unanswered(&project, &late),
-            };
+            let verdicts =
+                match tokio::time::timeout(CALL_TIMEOUT, project.keys.call(&mut redis, &call)).await {
+                    Ok(Ok(reply)) => self.answered(&project, reply),
+                    Ok(Err(error)) => self.failed(&project, &error),
+                    Err(elapsed) => self.failed(&project, &elapsed),
+                };
             for (waiter, verdict) in verdicts {
-                // Who has gone away meanwhile is counted all the same.
+                // A request that was dropped meanwhile stays counted.
                 let _ = waiter.send(verdict);
             }
         }
     }
 
-    /// Looks after a project until nothing is in reserve any more, and nothing to be given back.
-    async fn tend(self: Arc<Self>, project: Arc<Project>) {
+    /// Expires the reserve until no prefetched number and no unsent refund is left.
+    async fn run_expiry(self: Arc<Self>, project: Arc<Project>) {
         loop {
-            tokio::time::sleep(Duration::from_millis(KEEP_MS)).await;
+            tokio::time::sleep(Duration::from_millis(MAX_IDLE_MS)).await;
             let mut state = lock(&project.state);
-            state.tended = state.counter.tidy(self.clock.now_ms());
-            if !state.tended {
+            state.expiring = state.counter.expire_reserve(self.clock.now_ms());
+            if !state.expiring {
                 return;
             }
-            self.start_if_due(&project, &mut state);
+            self.start_calls_if_due(&project, &mut state);
         }
     }
 
     fn answered(self: &Arc<Self>, project: &Arc<Project>, reply: Reply) -> Verdicts {
         self.clock.set(reply.now_ms);
         if self.breakers.answered(project.part, self.clock.elapsed_ms()) {
-            tracing::info!("quotas are counted in Redis again");
-            self.observer.notice(Notice::Reachable(true));
+            tracing::info!("quota counting resumed: Redis available");
+            self.observer.observe(Event::Available(true));
         }
-        let Answered { verdicts, forgotten, reserved } = {
+        let Answered { verdicts, count_lost, prefetched } = {
             let mut state = lock(&project.state);
             let answered = state.counter.answered(reply);
-            if answered.reserved > 0 {
-                self.look_after(project, &mut state);
+            if answered.prefetched > 0 {
+                self.start_expiry(project, &mut state);
             }
             answered
         };
-        if reserved > 0 {
-            self.observer.notice(Notice::Reserved(reserved));
+        if prefetched > 0 {
+            self.observer.observe(Event::Prefetched(prefetched));
         }
-        if forgotten {
-            tracing::warn!("Redis has lost a project's count of the running hour");
-            self.observer.notice(Notice::Forgotten);
+        if count_lost {
+            tracing::warn!("quota count lost: Redis restarted or failed over");
+            self.observer.observe(Event::CountLost);
         }
         verdicts
     }
 
-    fn unanswered(&self, project: &Project, error: &dyn std::fmt::Display) -> Verdicts {
-        self.observer.notice(Notice::Unanswered);
+    fn failed(&self, project: &Project, error: &dyn std::fmt::Display) -> Verdicts {
+        self.observer.observe(Event::CallFailed);
         if self.breakers.failed(project.part, self.clock.elapsed_ms()) {
-            tracing::warn!(%error, policy = self.outage.word(), "quotas cannot be counted in Redis");
-            self.observer.notice(Notice::Reachable(false));
+            tracing::warn!(%error, policy = self.policy.as_str(), "quota counting failed: Redis unavailable");
+            self.observer.observe(Event::Available(false));
         }
-        let verdicts = lock(&project.state).counter.unanswered(self.clock.now_ms(), self.outage);
-        verdicts.iter().for_each(|_| self.observer.notice(Notice::Alone));
+        let verdicts = lock(&project.state).counter.failed(self.clock.now_ms(), self.policy);
+        verdicts.iter().for_each(|_| self.observer.observe(Event::DecidedLocally));
         verdicts
     }
 
@@ -240,13 +239,13 @@ impl Inner {
         self.sweep(&mut projects);
         let fresh = || {
             let (keys, part) = (Keys::new(&self.names, project_id), self.breakers.part(project_id));
-            let state = State { counter: Counter::new(self.caller), driven: false, tended: false };
+            let state = State { counter: Counter::new(self.caller), calling: false, expiring: false };
             Arc::new(Project { keys, part, state: Mutex::new(state) })
         };
         projects.entry(project_id.to_owned()).or_insert_with(fresh).clone()
     }
 
-    /// Forgets projects that nobody has asked for since their hour ended, once there are many.
+    /// Removes projects without requests in the running hour once there are many.
     fn sweep(&self, projects: &mut HashMap<String, Arc<Project>>) {
         let mut sweep_at = lock(&self.sweep_at);
         if projects.len() < *sweep_at {
@@ -254,10 +253,10 @@ impl Inner {
         }
         let now_ms = self.clock.now_ms();
         projects.retain(|_, project| {
-            // One that a request is holding is about to be used.
-            Arc::strong_count(project) > 1 || !lock(&project.state).counter.forgettable(now_ms)
+            // A project that a request holds is about to be used.
+            Arc::strong_count(project) > 1 || !lock(&project.state).counter.is_droppable(now_ms)
         });
-        *sweep_at = SWEEP.max(projects.len() * 2);
+        *sweep_at = SWEEP_THRESHOLD.max(projects.len() * 2);
     }
 }
 
@@ -267,8 +266,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A guess at Redis's clock: what it said last, and the time since by ours. Ahead by a millisecond and behind by a round
-/// trip at most; in a cluster also by what the clocks of its nodes differ. Before Redis was heard it is this machine's.
+/// Estimate of Redis's clock: its last answer plus the time since then. Ahead by a millisecond and behind by a round trip
+/// at most; in a cluster also by the difference between the clocks of its nodes. Before the first answer it is the local
+/// clock.
 struct Clock {
     started: Instant,
     /// Redis's clock at `started`, Unix milliseconds.

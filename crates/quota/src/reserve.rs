@@ -1,66 +1,65 @@
-//! Numbers that a gateway holds before the requests come that will use them, so that a busy project does not wait for
-//! Redis with each.
+//! Prefetched numbers, so that the requests of a busy project do not wait for Redis.
 
 use super::counter::BATCH;
 use std::collections::VecDeque;
 
-/// Into so many parts what is left of an hour is thought cut; one part is the most that a call brings ahead. The last
-/// `SHARE - 1` are never given ahead, so that unused numbers come back before the rest is used up, unless that takes
-/// less than some [`KEEP_MS`]; then others are refused a moment early.
+/// One call may prefetch at most 1/`SHARE` of the remaining hourly quota. The last `SHARE - 1` numbers are therefore never
+/// prefetched, so that unused numbers are refunded before the rest is used up. Only where the rest is used up within about
+/// [`MAX_IDLE_MS`] are other gateways refused slightly early.
 pub const SHARE: u64 = 4096;
-/// What was not used so long after the last filling is given back when it is next looked after.
-pub const KEEP_MS: u64 = 100;
-/// The pace of requests is measured over this time.
+/// Time after the last prefetch from which on unused numbers are refunded.
+pub const MAX_IDLE_MS: u64 = 100;
+/// Window over which the request rate is measured.
 const WINDOW_MS: u64 = 100;
-/// With fewer requests than this in a window nothing is taken ahead: waiting for Redis costs little then.
-const BUSY: u64 = 100;
-/// The part of a window that is taken ahead: long against a round trip, short against [`KEEP_MS`].
-const AHEAD: u64 = 4;
+/// Requests per window below which nothing is prefetched: waiting for Redis costs little then.
+const MIN_RATE: u64 = 100;
+/// A prefetch covers 1/`PREFETCH_FRACTION` of a window: longer than a round trip, shorter than [`MAX_IDLE_MS`].
+const PREFETCH_FRACTION: u64 = 4;
 
-/// The numbers of one gateway and project, all of one hour, epoch and limit.
+/// Prefetched numbers of one gateway and project, all of one hour, epoch and limit.
 #[derive(Debug, Default)]
 pub struct Reserve {
     numbers: VecDeque<u64>,
-    /// How many there were after the last answer.
+    /// Size after the last answer.
     filled: usize,
     filled_ms: u64,
-    pace: Pace,
+    rate: RequestRate,
 }
 
-/// How many requests came in the running window and in the one before.
+/// Number of requests in the current window and in the previous one.
 #[derive(Debug, Default)]
-struct Pace {
+struct RequestRate {
     window: u64,
     count: u64,
-    before: u64,
+    previous: u64,
 }
 
 impl Reserve {
-    /// A request came.
-    pub fn came(&mut self, now_ms: u64) {
-        self.pace.came(now_ms);
+    /// Records an arriving request.
+    pub fn record_request(&mut self, now_ms: u64) {
+        self.rate.record(now_ms);
     }
 
-    /// The number for it, if there is one.
+    /// Takes a number, if there is one.
     pub fn take(&mut self) -> Option<u64> {
         self.numbers.pop_front()
     }
 
-    /// How many numbers to ask for together with those of `waiting` requests.
-    pub fn wanted(&self, waiting: usize) -> u64 {
-        let begins = self.numbers.is_empty() && waiting > 0;
-        if !begins && !self.is_low() {
+    /// Returns how many numbers to prefetch with a call that counts `waiting` requests.
+    pub fn prefetch_size(&self, waiting: usize) -> u64 {
+        let starts = self.numbers.is_empty() && waiting > 0;
+        if !starts && !self.is_low() {
             return 0;
         }
-        self.pace.ahead().min((BATCH - waiting) as u64)
+        self.rate.prefetch_size().min((BATCH - waiting) as u64)
     }
 
-    /// Whether more are to be asked for although nobody waits.
+    /// Returns whether to prefetch although no request waits.
     pub fn is_due(&self) -> bool {
-        self.is_low() && self.pace.ahead() > 0
+        self.is_low() && self.rate.prefetch_size() > 0
     }
 
-    /// A call was answered, and brought `numbers`, or none.
+    /// Adds the numbers of an answered call, possibly none.
     pub fn fill(&mut self, numbers: impl Iterator<Item = u64>, now_ms: u64) {
         let before = self.numbers.len();
         self.numbers.extend(numbers);
@@ -70,23 +69,23 @@ impl Reserve {
         }
     }
 
-    /// Whether it is time to give them back.
-    pub fn is_old(&self, now_ms: u64) -> bool {
+    /// Returns whether the numbers have been unused for too long.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
         // Both ways: Redis's clock may have been set back.
-        now_ms.abs_diff(self.filled_ms) >= KEEP_MS
+        now_ms.abs_diff(self.filled_ms) >= MAX_IDLE_MS
     }
 
-    /// Nothing is to be taken ahead in this window.
+    /// Disables prefetching for the rest of this window.
     pub fn pause(&mut self) {
-        self.pace.before = 0;
+        self.rate.previous = 0;
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no numbers.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// All that are left; there are none then.
+    /// Removes and returns all numbers.
     pub fn drain(&mut self) -> VecDeque<u64> {
         self.filled = 0;
         std::mem::take(&mut self.numbers)
@@ -97,20 +96,20 @@ impl Reserve {
     }
 }
 
-impl Pace {
-    fn came(&mut self, now_ms: u64) {
+impl RequestRate {
+    fn record(&mut self, now_ms: u64) {
         let window = now_ms / WINDOW_MS;
-        // The guess at Redis's clock may step back by a little, also over a window's edge.
+        // The estimate of Redis's clock may step back slightly, also across the start of a window.
         if window > self.window || window + 1 < self.window {
-            self.before = if window == self.window + 1 { self.count } else { 0 };
+            self.previous = if window == self.window + 1 { self.count } else { 0 };
             (self.window, self.count) = (window, 0);
         }
         self.count += 1;
     }
 
-    /// How many numbers the next round trips will need.
-    fn ahead(&self) -> u64 {
-        if self.before < BUSY { 0 } else { self.before / AHEAD }
+    /// Returns how many numbers the next round trips will need.
+    fn prefetch_size(&self) -> u64 {
+        if self.previous < MIN_RATE { 0 } else { self.previous / PREFETCH_FRACTION }
     }
 }
 
@@ -118,42 +117,46 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// A reserve of a project with so many requests in the last window; the time is 1000.
+    /// Returns a reserve that has seen this many requests in the last window. The time is 1000.
     fn busy(requests: u64) -> Reserve {
         let mut reserve = Reserve::default();
-        (0..requests).for_each(|_| reserve.came(999));
-        reserve.came(1000);
+        (0..requests).for_each(|_| reserve.record_request(999));
+        reserve.record_request(1000);
         reserve
     }
 
     #[test]
-    fn only_a_busy_project_takes_ahead_and_never_more_than_a_call_may_count() {
-        assert_eq!(busy(BUSY - 1).wanted(1), 0);
-        assert_eq!(busy(BUSY).wanted(1), BUSY / AHEAD);
-        assert_eq!(busy(BUSY).wanted(0), 0, "nobody waits and none were used");
-        assert_eq!(busy(1_000_000).wanted(7), BATCH as u64 - 7);
-        assert_eq!(busy(1_000_000).wanted(BATCH), 0);
-        let mut paused = busy(BUSY);
-        paused.came(1000 + 2 * WINDOW_MS);
-        assert_eq!(paused.wanted(1), 0, "the pace is that of the last window");
-        let mut back = busy(BUSY);
-        back.came(999);
-        back.came(1001);
-        assert_eq!(back.wanted(1), BUSY / AHEAD, "a clock that steps back does not begin a window");
+    fn only_busy_projects_prefetch_and_within_the_batch_limit() {
+        assert_eq!(busy(MIN_RATE - 1).prefetch_size(1), 0);
+        assert_eq!(busy(MIN_RATE).prefetch_size(1), MIN_RATE / PREFETCH_FRACTION);
+        assert_eq!(busy(MIN_RATE).prefetch_size(0), 0, "no request waits and no number was used");
+        assert_eq!(busy(1_000_000).prefetch_size(7), BATCH as u64 - 7);
+        assert_eq!(busy(1_000_000).prefetch_size(BATCH), 0);
+        let mut paused = busy(MIN_RATE);
+        paused.record_request(1000 + 2 * WINDOW_MS);
+        assert_eq!(paused.prefetch_size(1), 0, "the rate is that of the last window");
+        let mut back = busy(MIN_RATE);
+        back.record_request(999);
+        back.record_request(1001);
+        assert_eq!(
+            back.prefetch_size(1),
+            MIN_RATE / PREFETCH_FRACTION,
+            "a clock that steps back does not start a window"
+        );
     }
 
     #[test]
-    fn more_are_asked_for_when_half_are_used_and_old_ones_are_told() {
-        let mut reserve = busy(BUSY);
+    fn prefetch_is_due_when_half_is_used_and_idle_numbers_expire() {
+        let mut reserve = busy(MIN_RATE);
         reserve.fill(1..=4, 1000);
         assert_eq!((reserve.take(), reserve.take()), (Some(1), Some(2)));
-        assert!(!reserve.is_due() && reserve.wanted(1) == 0);
+        assert!(!reserve.is_due() && reserve.prefetch_size(1) == 0);
         assert_eq!(reserve.take(), Some(3));
-        assert!(reserve.is_due() && reserve.wanted(0) > 0);
+        assert!(reserve.is_due() && reserve.prefetch_size(0) > 0);
         reserve.fill(std::iter::empty(), 1050);
-        assert!(!reserve.is_due(), "where Redis gives none, it is not asked again at once");
-        assert!(!reserve.is_old(999 + KEEP_MS) && reserve.is_old(1000 + KEEP_MS));
-        assert!(reserve.is_old(1000 - KEEP_MS), "a clock that was set back does not prolong it");
+        assert!(!reserve.is_due(), "an empty answer is not followed by another prefetch at once");
+        assert!(!reserve.is_expired(999 + MAX_IDLE_MS) && reserve.is_expired(1000 + MAX_IDLE_MS));
+        assert!(reserve.is_expired(1000 - MAX_IDLE_MS), "a clock that was set back does not extend it");
         assert_eq!(reserve.drain(), [4]);
         assert!(reserve.is_empty() && !reserve.is_due());
     }

@@ -1,8 +1,8 @@
-//! The hour in Redis: `count.lua` and where its keys are.
+//! The hour in Redis: the script `count.lua` and its keys.
 
 use super::counter::{Call, Reply, Seen};
+use super::model::reset;
 use super::reserve::SHARE;
-use super::reset;
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, RedisError, Script};
 use redis_access::KeyNames;
@@ -10,35 +10,35 @@ use std::sync::LazyLock;
 
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
 
-/// The keys of one project, made once.
+/// Redis keys of one project.
 #[derive(Debug, Clone)]
 pub struct Keys {
     hour: String,
-    given_back: String,
+    refunded: String,
 }
 
-/// How much of an hour is used.
+/// Used part of an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
-    /// Requests that are counted in the running hour, and what busy gateways have in reserve.
+    /// Requests counted in the running hour, including numbers that gateways have prefetched.
     pub requests: u64,
-    /// When the next hour begins, Unix seconds.
+    /// Start of the next hour, Unix seconds.
     pub reset: u64,
 }
 
 impl Keys {
-    /// The keys of `project_id` in the installation of `projection`.
+    /// Returns the keys of `project_id`.
     pub fn new(names: &KeyNames, project_id: &str) -> Self {
-        Self { hour: names.key("quota", project_id), given_back: names.key("quota-given-back", project_id) }
+        Self { hour: names.key("quota", project_id), refunded: names.key("quota-given-back", project_id) }
     }
 
-    /// Carries `call` out.
+    /// Executes `call`.
     pub async fn call(&self, redis: &mut impl ConnectionLike, call: &Call) -> Result<Reply, RedisError> {
-        let Call { caller, number, limit, asked, ahead, .. } = *call;
+        let Call { caller, number, limit, asked, prefetch, .. } = *call;
         let Seen { hour, epoch, version, high } = call.seen;
         let mut invocation = COUNT.key(&self.hour);
-        invocation.key(&self.given_back);
-        for argument in [limit, asked, ahead, SHARE, hour, epoch, version, high, caller, number] {
+        invocation.key(&self.refunded);
+        for argument in [limit, asked, prefetch, SHARE, hour, epoch, version, high, caller, number] {
             invocation.arg(argument);
         }
         for &number in &call.refunds {
@@ -48,14 +48,14 @@ impl Keys {
         reply(&answer)
     }
 
-    /// How much of the running hour is used; changes nothing.
+    /// Returns how much of the running hour is used. Changes nothing.
     pub async fn used(&self, redis: &mut impl ConnectionLike) -> Result<Used, RedisError> {
         let call = Call {
             caller: 0,
             number: 0,
             limit: 0,
             asked: 0,
-            ahead: 0,
+            prefetch: 0,
             seen: Seen::default(),
             refunds: Vec::new(),
         };
@@ -65,11 +65,11 @@ impl Keys {
 }
 
 fn reply(answer: &[u64]) -> Result<Reply, RedisError> {
-    let &[now_ms, hour, epoch, version, high, held, fresh, ref again @ ..] = answer else {
-        return Err((ErrorKind::UnexpectedReturnType, "the quota script answered something else").into());
+    let &[now_ms, hour, epoch, version, high, held, fresh, ref reissued @ ..] = answer else {
+        return Err((ErrorKind::UnexpectedReturnType, "unexpected answer of the quota script").into());
     };
     let seen = Seen { hour, epoch, version, high };
-    Ok(Reply { now_ms, seen, held, fresh, again: again.to_vec() })
+    Ok(Reply { now_ms, seen, held, fresh, reissued: reissued.to_vec() })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Metrics of the quota check and of its calls to Redis.
 
-use ::quota::{Notice, Observer, Outage};
+use ::quota::{Event, Observer, OutagePolicy};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -60,31 +60,31 @@ impl QuotaMetrics {
     }
 
     /// Exports the configured outage policy.
-    pub fn set_policy(&self, outage: Outage) {
-        self.policy.get_or_create(&PolicyLabel { policy: outage.word() }).set(1);
+    pub fn set_policy(&self, policy: OutagePolicy) {
+        self.policy.get_or_create(&PolicyLabel { policy: policy.as_str() }).set(1);
     }
 }
 
 impl Observer for QuotaMetrics {
-    fn notice(&self, notice: Notice) {
-        match notice {
-            Notice::Called(requests) => {
+    fn observe(&self, event: Event) {
+        match event {
+            Event::Called(requests) => {
                 self.calls.inc();
                 self.asked.inc_by(requests);
             }
-            Notice::Reserved(units) => {
+            Event::Prefetched(units) => {
                 self.reserved.inc_by(units);
             }
-            Notice::Unanswered => {
+            Event::CallFailed => {
                 self.unanswered.inc();
             }
-            Notice::Reachable(reachable) => {
+            Event::Available(reachable) => {
                 self.outage.set(i64::from(!reachable));
             }
-            Notice::Alone => {
+            Event::DecidedLocally => {
                 self.without_redis.inc();
             }
-            Notice::Forgotten => {
+            Event::CountLost => {
                 self.lost_hours.inc();
             }
         }

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use idempotency::{Away, Change, Claim, Exchanged, Seen};
 use proto::Message;
 use proto::v1::MetricBatch;
-use quota::{Charge, Source, Standing, Verdict};
+use quota::{Charge, QuotaState, Source, Verdict};
 use serde_json::Value;
 use service::auth_throttle::AuthThrottle;
 use service::client::Clients;
@@ -155,13 +155,13 @@ pub struct FakeQuota {
 impl Quota for FakeQuota {
     async fn count(&self, project_id: &str, limit: u64) -> Verdict {
         assert_eq!(project_id, "prj_a");
-        let standing = Standing { limit, remaining: 0, reset: (HOUR + 1) * 3600 };
+        let state = QuotaState { limit, remaining: 0, reset: (HOUR + 1) * 3600 };
         if *lock(&self.unavailable) {
-            return Verdict::Unavailable(standing);
+            return Verdict::Unavailable(state);
         }
         let mut counted = lock(&self.counted);
         if *counted == limit {
-            return Verdict::Over { standing, retry_after: SECONDS_LEFT };
+            return Verdict::Exceeded { state, retry_after: SECONDS_LEFT };
         }
         *counted += 1;
         Verdict::Counted(Charge { limit, number: *counted, hour: HOUR, source: Source::Redis(1) })

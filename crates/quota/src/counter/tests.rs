@@ -1,27 +1,27 @@
-//! What may never happen: more requests of an hour hold a number than the limit allows; two hold the same one; somebody
-//! waits for ever, or hears twice.
+//! Invariants: no more requests of an hour hold a number than the limit allows, no two hold the same number, and every
+//! waiting request receives exactly one verdict.
 
-use super::super::reserve::{KEEP_MS, SHARE};
+use super::super::reserve::{MAX_IDLE_MS, SHARE};
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Half a minute before an hour's turn.
+/// Half a minute before the end of an hour.
 const START_MS: u64 = 500_000 * HOUR_MS - 30_000;
 
-/// Redis, as `count.lua` promises it. (`store::tests` holds the script to it.)
+/// Model of `count.lua`. `store::tests` compares the script with it.
 #[derive(Debug, Clone, Default)]
 pub struct Redis {
     pub now_ms: u64,
     pub stored: Seen,
-    pub given_back: BTreeSet<u64>,
-    /// The last call of each caller that gave something back.
+    pub refunded: BTreeSet<u64>,
+    /// The last refunding call of each caller.
     pub last_calls: BTreeMap<u64, u64>,
 }
 
 impl Redis {
     pub fn count(&mut self, call: &Call, epochs: &mut u64) -> Reply {
-        let Call { limit, asked, ahead, seen, .. } = *call;
+        let Call { limit, asked, prefetch, seen, .. } = *call;
         let mut hour = self.now_ms / HOUR_MS;
         hour += u64::from(self.stored.hour == hour + 1 || seen.hour == hour + 1);
         let begun = self.stored.hour == hour;
@@ -33,21 +33,21 @@ impl Redis {
         if seen.hour == hour && seen.high > now.high {
             (now.high, changed) = (seen.high, true);
         }
-        let mut given_back = if begun && !lost { self.given_back.clone() } else { BTreeSet::new() };
+        let mut refunded = if begun && !lost { self.refunded.clone() } else { BTreeSet::new() };
         let last_call = self.last_calls.get(&call.caller).copied().unwrap_or_default();
         if same_epoch && !lost && !call.refunds.is_empty() && call.number > last_call {
             changed = true;
-            given_back.extend(&call.refunds);
+            refunded.extend(&call.refunds);
             self.last_calls.insert(call.caller, call.number);
         }
-        let held = now.high - given_back.len() as u64;
+        let held = now.high - refunded.len() as u64;
         let left = limit.saturating_sub(held);
         let granted = asked.min(left);
-        let granted = granted + ahead.min((left - granted) / SHARE);
-        let again: Vec<u64> =
-            given_back.iter().rev().copied().filter(|&n| n <= limit).take(granted as usize).collect();
-        again.iter().for_each(|number| assert!(given_back.remove(number)));
-        let fresh = granted - again.len() as u64;
+        let granted = granted + prefetch.min((left - granted) / SHARE);
+        let reissued: Vec<u64> =
+            refunded.iter().rev().copied().filter(|&n| n <= limit).take(granted as usize).collect();
+        reissued.iter().for_each(|number| assert!(refunded.remove(number)));
+        let fresh = granted - reissued.len() as u64;
         now.high += fresh;
         if changed || granted > 0 {
             if lost || !begun {
@@ -56,38 +56,38 @@ impl Redis {
                 self.last_calls.clear();
             }
             now.version += 1;
-            (self.stored, self.given_back) = (now, given_back);
+            (self.stored, self.refunded) = (now, refunded);
         }
-        Reply { now_ms: self.now_ms, seen: now, held: held + granted, fresh, again }
+        Reply { now_ms: self.now_ms, seen: now, held: held + granted, fresh, reissued }
     }
 }
 
 #[derive(Debug, Clone)]
 enum Event {
     Arrive(usize),
-    /// So many arrive at once.
+    /// Several requests arrive at once.
     Burst(usize, usize),
-    /// A gateway looks after its reserve.
+    /// A gateway expires its reserve.
     Tidy(usize),
-    /// The gateway's call goes one step: made, carried out, answered.
+    /// The gateway's call advances one step: sent, executed, answered.
     Step(usize),
-    /// A call whose answer is lost is sent again.
+    /// A call whose answer was lost is sent again.
     Resend(usize),
-    /// The answer is lost, or the call on its way to Redis.
+    /// The answer is lost, or the call before it reaches Redis.
     Lose(usize),
-    /// A call that was lost on its way arrives after all.
+    /// A call that seemed lost arrives late.
     ArriveLate,
-    /// One of those that hold a number gives it back.
+    /// A request refunds its number.
     Refund(usize),
     Tick(u64),
-    /// Redis falls back to what it knew at the last snapshot, or makes one.
+    /// Redis takes a snapshot, or reverts to the last one.
     Snapshot,
     Revert,
 }
 
 struct World {
     limit: u64,
-    outage: Outage,
+    outage: OutagePolicy,
     redis: Redis,
     snapshot: Redis,
     epochs: u64,
@@ -97,12 +97,12 @@ struct World {
     asked: usize,
     verdicts: BTreeMap<usize, Verdict>,
     held: Vec<(usize, Charge)>,
-    /// The numbers held, by hour and by the gateway that gave them out alone.
+    /// Held numbers, by hour and by the gateway that issued them on its own.
     holders: BTreeMap<(u64, Option<usize>), BTreeSet<u64>>,
 }
 
 impl World {
-    fn new(limit: u64, gateways: usize, outage: Outage) -> Self {
+    fn new(limit: u64, gateways: usize, outage: OutagePolicy) -> Self {
         let redis = Redis { now_ms: START_MS, ..Redis::default() };
         Self {
             limit,
@@ -126,7 +126,7 @@ impl World {
             Event::Burst(g, requests) => (0..requests).for_each(|_| self.apply(&Event::Arrive(g))),
             Event::Tidy(g) => {
                 let g = g % self.gateways.len();
-                self.gateways[g].tidy(now_ms);
+                self.gateways[g].expire_reserve(now_ms);
             }
             Event::Arrive(g) => {
                 let g = g % self.gateways.len();
@@ -147,7 +147,7 @@ impl World {
                 let g = g % self.gateways.len();
                 if let Some((call, reply)) = self.calls[g].take() {
                     self.stray.extend(reply.is_none().then_some(call));
-                    for (waiter, verdict) in self.gateways[g].unanswered(now_ms, self.outage) {
+                    for (waiter, verdict) in self.gateways[g].failed(now_ms, self.outage) {
                         self.hear(g, waiter, verdict);
                     }
                 }
@@ -197,20 +197,19 @@ impl World {
         }
     }
 
-    /// Where it stands who holds `charge`: in an outage a gateway alone may give out what others have, up to the limit
-    /// for each of them.
+    /// The set that `charge` belongs to: in an outage each gateway may issue up to the limit on its own.
     fn holder(&mut self, g: usize, charge: &Charge) -> &mut BTreeSet<u64> {
-        let alone = (charge.source == Source::Alone).then_some(g);
+        let alone = (charge.source == Source::Gateway).then_some(g);
         self.holders.entry((charge.hour, alone)).or_default()
     }
 
-    /// Who was counted so far counts no more.
+    /// Forgets all held numbers.
     fn forget(&mut self) {
         self.held.clear();
         self.holders.clear();
     }
 
-    /// Lets everything that is under way come to its end.
+    /// Completes all calls in flight.
     fn finish(&mut self) {
         for _ in 0..2 * self.asked + 10 {
             (0..self.gateways.len()).for_each(|g| self.step(g));
@@ -234,12 +233,12 @@ fn event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a busy project meets, within its hour.
+/// Events of a busy project within one hour.
 fn busy_event(losses: u32, memory: u32) -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => event(losses, memory).prop_filter("the hour goes on", |event| !matches!(event, Event::Tick(_))),
         3 => (0..4usize, 0..300usize).prop_map(|(g, requests)| Event::Burst(g, requests)),
-        2 => prop_oneof![0..20u64, Just(KEEP_MS)].prop_map(Event::Tick),
+        2 => prop_oneof![0..20u64, Just(MAX_IDLE_MS)].prop_map(Event::Tick),
     ]
 }
 
@@ -252,26 +251,26 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn no_hour_sees_more_than_its_limit_whatever_is_lost(
+    fn limit_holds_whatever_is_lost(
         limit in 1..8u64, gateways in 1..4usize,
         events in prop::collection::vec(event(2, 0), 0..150),
     ) {
-        run(&mut World::new(limit, gateways, Outage::Closed), &events);
+        run(&mut World::new(limit, gateways, OutagePolicy::Closed), &events);
     }
 
     #[test]
-    fn at_the_turn_several_gateways_give_each_hour_its_own_limit(
+    fn each_hour_has_its_own_limit_at_the_turn(
         limit in 1..8u64, gateways in 2..4usize,
         before in prop::collection::vec(event(1, 0), 0..60),
         after in prop::collection::vec(event(1, 0), 0..60),
     ) {
-        let mut world = World::new(limit, gateways, Outage::Closed);
-        // Calls of the old hour are under way at the turn, answers of it come after.
+        let mut world = World::new(limit, gateways, OutagePolicy::Closed);
+        // Calls of the old hour are in flight at the turn, and their answers arrive after it.
         before.iter().for_each(|event| world.apply(event));
         world.redis.now_ms = world.redis.now_ms.max(START_MS + 30_000);
         after.iter().for_each(|event| world.apply(event));
         world.finish();
-        // Nobody is kept from the new hour by the old one.
+        // The old hour does not affect the new one.
         let new_hour = world.redis.now_ms / HOUR_MS;
         world.forget();
         world.redis.now_ms = (new_hour + 1) * HOUR_MS;
@@ -282,26 +281,26 @@ proptest! {
     }
 
     #[test]
-    fn in_an_outage_a_gateway_alone_grants_no_more_than_the_limit(
+    fn each_gateway_keeps_the_limit_during_an_outage(
         limit in 1..8u64, gateways in 1..4usize,
         events in prop::collection::vec(event(4, 0), 0..150),
     ) {
-        run(&mut World::new(limit, gateways, Outage::Open), &events);
+        run(&mut World::new(limit, gateways, OutagePolicy::Open), &events);
     }
 
     #[test]
-    fn one_gateway_makes_up_for_a_redis_that_forgets(
+    fn gateway_restores_the_count_that_redis_lost(
         limit in 1..8u64, events in prop::collection::vec(event(1, 2), 0..150),
     ) {
-        run(&mut World::new(limit, 1, Outage::Closed), &events);
+        run(&mut World::new(limit, 1, OutagePolicy::Closed), &events);
     }
 
     #[test]
-    fn nobody_is_refused_while_something_is_left(
+    fn no_request_is_refused_while_quota_is_left(
         limit in 1..40u64, gateways in 1..4usize,
         events in prop::collection::vec(prop_oneof![(0..4usize).prop_map(Event::Arrive), (0..4usize).prop_map(Event::Step)], 0..150),
     ) {
-        let mut world = World::new(limit, gateways, Outage::Closed);
+        let mut world = World::new(limit, gateways, OutagePolicy::Closed);
         run(&mut world, &events);
         prop_assert_eq!(world.held.len(), world.asked.min(limit as usize));
     }
@@ -311,94 +310,94 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn a_busy_hour_sees_no_more_than_its_limit_whatever_is_lost(
+    fn limit_holds_for_a_busy_project_whatever_is_lost(
         limit in 4_000..24_000u64, gateways in 1..4usize,
         events in prop::collection::vec(busy_event(1, 0), 0..80),
     ) {
-        run(&mut World::new(limit, gateways, Outage::Open), &events);
+        run(&mut World::new(limit, gateways, OutagePolicy::Open), &events);
     }
 
     #[test]
-    fn one_busy_gateway_makes_up_for_a_redis_that_forgets(
+    fn busy_gateway_restores_the_count_that_redis_lost(
         limit in 4_000..24_000u64, events in prop::collection::vec(busy_event(1, 2), 0..80),
     ) {
-        run(&mut World::new(limit, 1, Outage::Closed), &events);
+        run(&mut World::new(limit, 1, OutagePolicy::Closed), &events);
     }
 
     #[test]
-    fn what_was_taken_ahead_and_not_used_is_given_back(
+    fn unused_prefetched_numbers_are_refunded(
         limit in 4_000..24_000u64, gateways in 1..4usize,
         events in prop::collection::vec(busy_event(0, 0), 0..80),
     ) {
-        let mut world = World::new(limit, gateways, Outage::Closed);
+        let mut world = World::new(limit, gateways, OutagePolicy::Closed);
         run(&mut world, &events);
-        world.redis.now_ms += KEEP_MS;
+        world.redis.now_ms += MAX_IDLE_MS;
         (0..gateways).for_each(|g| world.apply(&Event::Tidy(g)));
         world.finish();
-        prop_assert_eq!(given_out(&world), world.held.len() as u64);
-        // So all the rest is there for whoever asks.
-        world.redis.now_ms += REMEMBER_MS;
+        prop_assert_eq!(issued(&world), world.held.len() as u64);
+        // All remaining numbers are available to any gateway.
+        world.redis.now_ms += EXCEEDED_CACHE_MS;
         world.apply(&Event::Burst(0, limit as usize));
         world.finish();
         prop_assert_eq!(world.held.len() as u64, limit);
     }
 }
 
-/// A gateway with 100 numbers in reserve.
+/// Returns a world whose gateway has prefetched 100 numbers.
 fn busy_world() -> World {
-    let mut world = World::new(1_000_000, 1, Outage::Closed);
+    let mut world = World::new(1_000_000, 1, OutagePolicy::Closed);
     world.apply(&Event::Burst(0, 400));
     world.finish();
-    world.apply(&Event::Tick(KEEP_MS));
+    world.apply(&Event::Tick(MAX_IDLE_MS));
     ask(&mut world);
     world
 }
 
-/// How many numbers Redis has given out.
-fn given_out(world: &World) -> u64 {
-    world.redis.stored.high - world.redis.given_back.len() as u64
+/// Count of numbers issued by Redis.
+fn issued(world: &World) -> u64 {
+    world.redis.stored.high - world.redis.refunded.len() as u64
 }
 
 #[test]
-fn most_requests_of_a_busy_project_wait_for_nobody() {
+fn most_requests_of_a_busy_project_do_not_wait() {
     let mut world = busy_world();
-    assert_eq!(given_out(&world), 501);
+    assert_eq!(issued(&world), 501);
     let now_ms = world.redis.now_ms;
     let waited = (0..50).filter(|_| world.gateways[0].decide(now_ms, 1_000_000).is_none());
     assert_eq!(waited.count(), 0);
-    let late = world.gateways[0].decide(now_ms + KEEP_MS, 1_000_000);
+    let late = world.gateways[0].decide(now_ms + MAX_IDLE_MS, 1_000_000);
     assert_eq!(late, None, "what is too old is not used");
     world.finish();
-    assert_eq!(given_out(&world), 451, "but given back");
+    assert_eq!(issued(&world), 451, "but given back");
 }
 
 #[test]
-fn with_another_plan_what_was_taken_ahead_is_given_back() {
+fn changed_limit_refunds_prefetched_numbers() {
     let mut world = busy_world();
     world.limit = 2_000_000;
     world.apply(&Event::Arrive(0));
     world.step(0);
-    // The call under the new plan is under way, and a third plan comes.
+    // The call under the new limit is in flight when a third limit arrives.
     world.limit = 3_000_000;
     world.apply(&Event::Arrive(0));
     world.finish();
-    world.apply(&Event::Tick(KEEP_MS));
+    world.apply(&Event::Tick(MAX_IDLE_MS));
     world.apply(&Event::Tidy(0));
     world.finish();
-    assert_eq!(given_out(&world), world.held.len() as u64);
+    assert_eq!(issued(&world), world.held.len() as u64);
 }
 
 #[test]
-fn in_the_last_second_of_an_hour_nothing_is_taken_ahead() {
+fn nothing_is_prefetched_in_the_last_second_of_an_hour() {
     let mut world = busy_world();
     world.redis.now_ms = START_MS + 29_500;
     world.apply(&Event::Burst(0, 400));
     world.finish();
-    assert_eq!(given_out(&world), world.held.len() as u64);
+    assert_eq!(issued(&world), world.held.len() as u64);
 }
 
 #[test]
-fn a_call_without_an_answer_is_not_made_again_for_the_reserve() {
+fn failed_call_is_not_repeated_for_the_reserve() {
     let mut world = busy_world();
     world.apply(&Event::Burst(0, 60));
     world.step(0);
@@ -407,7 +406,7 @@ fn a_call_without_an_answer_is_not_made_again_for_the_reserve() {
     assert_eq!(world.gateways[0].next_call(), None);
 }
 
-/// Asks with every call answered at once.
+/// Counts a request; every call is answered at once.
 fn ask(world: &mut World) -> Verdict {
     world.apply(&Event::Arrive(0));
     world.finish();
@@ -422,8 +421,8 @@ fn number(verdict: Verdict) -> Option<u64> {
 }
 
 #[test]
-fn what_was_given_back_is_given_out_again() {
-    let mut world = World::new(2, 1, Outage::Closed);
+fn refunded_number_is_reissued() {
+    let mut world = World::new(2, 1, OutagePolicy::Closed);
     assert_eq!(
         [number(ask(&mut world)), number(ask(&mut world)), number(ask(&mut world))],
         [Some(1), Some(2), None]
@@ -433,30 +432,34 @@ fn what_was_given_back_is_given_out_again() {
 }
 
 #[test]
-fn a_project_that_is_over_is_refused_from_memory_for_a_while() {
-    let mut world = World::new(1, 1, Outage::Closed);
+fn exceeded_project_is_refused_from_memory_for_a_while() {
+    let mut world = World::new(1, 1, OutagePolicy::Closed);
     let now_ms = START_MS;
-    assert_eq!(world.gateways[0].remembered(now_ms, 1), None);
+    assert_eq!(world.gateways[0].exceeded_from_memory(now_ms, 1), None);
     ask(&mut world);
-    let standing = Standing { limit: 1, remaining: 0, reset: 500_000 * 3600 };
-    let refused = Some(Verdict::Over { standing, retry_after: 30 });
-    assert_eq!(world.gateways[0].remembered(now_ms, 1), refused);
-    assert_eq!(world.gateways[0].remembered(now_ms, 2), None, "a greater plan acts at once");
-    assert_eq!(world.gateways[0].remembered(now_ms + REMEMBER_MS, 1), None, "others may have given back");
-    let earlier = world.gateways[0].remembered(now_ms - REMEMBER_MS, 1);
-    assert_eq!(earlier, None, "a clock that was set back does not prolong it");
+    let state = QuotaState { limit: 1, remaining: 0, reset: 500_000 * 3600 };
+    let refused = Some(Verdict::Exceeded { state, retry_after: 30 });
+    assert_eq!(world.gateways[0].exceeded_from_memory(now_ms, 1), refused);
+    assert_eq!(world.gateways[0].exceeded_from_memory(now_ms, 2), None, "a larger limit applies at once");
+    assert_eq!(
+        world.gateways[0].exceeded_from_memory(now_ms + EXCEEDED_CACHE_MS, 1),
+        None,
+        "another gateway may have refunded"
+    );
+    let earlier = world.gateways[0].exceeded_from_memory(now_ms - EXCEEDED_CACHE_MS, 1);
+    assert_eq!(earlier, None, "a clock that was set back does not extend it");
     world.redis.now_ms += 29_500;
     ask(&mut world);
     assert_eq!(
-        world.gateways[0].remembered(world.redis.now_ms, 1),
+        world.gateways[0].exceeded_from_memory(world.redis.now_ms, 1),
         None,
-        "the guess at the hour is not exact"
+        "the estimate of the hour is not exact"
     );
 }
 
 #[test]
-fn a_smaller_plan_acts_in_the_running_hour_and_a_greater_one_too() {
-    let mut world = World::new(5, 1, Outage::Closed);
+fn changed_limit_applies_to_the_running_hour() {
+    let mut world = World::new(5, 1, OutagePolicy::Closed);
     (0..5).for_each(|_| assert!(number(ask(&mut world)).is_some()));
     world.limit = 6;
     assert_eq!(number(ask(&mut world)), Some(6));
@@ -468,19 +471,19 @@ fn a_smaller_plan_acts_in_the_running_hour_and_a_greater_one_too() {
 }
 
 #[test]
-fn a_gateway_alone_counts_on_from_what_it_saw_and_redis_goes_on_from_there() {
-    let mut world = World::new(5, 2, Outage::Open);
+fn local_counting_continues_and_redis_resumes_from_it() {
+    let mut world = World::new(5, 2, OutagePolicy::Open);
     assert_eq!(number(ask(&mut world)), Some(1));
-    assert_eq!(number(world.gateways[0].alone(START_MS, 5, Outage::Open)), Some(2));
+    assert_eq!(number(world.gateways[0].decide_locally(START_MS, 5, OutagePolicy::Open)), Some(2));
     assert_eq!(number(ask(&mut world)), Some(3));
-    let closed = world.gateways[0].alone(START_MS, 5, Outage::Closed);
-    let standing = Standing { limit: 5, remaining: 2, reset: 500_000 * 3600 };
-    assert_eq!(closed, Verdict::Unavailable(standing));
+    let closed = world.gateways[0].decide_locally(START_MS, 5, OutagePolicy::Closed);
+    let state = QuotaState { limit: 5, remaining: 2, reset: 500_000 * 3600 };
+    assert_eq!(closed, Verdict::Unavailable(state));
 }
 
 #[test]
-fn a_lost_memory_is_noticed() {
-    let mut world = World::new(9, 1, Outage::Closed);
+fn lost_count_is_reported() {
+    let mut world = World::new(9, 1, OutagePolicy::Closed);
     ask(&mut world);
     ask(&mut world);
     world.apply(&Event::Revert);
@@ -489,6 +492,6 @@ fn a_lost_memory_is_noticed() {
     let (call, _) = world.calls[0].take().expect("it asks");
     let reply = world.redis.count(&call, &mut world.epochs);
     let answered = world.gateways[0].answered(reply);
-    assert!(answered.forgotten);
+    assert!(answered.count_lost);
     assert_eq!(number(answered.verdicts[0].1), Some(3), "the gateway remembers for it");
 }

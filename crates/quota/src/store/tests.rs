@@ -1,4 +1,4 @@
-//! The script against the model of Redis that the counter is tested with: random calls, the same answers.
+//! Compares the script with the model of Redis that the counter is tested with: random calls must get the same answers.
 
 use super::super::counter::tests::Redis;
 use super::*;
@@ -8,29 +8,29 @@ use redis::aio::MultiplexedConnection;
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// A caller that last heard the answer at the index, gives back the number at the other, and asks for so many.
+    /// A call of a caller that saw the answer at the index `seen` last and refunds the number at the index `back`.
     Call {
         seen: Index,
         back: Option<Index>,
         limit: u64,
         asked: u64,
-        ahead: u64,
-        /// The answer is lost, and the call sent again.
+        prefetch: u64,
+        /// The answer is lost, and the call is sent again.
         twice: bool,
     },
-    /// What stands in Redis is of another hour: so many later, or earlier.
+    /// Moves the stored hour by this many hours.
     Move(i8),
     Snapshot,
     Revert,
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    // One that gives nothing ahead, and one that gives some.
+    // One that gives nothing prefetch, and one that gives some.
     let limit = prop_oneof![0..9u64, 2 * SHARE..4 * SHARE];
     let call = (any::<Index>(), any::<Option<Index>>(), limit, 0..4u64, 0..5u64, any::<bool>());
     prop_oneof![
-        12 => call.prop_map(|(seen, back, limit, asked, ahead, twice)| {
-            Event::Call { seen, back, limit, asked, ahead, twice }
+        12 => call.prop_map(|(seen, back, limit, asked, prefetch, twice)| {
+            Event::Call { seen, back, limit, asked, prefetch, twice }
         }),
         1 => (-1..=1i8).prop_map(Event::Move),
         1 => Just(Event::Snapshot),
@@ -45,9 +45,9 @@ struct World {
     snapshot: Redis,
     epochs: u64,
     calls: u64,
-    /// What callers have seen, each as Redis and as the model said it.
+    /// Answers that callers have seen, from Redis and from the model.
     seen: Vec<(Seen, Seen)>,
-    /// Numbers that may be given back.
+    /// Numbers that may be refunded.
     held: Vec<(u64, usize)>,
 }
 
@@ -69,11 +69,11 @@ impl World {
     async fn command(&mut self, arguments: &[&str]) {
         let mut command = redis::Cmd::new();
         command.arg(arguments);
-        command.query_async::<redis::Value>(&mut self.redis).await.expect("Redis runs");
+        command.query_async::<redis::Value>(&mut self.redis).await.expect("Redis is running");
     }
 
     async fn copy(&mut self, from: &Keys, to: &Keys) {
-        for (from, to) in [(&from.hour, &to.hour), (&from.given_back, &to.given_back)] {
+        for (from, to) in [(&from.hour, &to.hour), (&from.refunded, &to.refunded)] {
             self.command(&["DEL", to]).await;
             self.command(&["COPY", from, to]).await;
         }
@@ -81,14 +81,14 @@ impl World {
 
     fn copies(&self) -> Keys {
         let name = |name: &String| format!("{name}:copy");
-        Keys { hour: name(&self.keys.hour), given_back: name(&self.keys.given_back) }
+        Keys { hour: name(&self.keys.hour), refunded: name(&self.keys.refunded) }
     }
 
     async fn apply(&mut self, event: &Event) {
         let (keys, copies) = (self.keys.clone(), self.copies());
         match event {
-            Event::Call { seen, back, limit, asked, ahead, twice } => {
-                self.call(seen, back.as_ref(), [*limit, *asked, *ahead], *twice).await;
+            Event::Call { seen, back, limit, asked, prefetch, twice } => {
+                self.call(seen, back.as_ref(), [*limit, *asked, *prefetch], *twice).await;
             }
             // There is nothing to move yet.
             Event::Move(_) if self.model.stored.hour == 0 => {}
@@ -112,7 +112,7 @@ impl World {
         &mut self,
         seen: &Index,
         back: Option<&Index>,
-        [limit, asked, ahead]: [u64; 3],
+        [limit, asked, prefetch]: [u64; 3],
         twice: bool,
     ) {
         let which = seen.index(self.seen.len());
@@ -126,13 +126,13 @@ impl World {
         self.held.retain(|held| held.1 != which || !refunds.contains(&held.0));
         self.calls += 1;
         let number = self.calls;
-        let call = |seen| Call { caller: 7, number, limit, asked, ahead, seen, refunds: refunds.clone() };
+        let call = |seen| Call { caller: 7, number, limit, asked, prefetch, seen, refunds: refunds.clone() };
         if twice {
-            let lost = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis runs");
+            let lost = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis is running");
             self.model.now_ms = lost.now_ms;
             self.model.count(&call(modelled), &mut self.epochs);
         }
-        let answer = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis runs");
+        let answer = self.keys.call(&mut self.redis, &call(real)).await.expect("Redis is running");
         self.model.now_ms = answer.now_ms;
         let expected = self.model.count(&call(modelled), &mut self.epochs);
         let (found, wanted) = (answer.seen, expected.seen);
@@ -140,23 +140,24 @@ impl World {
         let known = self.seen.iter().find(|known| known.1.epoch == wanted.epoch);
         assert!(known.is_none_or(|known| known.0.epoch == found.epoch), "{found:?} {wanted:?} {known:?}");
         assert_eq!(
-            (answer.held, answer.fresh, &answer.again),
-            (expected.held, expected.fresh, &expected.again)
+            (answer.held, answer.fresh, &answer.reissued),
+            (expected.held, expected.fresh, &expected.reissued)
         );
         let fresh = found.high - answer.fresh + 1..=found.high;
-        self.held.extend(answer.again.iter().copied().chain(fresh).map(|number| (number, self.seen.len())));
+        self.held
+            .extend(answer.reissued.iter().copied().chain(fresh).map(|number| (number, self.seen.len())));
         self.seen.push((found, wanted));
     }
 }
 
 #[test]
-fn the_script_does_what_the_model_does() {
+fn script_matches_the_model() {
     let url = std::env::var("REDIS_URL")
         .expect("REDIS_URL is not set: run deploy/local/test, which starts the stores");
     let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there are threads");
-    let client = redis::Client::open(url).expect("it is an address");
-    let redis = runtime.block_on(client.get_multiplexed_async_connection()).expect("Redis runs");
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
+    let client = redis::Client::open(url).expect("the address is valid");
+    let redis = runtime.block_on(client.get_multiplexed_async_connection()).expect("Redis is running");
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(200)

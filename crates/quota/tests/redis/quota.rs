@@ -1,9 +1,9 @@
-//! Quotas over several gateways that share one Redis.
+//! Quotas of several gateways that share one Redis.
 
 use futures::future::join_all;
-use quota::counter::REMEMBER_MS;
+use quota::counter::EXCEEDED_CACHE_MS;
 use quota::store::Keys;
-use quota::{Charge, Notice, Observer, Outage, Quotas, Source, Verdict};
+use quota::{Charge, Event, Observer, OutagePolicy, Quotas, Source, Verdict};
 use redis_access::KeyNames;
 use redis_access::testing::{connection, namespace, until, url};
 use std::collections::BTreeSet;
@@ -13,37 +13,37 @@ use std::time::Duration;
 const PROJECT: &str = "prj_a";
 
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<Notice>>>);
+struct RecordedEvents(Arc<Mutex<Vec<Event>>>);
 
-impl Observer for Heard {
-    fn notice(&self, notice: Notice) {
-        self.0.lock().expect("no test panics while holding it").push(notice);
+impl Observer for RecordedEvents {
+    fn observe(&self, event: Event) {
+        self.0.lock().expect("no test panics while holding it").push(event);
     }
 }
 
-impl Heard {
-    fn all(&self) -> Vec<Notice> {
+impl RecordedEvents {
+    fn all(&self) -> Vec<Event> {
         self.0.lock().expect("no test panics while holding it").clone()
     }
 }
 
-fn gateway(namespace: &str) -> (Quotas, Heard) {
-    let heard = Heard::default();
-    let quotas = Quotas::new(&url(), namespace, Outage::Closed, heard.clone());
-    (quotas.expect("it is an address"), heard)
+fn gateway(namespace: &str) -> (Quotas, RecordedEvents) {
+    let events = RecordedEvents::default();
+    let quotas = Quotas::new(&url(), namespace, OutagePolicy::Closed, events.clone());
+    (quotas.expect("the address is valid"), events)
 }
 
 fn hour(verdict: Verdict) -> u64 {
     match verdict {
         Verdict::Counted(charge) => charge.hour,
-        Verdict::Over { standing, .. } | Verdict::Unavailable(standing) => standing.reset / 3600 - 1,
+        Verdict::Exceeded { state, .. } | Verdict::Unavailable(state) => state.reset / 3600 - 1,
     }
 }
 
 fn charge(verdict: Verdict) -> Option<Charge> {
     match verdict {
         Verdict::Counted(charge) => Some(charge),
-        Verdict::Over { .. } => None,
+        Verdict::Exceeded { .. } => None,
         Verdict::Unavailable(_) => panic!("Redis answers in time"),
     }
 }
@@ -56,26 +56,26 @@ async fn all_of(quotas: &Quotas, limit: u64) -> Vec<Charge> {
     charges
 }
 
-/// Counts requests until the gateway takes numbers ahead; gives how many, and their hours.
-async fn keep_busy(quotas: &Quotas, heard: &Heard) -> (u64, BTreeSet<u64>) {
+/// Counts requests until the gateway prefetches. Returns their count and their hours.
+async fn keep_busy(quotas: &Quotas, events: &RecordedEvents) -> (u64, BTreeSet<u64>) {
     let (mut counted, mut hours) = (0, BTreeSet::new());
-    until("it takes ahead", async || {
+    until("the gateway prefetches", async || {
         let verdicts = join_all((0..200).map(|_| quotas.count(PROJECT, 10_000_000))).await;
         counted += verdicts.len() as u64;
         hours.extend(verdicts.into_iter().map(hour));
-        heard.all().iter().any(|notice| matches!(notice, Notice::Reserved(_))).then_some(())
+        events.all().iter().any(|event| matches!(event, Event::Prefetched(_))).then_some(())
     })
     .await;
     (counted, hours)
 }
 
-/// Runs `test` in a namespace of its own until no hour turned in the middle of it: it tells the hours that it saw.
+/// Runs `test`, which returns the hours that it saw, each time in a new namespace, until it ran within one hour.
 async fn within_one_hour(test: impl AsyncFn(String) -> BTreeSet<u64>) {
     while test(namespace()).await.len() > 1 {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateways_that_race_grant_exactly_the_limit_each_number_once() {
+async fn racing_gateways_grant_exactly_the_limit() {
     const LIMIT: u64 = 1_000;
     within_one_hour(async |namespace| {
         let gateways: Vec<_> = (0..3).map(|_| gateway(&namespace)).collect();
@@ -94,13 +94,12 @@ async fn gateways_that_race_grant_exactly_the_limit_each_number_once() {
         let hours: BTreeSet<u64> = verdicts.iter().map(|&verdict| hour(verdict)).collect();
         if hours.len() == 1 {
             let charges: Vec<Charge> = verdicts.iter().filter_map(|&verdict| charge(verdict)).collect();
-            let left: BTreeSet<u64> = charges.iter().map(|charge| charge.standing().remaining).collect();
+            let left: BTreeSet<u64> = charges.iter().map(|charge| charge.state().remaining).collect();
             assert_eq!(charges.len() as u64, LIMIT);
-            assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is told once");
-            let notices = gateways.iter().flat_map(|(_, heard)| heard.all());
-            let shared =
-                notices.filter(|notice| matches!(notice, Notice::Called(asked) if *asked > 1)).count();
-            assert!(shared > 0, "requests that arrive together share a call");
+            assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is reported once");
+            let events = gateways.iter().flat_map(|(_, events)| events.all());
+            let shared = events.filter(|event| matches!(event, Event::Called(asked) if *asked > 1)).count();
+            assert!(shared > 0, "concurrent requests share a call");
         }
         hours
     })
@@ -108,7 +107,7 @@ async fn gateways_that_race_grant_exactly_the_limit_each_number_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
+async fn prefetching_gateways_grant_exactly_the_limit() {
     const LIMIT: u64 = 200_000;
     within_one_hour(async |namespace| {
         let gateways: Vec<_> = (0..3).map(|_| gateway(&namespace)).collect();
@@ -117,9 +116,9 @@ async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
             let quotas = gateways[client % gateways.len()].0.clone();
             clients.spawn(async move {
                 let mut charges = all_of(&quotas, LIMIT).await;
-                // Who was refused for what another gateway had in reserve asks again.
+                // A client that was refused because of another gateway's prefetched numbers retries.
                 for _ in 0..4 {
-                    tokio::time::sleep(Duration::from_millis(REMEMBER_MS)).await;
+                    tokio::time::sleep(Duration::from_millis(EXCEEDED_CACHE_MS)).await;
                     charges.extend(all_of(&quotas, LIMIT).await);
                 }
                 charges
@@ -128,11 +127,11 @@ async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
         let charges = clients.join_all().await.concat();
         let hours: BTreeSet<u64> = charges.iter().map(|charge| charge.hour).collect();
         if hours.len() == 1 {
-            let left: BTreeSet<u64> = charges.iter().map(|charge| charge.standing().remaining).collect();
+            let left: BTreeSet<u64> = charges.iter().map(|charge| charge.state().remaining).collect();
             assert_eq!(charges.len() as u64, LIMIT);
-            assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is told once");
-            let took = |notice: &Notice| matches!(notice, Notice::Reserved(_));
-            assert!(gateways.iter().all(|(_, heard)| heard.all().iter().any(took)), "each takes ahead");
+            assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is reported once");
+            let prefetched = |event: &Event| matches!(event, Event::Prefetched(_));
+            assert!(gateways.iter().all(|(_, events)| events.all().iter().any(prefetched)), "each gateway prefetches");
         }
         hours
     })
@@ -140,14 +139,14 @@ async fn busy_gateways_take_ahead_and_still_grant_exactly_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_gateway_took_ahead_and_does_not_use_is_given_back() {
+async fn unused_prefetched_numbers_are_refunded() {
     within_one_hour(async |namespace| {
-        let (quotas, heard) = gateway(&namespace);
-        let (counted, mut hours) = keep_busy(&quotas, &heard).await;
+        let (quotas, events) = gateway(&namespace);
+        let (counted, mut hours) = keep_busy(&quotas, &events).await;
         let mut redis = connection().await;
         let keys = Keys::new(&KeyNames::new(&namespace), PROJECT);
-        until("what was not used came back", async || {
-            let used = keys.used(&mut redis).await.expect("Redis runs");
+        until("unused numbers are refunded", async || {
+            let used = keys.used(&mut redis).await.expect("Redis is running");
             hours.insert(used.reset / 3600 - 1);
             (used.requests == counted || hours.len() > 1).then_some(())
         })
@@ -158,13 +157,13 @@ async fn what_a_gateway_took_ahead_and_does_not_use_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_stops_gives_back_what_it_took_ahead() {
+async fn stopping_gateway_refunds_prefetched_numbers() {
     within_one_hour(async |namespace| {
-        let (quotas, heard) = gateway(&namespace);
-        let (counted, mut hours) = keep_busy(&quotas, &heard).await;
+        let (quotas, events) = gateway(&namespace);
+        let (counted, mut hours) = keep_busy(&quotas, &events).await;
         quotas.stop().await;
         let keys = Keys::new(&KeyNames::new(&namespace), PROJECT);
-        let used = keys.used(&mut connection().await).await.expect("Redis runs");
+        let used = keys.used(&mut connection().await).await.expect("Redis is running");
         hours.insert(used.reset / 3600 - 1);
         if hours.len() == 1 {
             assert_eq!(used.requests, counted);
@@ -175,17 +174,17 @@ async fn a_gateway_that_stops_gives_back_what_it_took_ahead() {
 }
 
 #[tokio::test]
-async fn what_one_gateway_gives_back_another_may_use() {
+async fn refund_is_available_to_other_gateways() {
     within_one_hour(async |namespace| {
         let (one, two) = (gateway(&namespace).0, gateway(&namespace).0);
         let charges = all_of(&one, 5).await;
         let mut hours: BTreeSet<u64> = charges.iter().map(|charge| charge.hour).collect();
         hours.insert(hour(two.count(PROJECT, 5).await));
         one.refund(PROJECT, charges[2]);
-        let again = until("the count came back", async || charge(two.count(PROJECT, 5).await)).await;
-        hours.insert(again.hour);
+        let reissued = until("the refund arrives", async || charge(two.count(PROJECT, 5).await)).await;
+        hours.insert(reissued.hour);
         if hours.len() == 1 {
-            assert_eq!((charges.len(), again.number), (5, charges[2].number));
+            assert_eq!((charges.len(), reissued.number), (5, charges[2].number));
         }
         hours
     })
@@ -193,7 +192,7 @@ async fn what_one_gateway_gives_back_another_may_use() {
 }
 
 #[tokio::test]
-async fn a_greater_plan_acts_at_once_and_a_smaller_one_too() {
+async fn changed_limit_applies_at_once() {
     within_one_hour(async |namespace| {
         let quotas = gateway(&namespace).0;
         let numbers = async |limit| {
@@ -214,42 +213,42 @@ async fn a_greater_plan_acts_at_once_and_a_smaller_one_too() {
 }
 
 #[tokio::test]
-async fn the_next_hour_begins_with_everything_left() {
+async fn next_hour_starts_with_the_full_quota() {
     let namespace = namespace();
     assert!(all_of(&gateway(&namespace).0, 4).await.len() >= 4);
-    // A gateway that starts an hour later: what stands in Redis is of the hour before.
+    // Simulates a gateway that starts an hour later.
     let name = format!("tidemark-{namespace}:quota:{{{PROJECT}}}");
     let mut redis = connection().await;
     redis::cmd("HINCRBY")
         .arg(&[&name, "hour", "-1"])
         .query_async::<()>(&mut redis)
         .await
-        .expect("Redis runs");
+        .expect("Redis is running");
     let first = charge(gateway(&namespace).0.count(PROJECT, 4).await).expect("the hour is new");
     assert_eq!(first.number, 1);
-    let ttl: i64 = redis::cmd("TTL").arg(&name).query_async(&mut redis).await.expect("Redis runs");
-    assert!(ttl > 3600, "it outlives its hour, and not for ever: {ttl}");
+    let ttl: i64 = redis::cmd("TTL").arg(&name).query_async(&mut redis).await.expect("Redis is running");
+    assert!(ttl > 3600, "the key outlives its hour but expires: {ttl}");
 }
 
 #[tokio::test]
-async fn a_redis_that_lost_the_hour_is_told_how_far_it_was() {
+async fn count_lost_by_redis_resumes_from_the_gateways_view() {
     within_one_hour(async |namespace| {
-        let (quotas, heard) = gateway(&namespace);
+        let (quotas, events) = gateway(&namespace);
         let mut hours = BTreeSet::new();
         let mut numbers = Vec::new();
         for forget in [false, false, true, false] {
             if forget {
                 let name = format!("tidemark-{namespace}:quota:{{{PROJECT}}}");
                 let mut redis = connection().await;
-                redis::cmd("DEL").arg(&name).query_async::<()>(&mut redis).await.expect("Redis runs");
+                redis::cmd("DEL").arg(&name).query_async::<()>(&mut redis).await.expect("Redis is running");
             }
-            let charge = charge(quotas.count(PROJECT, 9).await).expect("there are some left");
+            let charge = charge(quotas.count(PROJECT, 9).await).expect("some are left");
             hours.insert(charge.hour);
             numbers.push(charge.number);
         }
         if hours.len() == 1 {
             assert_eq!(numbers, [1, 2, 3, 4]);
-            assert!(heard.all().contains(&Notice::Forgotten));
+            assert!(events.all().contains(&Event::CountLost));
         }
         hours
     })
@@ -257,14 +256,14 @@ async fn a_redis_that_lost_the_hour_is_told_how_far_it_was() {
 }
 
 #[tokio::test]
-async fn how_much_is_used_can_be_read_and_reading_uses_nothing() {
+async fn reading_usage_consumes_nothing() {
     within_one_hour(async |namespace| {
         let mut redis = connection().await;
         let keys = Keys::new(&KeyNames::new(&namespace), PROJECT);
         let quotas = gateway(&namespace).0;
-        let before = keys.used(&mut redis).await.expect("Redis runs");
+        let before = keys.used(&mut redis).await.expect("Redis is running");
         let charges = all_of(&quotas, 2).await;
-        let mut after = async || keys.used(&mut redis).await.expect("Redis runs");
+        let mut after = async || keys.used(&mut redis).await.expect("Redis is running");
         let read = [before, after().await, after().await];
         let read_in = read.iter().map(|used| used.reset / 3600 - 1);
         let hours: BTreeSet<u64> = charges.iter().map(|charge| charge.hour).chain(read_in).collect();
@@ -277,11 +276,11 @@ async fn how_much_is_used_can_be_read_and_reading_uses_nothing() {
 }
 
 #[tokio::test]
-async fn without_redis_the_policy_decides() {
-    let heard = Heard::default();
+async fn outage_policy_decides_without_redis() {
+    let events = RecordedEvents::default();
     let nowhere =
-        |outage| Quotas::new("redis://127.0.0.1:9", "", outage, heard.clone()).expect("it is an address");
-    let (open, closed) = (nowhere(Outage::Open), nowhere(Outage::Closed));
+        |outage| Quotas::new("redis://127.0.0.1:9", "", outage, events.clone()).expect("the address is valid");
+    let (open, closed) = (nowhere(OutagePolicy::Open), nowhere(OutagePolicy::Closed));
     let mut hours = BTreeSet::new();
     let mut numbers = Vec::new();
     for _ in 0..4 {
@@ -290,9 +289,9 @@ async fn without_redis_the_policy_decides() {
         numbers.extend(charge(verdict).map(|charge| (charge.number, charge.source)));
     }
     if hours.len() == 1 {
-        assert_eq!(numbers, [1, 2, 3].map(|number| (number, Source::Alone)));
+        assert_eq!(numbers, [1, 2, 3].map(|number| (number, Source::Gateway)));
     }
-    assert!(matches!(closed.count(PROJECT, 3).await, Verdict::Unavailable(standing) if standing.limit == 3));
-    assert!(heard.all().contains(&Notice::Reachable(false)));
-    assert!(heard.all().contains(&Notice::Alone));
+    assert!(matches!(closed.count(PROJECT, 3).await, Verdict::Unavailable(state) if state.limit == 3));
+    assert!(events.all().contains(&Event::Available(false)));
+    assert!(events.all().contains(&Event::DecidedLocally));
 }
