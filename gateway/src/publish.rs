@@ -253,9 +253,9 @@ impl<P: Publish> Publish for std::sync::Arc<P> {
 
 impl Publish for KafkaPublisher {
     async fn publish(&self, record: Record<'_>) -> Result<(), PublishError> {
-        let began = Instant::now();
+        let started = Instant::now();
         let result = self.deliver(record).await;
-        self.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics.publish_seconds.observe(started.elapsed().as_secs_f64());
         result.inspect_err(|error| self.metrics.publish_failed(error.cause()))
     }
 }

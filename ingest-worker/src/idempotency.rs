@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 mod tests;
 
 /// Equal requests that were received less than this apart are repeats.
-const WINDOW_MS: u64 = idempotency::LASTS_MS.unsigned_abs();
+const WINDOW_MS: u64 = idempotency::KEY_LIFETIME_MS.unsigned_abs();
 
 /// A request with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

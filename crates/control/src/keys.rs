@@ -275,7 +275,7 @@ impl KeyCache {
                 Ok(())
             });
         // Only the server that holds a key tells of its changes. In a cluster it may be another one after a failure.
-        let client = servers.holder(&self.projection.position_key()).await?;
+        let client = servers.server_of(&self.projection.position_key()).await?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         redis::cmd("CLIENT").arg("TRACKING").arg("ON").query_async::<()>(&mut connection).await?;
         let mut fresh = true;

@@ -56,7 +56,7 @@ pub async fn rebuild(
     let log = control_log::log_id(&common.kafka_brokers, &topics, writer).await?;
     let projection = Projection::new(&common.namespace);
     // All of it is on one server, and only that one can list what it has.
-    let holder = Servers::new(&common.redis_url)?.holder(&projection.position_key()).await?;
+    let holder = Servers::new(&common.redis_url)?.server_of(&projection.position_key()).await?;
     let redis = redis_access::managed(holder)?;
     let holder = uuid::Uuid::new_v4().to_string();
     let mut rebuild = Rebuild { projection, redis, log, holder };

@@ -1,17 +1,17 @@
--- Looks at the claim on an idempotency key, and exchanges it if it is the one that the caller has seen.
+-- Reads the claim on an idempotency key, and exchanges it if it is the one that the caller has read.
 --
--- Promise: of the callers that have seen the same claim, or none, one makes its change. Everybody learns the claim as it
--- stands afterwards. Time is this server's (TIME): callers need not agree on theirs.
+-- Contract: of the callers that have read the same claim, or none, one makes its change. Every caller receives the claim
+-- after the change. The time is this server's (TIME): the callers' clocks do not matter.
 --
 -- KEYS[1]  the claim: a hash of attempt (UUID), state (held, unacknowledged or confirmed), batch (UUID), received (Unix
---          milliseconds), body (SHA-256, 32 bytes), accepted (how many metrics), at (when it was last written, Unix
---          milliseconds) and lease (when its holder has surely ended, Unix milliseconds). It has the project as hash
---          tag, and expires 25 hours after it was last written.
+--          milliseconds), body (SHA-256, 32 bytes), accepted (number of metrics), at (time of the last change, Unix
+--          milliseconds) and lease (time by which the holder has certainly ended, Unix milliseconds). It has the project
+--          as hash tag and expires 25 hours after the last change.
 -- ARGV[1]  "look", "put" or "drop"
--- ARGV[2]  attempt   ARGV[3]  state: the claim that the caller has seen; both empty for none
+-- ARGV[2]  attempt   ARGV[3]  state: the claim that the caller has read; both empty for none
 -- ARGV[4]  attempt   ARGV[5]  state   ARGV[6]  batch   ARGV[7]  received   ARGV[8]  body   ARGV[9]  accepted
--- ARGV[10] milliseconds until the holder has surely ended: what "put" writes
--- returns  { 1 if the change was made, else 0; milliseconds that are left of the lease; attempt, state, batch, received,
+-- ARGV[10] length of the lease in milliseconds. ARGV[4] to ARGV[10] are what "put" writes.
+-- returns  { 1 if the change was made, else 0; remaining milliseconds of the lease; attempt, state, batch, received,
 --          body, accepted, each false where there is no claim }
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -1,91 +1,91 @@
-//! What to do about a claim: decisions without clock and I/O.
+//! The claim protocol: decisions without a clock and without I/O.
 //!
-//! A request looks ([`standing`]); with its body at hand it asks what is [next](next) until it holds the claim or is told
-//! that another one settled the matter; it publishes; it [settles](settle) its claim.
+//! A request first reads the state of its key ([`key_state`]). With its body at hand it takes the [next step](next_step)
+//! until it holds the claim or another request has settled the key. Then it publishes and [settles](settle) its claim.
 
-use super::{Batch, Change, Claim, Seen, State, Version};
+use super::model::{Batch, Change, Claim, Seen, State, Version};
 use uuid::Uuid;
 
-/// How a key stands before the body is known.
+/// State of a key, before the body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody is at work under it, and nothing was acknowledged.
+pub enum KeyState {
+    /// No attempt is in flight, and nothing was acknowledged.
     Free,
-    /// An attempt is under way.
-    UnderWay(UnderWay),
-    /// This batch was stored under it.
+    /// An attempt is in flight.
+    InFlight(InFlight),
+    /// This batch was stored under the key.
     Stored(Batch),
 }
 
-/// An attempt of somebody else.
+/// An attempt of another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnderWay {
-    /// Its name.
+pub struct InFlight {
+    /// Its id.
     pub attempt: Uuid,
-    /// Milliseconds after which it is over, whatever became of it.
+    /// Milliseconds after which it has certainly ended.
     pub lease_left_ms: u64,
 }
 
-/// What a request does next.
+/// Next step of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Try to get the claim. If the change is made, it is held.
+    /// Try to acquire the claim. It is held if the change is made.
     Take(Change, Held),
-    /// Wait for another attempt, then look again.
-    Wait(UnderWay),
-    /// This was stored already: the first answer again.
+    /// Wait for another attempt, then read the claim again.
+    Wait(InFlight),
+    /// The batch is stored: repeat the first answer.
     Replay(Batch),
-    /// Another body was stored under the key.
+    /// The key stands for another body.
     Reused,
 }
 
-/// A claim in the hands of a request.
+/// A claim that a request holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// The attempt's name.
+    /// Id of the attempt.
     pub attempt: Uuid,
-    /// What is to be published: as it was offered, with the ids of an earlier attempt where there was one.
+    /// The batch to publish: the offered one, with the ids of an earlier attempt if there was one.
     pub batch: Batch,
-    /// An earlier attempt with this body ended without an acknowledgement: the log may have the batch already.
+    /// Whether an earlier attempt with this body ended without acknowledgement: the log may already have the batch.
     pub inherited: bool,
 }
 
-/// How a publish ended.
+/// Outcome of publishing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum PublishOutcome {
     /// The log has the batch.
     Acknowledged,
-    /// Surely nothing was sent.
+    /// Nothing was sent.
     NotSent,
     /// The log may have the batch.
     Unknown,
 }
 
-/// How the key stands at `now_ms`, Unix milliseconds.
-pub fn standing(seen: &Seen, now_ms: i64) -> Standing {
-    let Some(Claim { version, batch }) = seen.claim else { return Standing::Free };
+/// Returns the state of the key at `now_ms`, Unix milliseconds.
+pub fn key_state(seen: &Seen, now_ms: i64) -> KeyState {
+    let Some(Claim { version, batch }) = seen.claim else { return KeyState::Free };
     match version.state {
-        State::Confirmed if batch.expired(now_ms) => Standing::Free,
-        State::Confirmed => Standing::Stored(batch),
+        State::Confirmed if batch.is_expired(now_ms) => KeyState::Free,
+        State::Confirmed => KeyState::Stored(batch),
         State::Held if seen.lease_left_ms > 0 => {
-            Standing::UnderWay(UnderWay { attempt: version.attempt, lease_left_ms: seen.lease_left_ms })
+            KeyState::InFlight(InFlight { attempt: version.attempt, lease_left_ms: seen.lease_left_ms })
         }
-        State::Held | State::Unacknowledged => Standing::Free,
+        State::Held | State::Unacknowledged => KeyState::Free,
     }
 }
 
-/// What the attempt `attempt` does next to get `offered` stored, which was received just now.
-pub fn next(seen: &Seen, attempt: Uuid, offered: Batch) -> Step {
+/// Returns the next step of `attempt`, which has just received `offered`.
+pub fn next_step(seen: &Seen, attempt: Uuid, offered: Batch) -> Step {
     let now_ms = offered.ids.received_at_ms;
     let same_body = |batch: &Batch| batch.body_hash == offered.body_hash;
-    match standing(seen, now_ms) {
-        Standing::Stored(batch) if same_body(&batch) => Step::Replay(batch),
-        Standing::Stored(_) => Step::Reused,
-        // Also with another body: whether the key is taken is known only when the attempt has ended.
-        Standing::UnderWay(under_way) => Step::Wait(under_way),
-        Standing::Free => {
+    match key_state(seen, now_ms) {
+        KeyState::Stored(batch) if same_body(&batch) => Step::Replay(batch),
+        KeyState::Stored(_) => Step::Reused,
+        // Also with another body: only the end of the attempt shows whether the key is used.
+        KeyState::InFlight(other) => Step::Wait(other),
+        KeyState::Free => {
             let earlier = seen.claim.map(|claim| claim.batch);
-            let earlier = earlier.filter(|batch| same_body(batch) && !batch.expired(now_ms));
+            let earlier = earlier.filter(|batch| same_body(batch) && !batch.is_expired(now_ms));
             let held = Held { attempt, batch: earlier.unwrap_or(offered), inherited: earlier.is_some() };
             let expected = seen.claim.map(|claim| claim.version);
             Step::Take(Change::Put { expected, claim: held.claim(State::Held) }, held)
@@ -93,16 +93,16 @@ pub fn next(seen: &Seen, attempt: Uuid, offered: Batch) -> Step {
     }
 }
 
-/// What becomes of the claim when the publish has ended.
-pub fn settle(held: &Held, end: End) -> Change {
+/// Returns the change of the claim after publishing.
+pub fn settle(held: &Held, outcome: PublishOutcome) -> Change {
     let expected = Version { attempt: held.attempt, state: State::Held };
     let replaced = |state| Change::Put { expected: Some(expected), claim: held.claim(state) };
-    match end {
-        End::Acknowledged => replaced(State::Confirmed),
-        End::Unknown => replaced(State::Unacknowledged),
-        // What the earlier attempt sent may be in the log: its ids must not be forgotten.
-        End::NotSent if held.inherited => replaced(State::Unacknowledged),
-        End::NotSent => Change::Drop(expected),
+    match outcome {
+        PublishOutcome::Acknowledged => replaced(State::Confirmed),
+        PublishOutcome::Unknown => replaced(State::Unacknowledged),
+        // The earlier attempt's batch may be in the log, so its ids must be kept.
+        PublishOutcome::NotSent if held.inherited => replaced(State::Unacknowledged),
+        PublishOutcome::NotSent => Change::Drop(expected),
     }
 }
 

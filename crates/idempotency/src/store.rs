@@ -1,6 +1,6 @@
-//! Claims in Redis: `exchange.lua`, where its keys are, and how long it is waited for.
+//! Claims in Redis: the script `exchange.lua`, its keys and its time limit.
 
-use super::{Away, Batch, Change, Claim, Exchanged, Ids, Seen, State, Version};
+use super::model::{Batch, Change, Claim, Exchanged, Ids, Seen, State, Unavailable, Version};
 use redis::aio::ConnectionLike;
 use redis::{ErrorKind, RedisError, Script};
 use redis_access::CircuitBreakers;
@@ -14,26 +14,26 @@ use uuid::Uuid;
 
 static EXCHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("exchange.lua")));
 
-/// How long Redis may take to answer; then requests go on without claims.
-const ANSWER: Duration = Duration::from_millis(500);
+/// Time limit of a call to Redis, after which requests continue without claims.
+const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The claims of an installation. Clones share the connection. While Redis does not answer it is left alone most of the
-/// time, so that requests do not wait for it one after the other.
+/// The claims of an installation. Clones share the connection. While Redis is unavailable, circuit breakers keep requests
+/// from waiting for it.
 #[derive(Clone)]
 pub struct Claims(Arc<Inner>);
 
 struct Inner {
     redis: Redis,
     names: KeyNames,
-    /// How long a claim is held at most.
+    /// Maximum time for which a claim is held.
     lease: Duration,
     breakers: CircuitBreakers,
     started: Instant,
 }
 
 impl Claims {
-    /// The claims of the installation `namespace`; who holds one has surely ended after `lease`. Fails only if the
-    /// address cannot be read. Connects with the first call.
+    /// Creates the claims of the installation `namespace`. A holder has certainly ended after `lease`. Fails only if the
+    /// address is invalid. Connects with the first call.
     pub fn new(redis_url: &str, namespace: &str, lease: Duration) -> Result<Self, RedisError> {
         let redis = redis_access::connect(redis_url)?;
         Ok(Self(Arc::new(Inner {
@@ -45,33 +45,35 @@ impl Claims {
         })))
     }
 
-    /// Makes `change` to the claim on a project's key, if it is as the change expects.
-    pub async fn exchange(&self, project_id: &str, key: &str, change: Change) -> Result<Exchanged, Away> {
+    /// Applies `change` to the claim on a project's key if the claim is as the change expects.
+    pub async fn exchange(
+        &self,
+        project_id: &str,
+        key: &str,
+        change: Change,
+    ) -> Result<Exchanged, Unavailable> {
         let inner = &self.0;
         let part = inner.breakers.part(project_id);
-        if !inner.breakers.may_ask(part, inner.elapsed_ms()) {
-            return Err(Away);
+        if !inner.breakers.may_call(part, inner.elapsed_ms()) {
+            return Err(Unavailable);
         }
         let name = name(&inner.names, project_id, key);
         let mut redis = inner.redis.clone();
         let asked = exchange(&mut redis, &name, change, inner.lease);
-        let failure = match tokio::time::timeout(ANSWER, asked).await {
+        let failure = match tokio::time::timeout(CALL_TIMEOUT, asked).await {
             Ok(Ok(exchanged)) => {
-                if inner.breakers.answered(part, inner.elapsed_ms()) {
-                    tracing::info!("claims on idempotency keys are kept in Redis again");
+                if inner.breakers.succeeded(part, inner.elapsed_ms()) {
+                    tracing::info!("idempotency claims resumed: Redis available");
                 }
                 return Ok(exchanged);
             }
             Ok(Err(error)) => error.to_string(),
-            Err(late) => late.to_string(),
+            Err(elapsed) => elapsed.to_string(),
         };
         if inner.breakers.failed(part, inner.elapsed_ms()) {
-            tracing::warn!(
-                error = failure,
-                "claims on idempotency keys cannot be kept in Redis: going on without"
-            );
+            tracing::warn!(error = failure, "idempotency claims skipped: Redis unavailable");
         }
-        Err(Away)
+        Err(Unavailable)
     }
 }
 
@@ -81,7 +83,7 @@ impl Inner {
     }
 }
 
-/// Where the claim on a key is. The key is hashed: whatever it holds, the name needs no escaping and stays short.
+/// Returns the name of the claim on a key. The key is hashed, so that the name needs no escaping and stays short.
 fn name(names: &KeyNames, project_id: &str, key: &str) -> String {
     let mut name = names.key("claim", project_id);
     name.push(':');
@@ -99,18 +101,18 @@ async fn exchange(
     lease: Duration,
 ) -> Result<Exchanged, RedisError> {
     let mut invocation = EXCHANGE.key(name);
-    let (word, expected, claim) = match &change {
-        Change::Look => ("look", None, None),
+    let (operation, expected, claim) = match &change {
+        Change::Read => ("look", None, None),
         Change::Put { expected, claim } => ("put", expected.as_ref(), Some(claim)),
         Change::Drop(version) => ("drop", Some(version), None),
     };
-    invocation.arg(word);
+    invocation.arg(operation);
     match expected {
-        Some(Version { attempt, state }) => invocation.arg(attempt.to_string()).arg(state.word()),
+        Some(Version { attempt, state }) => invocation.arg(attempt.to_string()).arg(state.as_str()),
         None => invocation.arg("").arg(""),
     };
     if let Some(Claim { version, batch }) = claim {
-        invocation.arg(version.attempt.to_string()).arg(version.state.word());
+        invocation.arg(version.attempt.to_string()).arg(version.state.as_str());
         invocation.arg(batch.ids.batch_id.to_string()).arg(batch.ids.received_at_ms);
         invocation.arg(&batch.body_hash[..]).arg(batch.accepted);
         invocation.arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
@@ -129,14 +131,14 @@ fn claim_in(fields: Fields) -> Result<Option<Claim>, RedisError> {
     let (attempt, state, batch, received, body, accepted) = fields;
     let Some(attempt) = attempt else { return Ok(None) };
     let claim = || {
-        let state = State::named(&state?)?;
+        let state = State::parse(&state?)?;
         let version = Version { attempt: Uuid::parse_str(&attempt).ok()?, state };
         let ids = Ids { batch_id: Uuid::parse_str(&batch?).ok()?, received_at_ms: received? };
         Some(Claim { version, batch: Batch { ids, body_hash: body?.try_into().ok()?, accepted: accepted? } })
     };
     match claim() {
         Some(claim) => Ok(Some(claim)),
-        None => Err((ErrorKind::UnexpectedReturnType, "a claim in Redis cannot be read").into()),
+        None => Err((ErrorKind::UnexpectedReturnType, "malformed claim in Redis").into()),
     }
 }
 

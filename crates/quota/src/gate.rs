@@ -85,7 +85,7 @@ impl Quotas {
                 inner.start_calls_if_due(&project, &mut state);
                 return verdict;
             }
-            if !inner.breakers.may_ask(project.part, elapsed_ms) {
+            if !inner.breakers.may_call(project.part, elapsed_ms) {
                 inner.observer.observe(Event::DecidedLocally);
                 return state.counter.decide_locally(now_ms, limit, inner.policy);
             }
@@ -142,7 +142,7 @@ impl Inner {
 
     /// Starts the task for calls that no request waits for. While Redis is unavailable they are left for the next call.
     fn start_calls_if_due(self: &Arc<Self>, project: &Arc<Project>, state: &mut State) {
-        if state.counter.is_due() && self.breakers.may_ask(project.part, self.clock.elapsed_ms()) {
+        if state.counter.is_due() && self.breakers.may_call(project.part, self.clock.elapsed_ms()) {
             self.start_calls(project, state);
         }
     }
@@ -196,7 +196,7 @@ impl Inner {
 
     fn answered(self: &Arc<Self>, project: &Arc<Project>, reply: Reply) -> Verdicts {
         self.clock.set(reply.now_ms);
-        if self.breakers.answered(project.part, self.clock.elapsed_ms()) {
+        if self.breakers.succeeded(project.part, self.clock.elapsed_ms()) {
             tracing::info!("quota counting resumed: Redis available");
             self.observer.observe(Event::Available(true));
         }

@@ -1,37 +1,37 @@
-//! Whether to ask a Redis that did not answer: an outage costs one request its patience now and then, not every one.
+//! Circuit breakers: during an outage only an occasional request waits for Redis, not every one.
 
 use crate::connection::Redis;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How long Redis is left alone after it did not answer.
-const PAUSE_MS: u64 = 500;
-/// Into how many parts projects are put in a cluster, where one node's silence says nothing of the others.
-const PARTS: usize = 256;
-/// So long nothing must have failed in a cluster before all of it counts as answering: each part is tried more often.
-const CALM_MS: u64 = 3_000;
+/// Time for which a breaker stays open after a failure.
+const OPEN_MS: u64 = 500;
+/// Number of breakers for a cluster, where the failure of one node says nothing about the others.
+const CLUSTER_BREAKERS: usize = 256;
+/// Time without a failure after which a cluster counts as available. Each breaker is tried more often than that.
+const RECOVERY_MS: u64 = 3_000;
 
-/// Whether the Redis of an installation answers, by parts that fail apart from each other.
+/// Circuit breakers for the parts of a Redis that fail independently.
 pub struct CircuitBreakers {
     parts: Vec<CircuitBreaker>,
-    calm_ms: u64,
-    /// When a call failed last, milliseconds on the caller's clock; 0 while all answer.
+    recovery_ms: u64,
+    /// Time of the last failure in milliseconds of the caller's clock; 0 while Redis is available.
     failed_at_ms: AtomicU64,
 }
 
 impl CircuitBreakers {
-    /// Those of `redis`.
+    /// Creates the breakers for `redis`.
     pub fn of(redis: &Redis) -> Self {
-        let (parts, calm_ms) = match redis {
+        let (parts, recovery_ms) = match redis {
             Redis::Server(_) => (1, 0),
-            Redis::Cluster(_) => (PARTS, CALM_MS),
+            Redis::Cluster(_) => (CLUSTER_BREAKERS, RECOVERY_MS),
         };
         let parts = (0..parts).map(|_| CircuitBreaker::default()).collect();
-        Self { parts, calm_ms, failed_at_ms: AtomicU64::new(0) }
+        Self { parts, recovery_ms, failed_at_ms: AtomicU64::new(0) }
     }
 
-    /// The part of a project.
+    /// Returns the index of the breaker for `project_id`.
     pub fn part(&self, project_id: &str) -> usize {
         if self.parts.len() == 1 {
             return 0;
@@ -41,58 +41,58 @@ impl CircuitBreakers {
         usize::try_from(hasher.finish() % self.parts.len() as u64).unwrap_or_default()
     }
 
-    /// Whether to ask for something of `part` at `now_ms`.
-    pub fn may_ask(&self, part: usize, now_ms: u64) -> bool {
-        self.parts[part].may_ask(now_ms)
+    /// Returns whether a call may be made at `now_ms`. While a breaker is open, one call at a time probes Redis.
+    pub fn may_call(&self, part: usize, now_ms: u64) -> bool {
+        self.parts[part].may_call(now_ms)
     }
 
-    /// It was answered; tells whether all answer now, and did not before.
-    pub fn answered(&self, part: usize, now_ms: u64) -> bool {
-        self.parts[part].answered();
+    /// Records a successful call. Returns true if Redis has thereby become available again.
+    pub fn succeeded(&self, part: usize, now_ms: u64) -> bool {
+        self.parts[part].succeeded();
         let last = self.failed_at_ms.load(Ordering::Relaxed);
         last != 0
-            && now_ms >= last + self.calm_ms
+            && now_ms >= last + self.recovery_ms
             && self.failed_at_ms.compare_exchange(last, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// It was not; tells whether all had answered before.
+    /// Records a failed call. Returns true if Redis was available before.
     pub fn failed(&self, part: usize, now_ms: u64) -> bool {
         self.parts[part].failed(now_ms);
         self.failed_at_ms.swap(now_ms.max(1), Ordering::Relaxed) == 0
     }
 }
 
-/// Whether a part answers. After it did not, it is left alone for [`PAUSE_MS`]; then one request at a time tries.
+/// A circuit breaker. After a failure it stays open for [`OPEN_MS`]; then one request at a time probes.
 #[derive(Default)]
 struct CircuitBreaker {
-    /// When to try again, milliseconds on the caller's clock; 0 while it answers.
-    again_at_ms: AtomicU64,
+    /// Time of the next probe in milliseconds of the caller's clock; 0 while the breaker is closed.
+    probe_at_ms: AtomicU64,
 }
 
 impl CircuitBreaker {
-    fn may_ask(&self, now_ms: u64) -> bool {
-        let again_at_ms = self.again_at_ms.load(Ordering::Relaxed);
-        again_at_ms == 0
-            || (now_ms >= again_at_ms
+    fn may_call(&self, now_ms: u64) -> bool {
+        let probe_at_ms = self.probe_at_ms.load(Ordering::Relaxed);
+        probe_at_ms == 0
+            || (now_ms >= probe_at_ms
                 && self
-                    .again_at_ms
-                    .compare_exchange(again_at_ms, pause(now_ms), Ordering::Relaxed, Ordering::Relaxed)
+                    .probe_at_ms
+                    .compare_exchange(probe_at_ms, next_probe(now_ms), Ordering::Relaxed, Ordering::Relaxed)
                     .is_ok())
     }
 
-    fn answered(&self) {
-        if self.again_at_ms.load(Ordering::Relaxed) != 0 {
-            self.again_at_ms.store(0, Ordering::Relaxed);
+    fn succeeded(&self) {
+        if self.probe_at_ms.load(Ordering::Relaxed) != 0 {
+            self.probe_at_ms.store(0, Ordering::Relaxed);
         }
     }
 
     fn failed(&self, now_ms: u64) {
-        self.again_at_ms.store(pause(now_ms), Ordering::Relaxed);
+        self.probe_at_ms.store(next_probe(now_ms), Ordering::Relaxed);
     }
 }
 
-fn pause(now_ms: u64) -> u64 {
-    now_ms + PAUSE_MS
+fn next_probe(now_ms: u64) -> u64 {
+    now_ms + OPEN_MS
 }
 
 #[cfg(test)]
@@ -100,36 +100,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_a_failure_one_at_a_time_tries_until_there_is_an_answer() {
+    fn open_breaker_lets_one_probe_through_at_a_time() {
         let breaker = CircuitBreaker::default();
-        assert!(breaker.may_ask(1) && breaker.may_ask(1));
+        assert!(breaker.may_call(1) && breaker.may_call(1));
         breaker.failed(1);
         breaker.failed(2);
-        assert!(!breaker.may_ask(1 + PAUSE_MS), "it is left alone after the last failure");
-        assert!(breaker.may_ask(2 + PAUSE_MS) && !breaker.may_ask(2 + PAUSE_MS));
-        breaker.answered();
-        assert!(breaker.may_ask(3 + PAUSE_MS) && breaker.may_ask(3 + PAUSE_MS));
+        assert!(!breaker.may_call(1 + OPEN_MS), "it stays open after the last failure");
+        assert!(breaker.may_call(2 + OPEN_MS) && !breaker.may_call(2 + OPEN_MS));
+        breaker.succeeded();
+        assert!(breaker.may_call(3 + OPEN_MS) && breaker.may_call(3 + OPEN_MS));
     }
 
     #[test]
-    fn in_a_cluster_one_part_fails_alone_and_all_answer_only_after_a_calm() {
+    fn cluster_breakers_fail_independently_and_recover_together() {
         let parts = (0..2).map(|_| CircuitBreaker::default()).collect();
-        let breakers = CircuitBreakers { parts, calm_ms: CALM_MS, failed_at_ms: AtomicU64::new(0) };
-        assert!(breakers.failed(0, 10) && !breakers.failed(0, 20), "the first failure is told apart");
-        assert!(!breakers.may_ask(0, 21) && breakers.may_ask(1, 21));
-        assert!(!breakers.answered(1, 30), "the other part says nothing of the first");
-        assert!(breakers.answered(0, 20 + CALM_MS) && !breakers.answered(0, 20 + CALM_MS));
-        assert!(breakers.failed(1, 30 + CALM_MS));
+        let breakers = CircuitBreakers { parts, recovery_ms: RECOVERY_MS, failed_at_ms: AtomicU64::new(0) };
+        assert!(breakers.failed(0, 10) && !breakers.failed(0, 20), "only the first failure is reported");
+        assert!(!breakers.may_call(0, 21) && breakers.may_call(1, 21));
+        assert!(!breakers.succeeded(1, 30), "another breaker says nothing about the failed one");
+        assert!(breakers.succeeded(0, 20 + RECOVERY_MS) && !breakers.succeeded(0, 20 + RECOVERY_MS));
+        assert!(breakers.failed(1, 30 + RECOVERY_MS));
     }
 
     #[test]
-    fn of_one_server_each_answer_says_that_all_is_well() {
+    fn single_server_recovers_with_the_first_success() {
         let breakers = CircuitBreakers {
             parts: vec![CircuitBreaker::default()],
-            calm_ms: 0,
+            recovery_ms: 0,
             failed_at_ms: AtomicU64::new(0),
         };
-        assert!(!breakers.answered(0, 0) && breakers.failed(0, 0) && !breakers.failed(0, 1));
-        assert!(breakers.answered(0, 1) && !breakers.answered(0, 1));
+        assert!(!breakers.succeeded(0, 0) && breakers.failed(0, 0) && !breakers.failed(0, 1));
+        assert!(breakers.succeeded(0, 1) && !breakers.succeeded(0, 1));
     }
 }

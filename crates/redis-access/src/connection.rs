@@ -1,10 +1,10 @@
-//! Where Redis is: one server, or a cluster of them.
+//! Connections to one Redis server or to a Redis Cluster.
 //!
-//! `redis://user:password@host:port/db` names a server, `redis-cluster://user:password@host:port,host:port` nodes of a
-//! cluster, of which any that answers names the others; with `rediss` in front both speak TLS.
+//! `redis://user:password@host:port/db` is a server. `redis-cluster://user:password@host:port,host:port` lists nodes of a
+//! cluster; any node that answers is asked for the others. The schemes `rediss` and `rediss-cluster` use TLS.
 //!
-//! In a cluster the projection of the control log has one slot, and so one node at a time: what is read together is lost
-//! or kept together. Quotas and claims are spread by project.
+//! In a cluster, the control log's projection occupies one slot and therefore one node at a time: keys that are read
+//! together are lost or kept together. Quotas and claims are spread by project.
 
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterConfig};
@@ -17,58 +17,58 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a server may take to be connected to, and to answer where nobody asks for less.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a node of a cluster may take to be connected to: all calls wait while one is.
-const NODE_CONNECTS: Duration = Duration::from_millis(300);
-/// How long a call to a cluster may take. Whoever calls waits for half a second and longer.
-const CLUSTER_ANSWERS: Duration = Duration::from_millis(400);
-/// Between two new connections to a cluster.
-const ANEW: Duration = Duration::from_secs(5);
+/// Time limit for connecting to a server, and default time limit of its answers.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time limit for connecting to a cluster node. All calls wait meanwhile.
+const NODE_CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+/// Time limit of a call to a cluster. Callers wait for at least half a second.
+const CLUSTER_CALL_TIMEOUT: Duration = Duration::from_millis(400);
+/// Minimum interval between reconnections to a cluster.
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The servers that an address names.
+/// Servers of an address.
 #[derive(Debug)]
 pub struct Servers {
-    place: Place,
-    /// How often the holder of a key was asked for.
-    asked: AtomicUsize,
+    topology: Topology,
+    /// Number of lookups, to rotate over the nodes.
+    lookups: AtomicUsize,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Topology {
     Server(Box<ConnectionInfo>),
-    /// Some of its nodes.
+    /// Some nodes of the cluster.
     Cluster(Vec<ConnectionInfo>),
 }
 
-/// A connection to Redis that comes back by itself. Clones share it.
+/// A connection to Redis that reconnects by itself. Clones share it.
 #[derive(Clone)]
 pub enum Redis {
-    /// To a server.
+    /// A connection to one server.
     Server(ConnectionManager),
-    /// To every node of a cluster that is needed.
+    /// Connections to the nodes of a cluster.
     Cluster(Arc<Cluster>),
 }
 
-/// A connection to a cluster that is made anew when it has lost its way: by itself it stays with a node that has fallen
-/// silent, also when another one has taken that one's place.
+/// A connection to a cluster that is replaced when calls time out. The client library would keep a connection to a node that
+/// has stopped answering, even after a replica has taken its place.
 pub struct Cluster {
     client: ClusterClient,
     current: Mutex<(ClusterConnection, Instant)>,
 }
 
-/// A connection to the Redis that `url` names, there with the first call. Fails only if the address cannot be read.
+/// Returns a connection to the Redis at `url`. Connects with the first call. Fails only if the address is invalid.
 pub fn connect(url: &str) -> Result<Redis, RedisError> {
-    match Servers::new(url)?.place {
-        Place::Server(server) => managed(client(*server)?).map(Redis::Server),
-        Place::Cluster(nodes) => {
+    match Servers::new(url)?.topology {
+        Topology::Server(server) => managed(client(*server)?).map(Redis::Server),
+        Topology::Cluster(nodes) => {
             let certificates = nodes.first().and_then(certificates);
             let mut builder = ClusterClient::builder(nodes)
                 .retries(2)
                 .min_retry_wait(20)
                 .max_retry_wait(100)
-                .connection_timeout(NODE_CONNECTS)
-                .response_timeout(CLUSTER_ANSWERS);
+                .connection_timeout(NODE_CONNECT_TIMEOUT)
+                .response_timeout(CLUSTER_CALL_TIMEOUT);
             if let Some(certificates) = certificates {
                 builder = builder.certs(certificates);
             }
@@ -87,9 +87,9 @@ impl Cluster {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// One call, in bounded time.
+    /// Executes one call within a time limit.
     async fn call<T>(&self, call: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-        let result = match tokio::time::timeout(CLUSTER_ANSWERS, call).await {
+        let result = match tokio::time::timeout(CLUSTER_CALL_TIMEOUT, call).await {
             Ok(result) => result,
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
         };
@@ -99,14 +99,14 @@ impl Cluster {
                 ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown)
             );
             if lost || error.is_timeout() {
-                self.anew();
+                self.reconnect();
             }
         })
     }
 
-    fn anew(&self) {
+    fn reconnect(&self) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.1.elapsed() >= ANEW {
+        if current.1.elapsed() >= RECONNECT_INTERVAL {
             *current = (pending(&self.client), Instant::now());
         }
     }
@@ -117,38 +117,38 @@ fn pending(client: &ClusterClient) -> ClusterConnection {
 }
 
 impl Servers {
-    /// What `url` names. The error says what cannot be read in it.
+    /// Parses `url`. The error names the invalid part.
     pub fn new(url: &str) -> Result<Self, RedisError> {
         let Some((scheme, rest)) = url.split_once("-cluster://") else {
-            return Ok(Self::at(Place::Server(Box::new(url.into_connection_info()?))));
+            return Ok(Self::with(Topology::Server(Box::new(url.into_connection_info()?))));
         };
         let (user, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
         let nodes = hosts.trim_end_matches('/').split(',');
         let nodes = nodes.map(|node| format!("{scheme}://{user}{node}").into_connection_info());
-        Ok(Self::at(Place::Cluster(nodes.collect::<Result<_, _>>()?)))
+        Ok(Self::with(Topology::Cluster(nodes.collect::<Result<_, _>>()?)))
     }
 
-    fn at(place: Place) -> Self {
-        Self { place, asked: AtomicUsize::new(0) }
+    fn with(topology: Topology) -> Self {
+        Self { topology, lookups: AtomicUsize::new(0) }
     }
 
-    /// A client of the one server that holds `key` now, with Redis's third protocol: for what a connection to a whole
-    /// cluster cannot do. Where the key has moved meanwhile, the server refuses it: ask again.
-    pub async fn holder(&self, key: &str) -> Result<Client, RedisError> {
-        let server = match &self.place {
-            Place::Server(server) => (**server).clone(),
-            Place::Cluster(nodes) => self.master(nodes, key).await?,
+    /// Returns a client of the server that currently holds `key`, with protocol RESP3, for operations that a cluster
+    /// connection does not support. If the key has moved meanwhile, the server refuses it: call this again.
+    pub async fn server_of(&self, key: &str) -> Result<Client, RedisError> {
+        let server = match &self.topology {
+            Topology::Server(server) => (**server).clone(),
+            Topology::Cluster(nodes) => self.master(nodes, key).await?,
         };
         let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         client(server.set_redis_settings(settings))
     }
 
-    /// The master that holds `key`, as the first of `nodes` knows it that answers.
+    /// Returns the master that holds `key` according to the first of `nodes` that answers.
     async fn master(&self, nodes: &[ConnectionInfo], key: &str) -> Result<ConnectionInfo, RedisError> {
-        // Another one is asked first each time: one that is cut off from the others may not know it yet.
-        let first = self.asked.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
+        // Rotates the first node: a node that is partitioned from the others may be outdated.
+        let first = self.lookups.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
         let (later, sooner) = nodes.split_at(first);
-        let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no node is named"));
+        let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "the address lists no node"));
         for node in sooner.iter().chain(later) {
             match master(node, key).await {
                 Ok(server) => return Ok(server),
@@ -188,23 +188,23 @@ impl ConnectionLike for Redis {
     fn get_db(&self) -> i64 {
         match self {
             Self::Server(server) => server.get_db(),
-            // A cluster has no other.
+            // A cluster has one database only.
             Self::Cluster(_) => 0,
         }
     }
 }
 
-/// A connection to the server of `client` that comes back by itself, there with the first call.
+/// Returns a connection to the server of `client` that reconnects by itself. Connects with the first call.
 pub fn managed(client: Client) -> Result<ConnectionManager, RedisError> {
     let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(Some(SERVER_TIMEOUT))
+        .set_response_timeout(Some(SERVER_TIMEOUT))
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_millis(500));
     ConnectionManager::new_lazy_with_config(client, config)
 }
 
-/// A client of one server; over TLS it believes whom the settings name.
+/// Returns a client of one server. Over TLS it trusts the authorities of the settings.
 fn client(server: ConnectionInfo) -> Result<Client, RedisError> {
     match certificates(&server) {
         Some(certificates) => Client::build_with_tls(server, certificates),
@@ -212,7 +212,7 @@ fn client(server: ConnectionInfo) -> Result<Client, RedisError> {
     }
 }
 
-/// Whom to believe at `server`, where it speaks TLS.
+/// Returns the trusted authorities if `server` uses TLS.
 fn certificates(server: &ConnectionInfo) -> Option<TlsCertificates> {
     if !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
         return None;
@@ -221,17 +221,19 @@ fn certificates(server: &ConnectionInfo) -> Option<TlsCertificates> {
     Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
 }
 
-/// The master that holds `key`, as `node` knows it.
+/// Returns the master that holds `key` according to `node`.
 async fn master(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(NODE_CONNECTS))
-        .set_response_timeout(Some(CLUSTER_ANSWERS));
+        .set_connection_timeout(Some(NODE_CONNECT_TIMEOUT))
+        .set_response_timeout(Some(CLUSTER_CALL_TIMEOUT));
     let mut connection = client(node.clone())?.get_multiplexed_async_connection_with_config(&config).await?;
     let state: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await?;
     if !state.contains("cluster_state:ok") {
-        return Err(
-            (ErrorKind::Server(ServerErrorKind::ClusterDown), "a node does not reach most others").into()
-        );
+        return Err((
+            ErrorKind::Server(ServerErrorKind::ClusterDown),
+            "the node does not reach the majority of the cluster",
+        )
+            .into());
     }
     let slot: i64 = redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut connection).await?;
     let ranges: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
@@ -244,15 +246,13 @@ async fn master(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, Redi
         _ => None,
     });
     let Some([host, Value::Int(port), ..]) = master.map(Vec::as_slice) else {
-        return Err((ErrorKind::InvalidClientConfig, "no node of the cluster holds the control data").into());
+        return Err((ErrorKind::InvalidClientConfig, "no node of the cluster holds the key's slot").into());
     };
     let port = u16::try_from(*port).unwrap_or_default();
-    // A node that does not know its own name leaves it out: it is where it was asked. `?` is another one without a name.
+    // A node that does not know its own name omits it: then it is the queried address. `?` is another node without a name.
     let host: Option<String> = redis::from_redis_value(host.clone()).map_err(RedisError::from)?;
     if host.as_deref() == Some("?") {
-        return Err(
-            (ErrorKind::InvalidClientConfig, "the node with the control data announces no name").into()
-        );
+        return Err((ErrorKind::InvalidClientConfig, "the node that holds the key announces no name").into());
     }
     let host = host.filter(|host| !host.is_empty());
     let address = match (node.addr().clone(), host) {
@@ -270,10 +270,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_of_a_cluster_share_the_user_and_the_scheme() {
+    fn cluster_nodes_share_user_and_scheme() {
         let url = "rediss-cluster://tide:p%40ss@one:7000,two:7001,three:7002/";
-        let Place::Cluster(nodes) = Servers::new(url).expect("it can be read").place else {
-            panic!("it is a cluster");
+        let Topology::Cluster(nodes) = Servers::new(url).expect("the address is valid").topology else {
+            panic!("not a cluster");
         };
         let addresses: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
         assert_eq!(addresses, ["one:7000", "two:7001", "three:7002"]);
@@ -285,8 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn one_server_is_no_cluster_and_nonsense_is_neither() {
-        assert!(matches!(Servers::new("redis://localhost").expect("it can be read").place, Place::Server(_)));
+    fn single_servers_and_invalid_addresses_are_told_apart() {
+        assert!(matches!(
+            Servers::new("redis://localhost").expect("the address is valid").topology,
+            Topology::Server(_)
+        ));
         for wrong in
             ["localhost:6379", "redis-cluster://", "redis-cluster://one:port", "http-cluster://one:1"]
         {

@@ -11,8 +11,8 @@ mod key_lock;
 use crate::error::{Reject, Unavailable};
 use crate::metrics::IdempotencyMetrics;
 use crate::publish::PublishError;
-use ::idempotency::protocol::{self, End, Held, Standing, Step};
-use ::idempotency::{self as claims, Away, Batch, Change, Exchanged, Seen};
+use ::idempotency::protocol::{self, Held, KeyState, PublishOutcome, Step};
+use ::idempotency::{self as claims, Batch, Change, Exchanged, Seen};
 use in_flight::{Attempt, InFlightAttempts};
 pub use key_lock::KeyLock;
 use key_lock::KeyLocks;
@@ -34,7 +34,7 @@ pub trait Claims: Clone + Send + Sync + 'static {
         project_id: &str,
         key: &str,
         change: Change,
-    ) -> impl Future<Output = Result<Exchanged, Away>> + Send;
+    ) -> impl Future<Output = Result<Exchanged, claims::Unavailable>> + Send;
 }
 
 impl Claims for claims::Claims {
@@ -43,7 +43,7 @@ impl Claims for claims::Claims {
         project_id: &str,
         key: &str,
         change: Change,
-    ) -> impl Future<Output = Result<Exchanged, Away>> + Send {
+    ) -> impl Future<Output = Result<Exchanged, claims::Unavailable>> + Send {
         self.exchange(project_id, key, change)
     }
 }
@@ -102,13 +102,13 @@ impl<C: Claims> Idempotency<C> {
     pub async fn find_stored(&self, project_id: &str, key: &str) -> Result<Option<Batch>, Reject> {
         let mut budget = WaitBudget::new(self.max_wait);
         loop {
-            let Ok(exchanged) = self.claims.exchange(project_id, key, Change::Look).await else {
+            let Ok(exchanged) = self.claims.exchange(project_id, key, Change::Read).await else {
                 return Ok(None);
             };
-            match protocol::standing(&exchanged.seen, service::clock::now_ms()) {
-                Standing::Free => return Ok(None),
-                Standing::Stored(batch) => return Ok(Some(batch)),
-                Standing::UnderWay(other) => self.wait(other, &mut budget).await?,
+            match protocol::key_state(&exchanged.seen, service::clock::now_ms()) {
+                KeyState::Free => return Ok(None),
+                KeyState::Stored(batch) => return Ok(Some(batch)),
+                KeyState::InFlight(other) => self.wait(other, &mut budget).await?,
             }
         }
     }
@@ -121,7 +121,7 @@ impl<C: Claims> Idempotency<C> {
         let mut seen = Seen::default();
         loop {
             let attempt = Uuid::new_v4();
-            match protocol::next(&seen, attempt, offered) {
+            match protocol::next_step(&seen, attempt, offered) {
                 Step::Take(change, held) => {
                     // Registered before the claim becomes visible, so that every waiter sees the end of the
                     // attempt.
@@ -129,7 +129,7 @@ impl<C: Claims> Idempotency<C> {
                     match self.claims.exchange(project_id, key, change).await {
                         Ok(Exchanged { done: false, seen: now }) => seen = now,
                         Ok(_) => return Ok(ClaimOutcome::Claimed(claim)),
-                        Err(Away) => {
+                        Err(claims::Unavailable) => {
                             self.metrics.unclaimed();
                             return Ok(ClaimOutcome::Claimed(claim));
                         }
@@ -137,7 +137,7 @@ impl<C: Claims> Idempotency<C> {
                 }
                 Step::Wait(other) => {
                     self.wait(other, &mut budget).await?;
-                    let exchanged = self.claims.exchange(project_id, key, Change::Look).await;
+                    let exchanged = self.claims.exchange(project_id, key, Change::Read).await;
                     // If Redis is unavailable, assume a free key: the next step then continues without a
                     // claim.
                     seen = exchanged.map(|exchanged| exchanged.seen).unwrap_or_default();
@@ -149,16 +149,16 @@ impl<C: Claims> Idempotency<C> {
     }
 
     /// Records the end of the publish in the claim, and wakes the retries that wait for it.
-    pub async fn settle(&self, project_id: &str, key: &str, claim: ActiveClaim, end: End) {
+    pub async fn settle(&self, project_id: &str, key: &str, claim: ActiveClaim, end: PublishOutcome) {
         let change = protocol::settle(&claim.held, end);
         let settled = self.claims.exchange(project_id, key, change).await;
-        if end == End::Acknowledged && !settled.is_ok_and(|exchanged| exchanged.done) {
+        if end == PublishOutcome::Acknowledged && !settled.is_ok_and(|exchanged| exchanged.done) {
             // The stored data stays correct: a retry publishes the batch again, and the worker drops the copy.
             self.metrics.unconfirmed();
         }
     }
 
-    async fn wait(&self, other: protocol::UnderWay, budget: &mut WaitBudget) -> Result<(), Reject> {
+    async fn wait(&self, other: protocol::InFlight, budget: &mut WaitBudget) -> Result<(), Reject> {
         let left = budget.left().ok_or(Reject::Unavailable(Unavailable::FirstInFlight))?;
         let lease = Duration::from_millis(other.lease_left_ms.saturating_add(1));
         match self.in_flight.end_of(other.attempt) {
@@ -172,11 +172,11 @@ impl<C: Claims> Idempotency<C> {
 }
 
 /// Maps the result of a publish to what it means for the claim.
-pub fn publish_end(published: Result<(), PublishError>) -> End {
+pub fn publish_end(published: Result<(), PublishError>) -> PublishOutcome {
     match published {
-        Ok(()) => End::Acknowledged,
-        Err(error) if error.definitely_not_sent() => End::NotSent,
-        Err(_) => End::Unknown,
+        Ok(()) => PublishOutcome::Acknowledged,
+        Err(error) if error.definitely_not_sent() => PublishOutcome::NotSent,
+        Err(_) => PublishOutcome::Unknown,
     }
 }
 

@@ -11,7 +11,7 @@ use gateway::publish::{Publish, PublishError, Record};
 use gateway::quota::Quota;
 use gateway::request::body::BodyTimeouts;
 use hyper::service::service_fn;
-use idempotency::{Away, Change, Claim, Exchanged, Seen};
+use idempotency::{Change, Claim, Exchanged, Seen, Unavailable};
 use proto::Message;
 use proto::v1::MetricBatch;
 use quota::{Charge, QuotaState, Source, Verdict};
@@ -112,9 +112,9 @@ impl FakeClaims {
 }
 
 impl Claims for FakeClaims {
-    async fn exchange(&self, project_id: &str, key: &str, change: Change) -> Result<Exchanged, Away> {
+    async fn exchange(&self, project_id: &str, key: &str, change: Change) -> Result<Exchanged, Unavailable> {
         if *lock(&self.unavailable) {
-            return Err(Away);
+            return Err(Unavailable);
         }
         let name = (project_id.to_owned(), key.to_owned());
         let mut all = lock(&self.all);

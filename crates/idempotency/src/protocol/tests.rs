@@ -1,81 +1,80 @@
-//! What may never happen: two requests with one body are told different ids; two bodies are both acknowledged under one
-//! key; something is acknowledged that was not published; what may be in the log is published under other ids by the
-//! same body.
+//! Invariants: requests with the same body receive the same ids, only one body is acknowledged under a key, only published
+//! batches are acknowledged, and a body that may be in the log is never published under other ids.
 
 use super::*;
-use crate::{Exchanged, Ids, LASTS_MS};
+use crate::{Exchanged, Ids, KEY_LIFETIME_MS};
 use proptest::prelude::*;
 
-/// Redis, as `exchange.lua` promises it. (`store::tests` holds the script to it.)
+/// Model of `exchange.lua`. `store::tests` compares the script with it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Redis {
     pub claim: Option<Claim>,
-    pub lease_over: bool,
+    pub lease_expired: bool,
 }
 
-/// What is left of every lease that is not over.
+/// Remaining time of every lease that has not expired.
 pub const LEASE_MS: u64 = 60_000;
 
 impl Redis {
     pub fn exchange(&mut self, change: Change) -> Exchanged {
         let version = self.claim.map(|claim| claim.version);
         let done = match change {
-            Change::Look => false,
+            Change::Read => false,
             Change::Put { expected, .. } => expected == version,
             Change::Drop(expected) => Some(expected) == version,
         };
         if done {
             *self = match change {
-                Change::Put { claim, .. } => Self { claim: Some(claim), lease_over: false },
-                Change::Look | Change::Drop(_) => Self::default(),
+                Change::Put { claim, .. } => Self { claim: Some(claim), lease_expired: false },
+                Change::Read | Change::Drop(_) => Self::default(),
             };
         }
-        let left = if self.claim.is_none() || self.lease_over { 0 } else { LEASE_MS };
+        let left = if self.claim.is_none() || self.lease_expired { 0 } else { LEASE_MS };
         Exchanged { done, seen: Seen { claim: self.claim, lease_left_ms: left } }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// The client does the next thing that it has to do; if that is a publish, it ends so.
-    Step(usize, End),
-    /// The client's gateway dies; it begins anew.
+    /// The client takes its next step. If that is publishing, this is the outcome.
+    Step(usize, PublishOutcome),
+    /// The client's gateway crashes, and the client starts again.
     Crash(usize),
-    /// Nobody who is alive holds a claim for that long.
-    LeaseOver,
+    /// The lease of a crashed gateway expires.
+    LeaseExpires,
 }
 
 fn event() -> impl Strategy<Value = Event> {
     let end = prop_oneof![
-        3 => Just(End::Acknowledged),
-        1 => Just(End::NotSent),
-        2 => Just(End::Unknown),
+        3 => Just(PublishOutcome::Acknowledged),
+        1 => Just(PublishOutcome::NotSent),
+        2 => Just(PublishOutcome::Unknown),
     ];
     prop_oneof![
         20 => (0..CLIENTS, end).prop_map(|(client, end)| Event::Step(client, end)),
         2 => (0..CLIENTS).prop_map(Event::Crash),
-        2 => Just(Event::LeaseOver),
+        2 => Just(Event::LeaseExpires),
     ]
 }
 
 const CLIENTS: usize = 4;
 
-/// Where a client's request is.
+/// Progress of a client's request.
 #[derive(Debug, Clone, Copy)]
-enum Place {
-    /// It has seen this and decides; nothing yet at first.
+enum Progress {
+    /// It has read this claim and decides.
     Seen(Seen),
     Publishing(Held),
-    Settling(Held, End),
+    Settling(Held, PublishOutcome),
 }
 
 #[derive(Default)]
 struct World {
     redis: Redis,
     names: u128,
-    /// What the log holds.
+    /// Batches in the log.
     log: Vec<Batch>,
-    /// What was acknowledged.
+    /// Acknowledged batches.
     answers: Vec<Batch>,
     refused: bool,
 }
@@ -92,84 +91,84 @@ impl World {
         Batch { ids, body_hash: [(client % 2) as u8; 32], accepted: 1 }
     }
 
-    fn step(&mut self, client: usize, place: Place, end: End) -> Place {
-        match place {
-            Place::Seen(seen) => {
+    fn step(&mut self, client: usize, progress: Progress, end: PublishOutcome) -> Progress {
+        match progress {
+            Progress::Seen(seen) => {
                 let (attempt, offered) = (self.name(), self.offer(client));
-                match next(&seen, attempt, offered) {
+                match next_step(&seen, attempt, offered) {
                     Step::Take(change, held) => {
                         let Exchanged { done, seen } = self.redis.exchange(change);
-                        if done { Place::Publishing(held) } else { Place::Seen(seen) }
+                        if done { Progress::Publishing(held) } else { Progress::Seen(seen) }
                     }
-                    Step::Wait(_) => Place::Seen(self.redis.exchange(Change::Look).seen),
+                    Step::Wait(_) => Progress::Seen(self.redis.exchange(Change::Read).seen),
                     Step::Replay(batch) => {
                         self.answers.push(batch);
-                        Place::Seen(Seen::default())
+                        Progress::Seen(Seen::default())
                     }
                     Step::Reused => {
                         self.refused = true;
                         let other = [((client + 1) % 2) as u8; 32];
                         assert!(self.answers.iter().all(|batch| batch.body_hash == other));
-                        Place::Seen(Seen::default())
+                        Progress::Seen(Seen::default())
                     }
                 }
             }
-            Place::Publishing(held) => {
-                if end != End::NotSent {
+            Progress::Publishing(held) => {
+                if end != PublishOutcome::NotSent {
                     self.log.push(held.batch);
                 }
-                Place::Settling(held, end)
+                Progress::Settling(held, end)
             }
-            Place::Settling(held, end) => {
+            Progress::Settling(held, end) => {
                 let exchanged = self.redis.exchange(settle(&held, end));
-                assert!(exchanged.done, "nobody takes a claim whose lease lasts");
-                if end == End::Acknowledged {
+                assert!(exchanged.done, "no claim is taken over during its lease");
+                if end == PublishOutcome::Acknowledged {
                     self.answers.push(held.batch);
                 }
-                Place::Seen(Seen::default())
+                Progress::Seen(Seen::default())
             }
         }
     }
 
     fn check(&self) {
         for answer in &self.answers {
-            assert_eq!(answer, &self.answers[0], "all who are answered are told the same");
-            assert!(self.log.contains(answer), "what is acknowledged is in the log");
+            assert_eq!(answer, &self.answers[0], "all answers are equal");
+            assert!(self.log.contains(answer), "every acknowledged batch is in the log");
         }
     }
 }
 
 proptest! {
     #[test]
-    fn one_key_stands_for_one_answer(events in prop::collection::vec(event(), 0..80)) {
+    fn every_key_has_one_answer(events in prop::collection::vec(event(), 0..80)) {
         let mut world = World::default();
-        let mut places = [Place::Seen(Seen::default()); CLIENTS];
+        let mut clients = [Progress::Seen(Seen::default()); CLIENTS];
         for event in events {
             match event {
-                Event::Step(client, end) => places[client] = world.step(client, places[client], end),
-                Event::Crash(client) => places[client] = Place::Seen(Seen::default()),
-                Event::LeaseOver => {
+                Event::Step(client, end) => clients[client] = world.step(client, clients[client], end),
+                Event::Crash(client) => clients[client] = Progress::Seen(Seen::default()),
+                Event::LeaseExpires => {
                     let holder = world.redis.claim.map(|claim| claim.version.attempt);
-                    let alive = places.iter().any(|place| match place {
-                        Place::Publishing(held) | Place::Settling(held, _) => Some(held.attempt) == holder,
-                        Place::Seen(_) => false,
+                    let alive = clients.iter().any(|progress| match progress {
+                        Progress::Publishing(held) | Progress::Settling(held, _) => Some(held.attempt) == holder,
+                        Progress::Seen(_) => false,
                     });
-                    world.redis.lease_over |= !alive;
+                    world.redis.lease_expired |= !alive;
                 }
             }
             world.check();
         }
-        // However it went, a client that repeats its request is answered.
-        world.redis.lease_over |= true;
-        for place in &mut places {
-            if let Place::Publishing(_) | Place::Settling(..) = place {
-                *place = Place::Seen(Seen::default());
+        // Whatever happened, a client that repeats its request is answered.
+        world.redis.lease_expired |= true;
+        for progress in &mut clients {
+            if let Progress::Publishing(_) | Progress::Settling(..) = progress {
+                *progress = Progress::Seen(Seen::default());
             }
         }
-        let (mut place, answered) = (Place::Seen(Seen::default()), world.answers.len());
+        let (mut progress, answered) = (Progress::Seen(Seen::default()), world.answers.len());
         for _ in 0..5 {
             if world.answers.len() == answered && !world.refused {
-                place = world.step(0, place, End::Acknowledged);
+                progress = world.step(0, progress, PublishOutcome::Acknowledged);
                 world.check();
             }
         }
@@ -188,47 +187,47 @@ fn seen(state: State, batch: Batch, lease_left_ms: u64) -> Seen {
 }
 
 #[test]
-fn the_same_body_goes_on_with_the_ids_of_an_attempt_that_was_not_acknowledged() {
+fn same_body_continues_with_the_ids_of_an_unacknowledged_attempt() {
     for seen in [seen(State::Unacknowledged, batch(1, 0), LEASE_MS), seen(State::Held, batch(1, 0), 0)] {
-        let Step::Take(change, held) = next(&seen, Uuid::from_u128(8), batch(2, 0)) else {
-            panic!("nobody is at work: {seen:?}")
+        let Step::Take(change, held) = next_step(&seen, Uuid::from_u128(8), batch(2, 0)) else {
+            panic!("the claim is free: {seen:?}")
         };
         assert_eq!((held.batch, held.inherited), (batch(1, 0), true));
         assert!(
             matches!(change, Change::Put { expected, .. } if expected == seen.claim.map(|claim| claim.version))
         );
-        // What the first one sent may be in the log, so its ids are kept.
+        // The first attempt's batch may be in the log, so its ids are kept.
         assert!(
-            matches!(settle(&held, End::NotSent), Change::Put { claim, .. } if claim.batch == batch(1, 0))
+            matches!(settle(&held, PublishOutcome::NotSent), Change::Put { claim, .. } if claim.batch == batch(1, 0))
         );
     }
 }
 
 #[test]
-fn another_body_takes_over_with_ids_of_its_own() {
+fn different_body_takes_over_with_new_ids() {
     let seen = seen(State::Unacknowledged, batch(1, 0), LEASE_MS);
-    let Step::Take(_, held) = next(&seen, Uuid::from_u128(8), batch(2, 1)) else {
-        panic!("nobody is at work")
+    let Step::Take(_, held) = next_step(&seen, Uuid::from_u128(8), batch(2, 1)) else {
+        panic!("the claim is free")
     };
     assert_eq!((held.batch, held.inherited), (batch(2, 1), false));
-    assert!(matches!(settle(&held, End::NotSent), Change::Drop(_)));
+    assert!(matches!(settle(&held, PublishOutcome::NotSent), Change::Drop(_)));
 }
 
 #[test]
-fn a_key_is_free_again_a_day_after_its_batch_was_received() {
+fn key_is_free_a_day_after_its_batch_was_received() {
     let received = |id, body, at| {
         let mut batch = batch(id, body);
         batch.ids.received_at_ms = at;
         batch
     };
-    for (after, lasts) in [(LASTS_MS - 1, true), (LASTS_MS, false)] {
+    for (after, lasts) in [(KEY_LIFETIME_MS - 1, true), (KEY_LIFETIME_MS, false)] {
         for state in [State::Confirmed, State::Unacknowledged] {
             let seen = seen(state, received(1, 0, 1), 0);
             let stored = state == State::Confirmed && lasts;
-            assert_eq!(standing(&seen, 1 + after) == Standing::Stored(received(1, 0, 1)), stored);
+            assert_eq!(key_state(&seen, 1 + after) == KeyState::Stored(received(1, 0, 1)), stored);
             for body in [0, 1] {
                 let offered = received(2, body, 1 + after);
-                let step = next(&seen, Uuid::from_u128(8), offered);
+                let step = next_step(&seen, Uuid::from_u128(8), offered);
                 match (stored, body) {
                     (true, 0) => assert_eq!(step, Step::Replay(received(1, 0, 1))),
                     (true, _) => assert_eq!(step, Step::Reused),
@@ -246,11 +245,11 @@ fn a_key_is_free_again_a_day_after_its_batch_was_received() {
 }
 
 #[test]
-fn an_attempt_is_waited_for_while_its_lease_lasts_whatever_the_body() {
+fn attempt_in_flight_is_waited_for_during_its_lease() {
     let seen = seen(State::Held, batch(1, 0), 5);
-    let under_way = UnderWay { attempt: Uuid::from_u128(7), lease_left_ms: 5 };
-    assert_eq!(standing(&seen, 1), Standing::UnderWay(under_way));
+    let in_flight = InFlight { attempt: Uuid::from_u128(7), lease_left_ms: 5 };
+    assert_eq!(key_state(&seen, 1), KeyState::InFlight(in_flight));
     for body in [0, 1] {
-        assert_eq!(next(&seen, Uuid::from_u128(8), batch(2, body)), Step::Wait(under_way));
+        assert_eq!(next_step(&seen, Uuid::from_u128(8), batch(2, body)), Step::Wait(in_flight));
     }
 }

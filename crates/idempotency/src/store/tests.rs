@@ -1,18 +1,12 @@
 //! The script against the model of Redis that the protocol is tested with: random changes, the same answers.
 
-use super::super::protocol::tests::{LEASE_MS, Redis};
 use super::*;
-use crate::KEPT_HOURS;
+use crate::RETENTION_HOURS;
+use crate::protocol::tests::{LEASE_MS, Redis};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-
-async fn connection() -> redis::aio::MultiplexedConnection {
-    let url = std::env::var("REDIS_URL")
-        .expect("REDIS_URL is not set: run deploy/local/test, which starts the stores");
-    let client = redis::Client::open(url).expect("it is an address");
-    client.get_multiplexed_async_connection().await.expect("Redis runs")
-}
+use redis_access::testing::connection;
 
 fn version() -> impl Strategy<Value = Version> {
     (0..3u128, 0..3usize)
@@ -30,7 +24,7 @@ fn claim() -> impl Strategy<Value = Claim> {
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        1 => Just(Change::Look),
+        1 => Just(Change::Read),
         4 => (any::<bool>(), version(), claim()).prop_map(|(free, version, claim)| {
             Change::Put { expected: (!free).then_some(version), claim }
         }),
@@ -76,7 +70,7 @@ async fn a_claim_expires_longer_after_its_last_change_than_keys_last() {
     let put = Change::Put { expected: None, claim };
     assert!(exchange(&mut redis, &name, put, Duration::ZERO).await.expect("Redis runs").done);
     let left: u64 = redis::cmd("TTL").arg(&name).query_async(&mut redis).await.expect("Redis runs");
-    assert!(left <= KEPT_HOURS * 3600 && left > (KEPT_HOURS - 1) * 3600, "{left} s");
+    assert!(left <= RETENTION_HOURS * 3600 && left > (RETENTION_HOURS - 1) * 3600, "{left} s");
 }
 
 #[test]
