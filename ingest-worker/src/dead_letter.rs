@@ -38,15 +38,15 @@ impl DeadLetterWriter {
         payload: &[u8],
         reason: &RejectReason,
     ) -> Result<(), KafkaError> {
-        let place =
+        let position =
             |offset| RecordPosition { topic: self.source_topic.clone(), partition, offset }.to_string();
-        let (source, place) = (place(origin.unwrap_or(offset)), place(offset));
+        let (source, position) = (position(origin.unwrap_or(offset)), position(offset));
         let message = reason.to_string();
         let headers = [
             (dead_letter_header::REASON, reason.code()),
             (dead_letter_header::MESSAGE, &message),
             (dead_letter_header::SOURCE, &source),
-            (dead_letter_header::POSITION, &place),
+            (dead_letter_header::POSITION, &position),
         ];
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })

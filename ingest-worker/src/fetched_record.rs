@@ -43,9 +43,10 @@ impl FetchedRecord {
 /// Returns the origin of a retried dead letter. An origin in another partition is ignored, because repeats are detected
 /// within one partition only.
 fn origin(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let place =
+    let position =
         RecordPosition::parse(std::str::from_utf8(header(message, dead_letter_header::ORIGIN)?).ok()?)?;
-    (place.topic == message.topic() && place.partition == message.partition()).then_some(place.offset)
+    (position.topic == message.topic() && position.partition == message.partition())
+        .then_some(position.offset)
 }
 
 fn header<'a>(message: &'a BorrowedMessage<'_>, key: &str) -> Option<&'a [u8]> {

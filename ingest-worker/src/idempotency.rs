@@ -6,7 +6,7 @@
 //!   record is stored, from its origin or from another retry.
 //!
 //! The same records are dropped wherever blocks begin and end, whichever worker builds them, after a crash and in a
-//! rebuild. The reason: when a block that begins at `h + 1` is built, everything before it is stored for good, and its
+//! rebuild. The reason: when a block that begins at `h + 1` is built, everything before it is stored permanently, and its
 //! receipts are in the table. Records that another worker may have stored from `h + 1` on do not count, because receipts
 //! are looked up below the beginning of the block only.
 

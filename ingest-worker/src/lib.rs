@@ -36,6 +36,9 @@
 //! - Nothing depends on [`commands`], except `main`.
 //! - The crate does not depend on `gateway` or `query-api`. They agree on `proto` and on the tables in `migrations/`.
 
+// Links lead to private modules too, because this documentation is for readers of the source.
+#![allow(rustdoc::private_intra_doc_links)]
+
 mod block;
 mod boot_clock;
 mod chain;

@@ -2,7 +2,7 @@
 //!
 //! One task for each channel, in the topic's order, so that nobody hears of an end before its beginning. Every try is
 //! recorded before the next; a message is given up after [`TRIES`] of them, or when the receiver says that it never
-//! wants it. A channel that fails is paused ([`crate::outgoing::pace`]), whatever there is to say.
+//! wants it. A channel that fails is paused ([`crate::outgoing::receiver_backoff`]), whatever there is to say.
 
 use super::book::Task;
 use super::directory::Directory;
@@ -14,7 +14,7 @@ use crate::notify::kind::Kind;
 use crate::notify::message::Message;
 use crate::notify::payload;
 use crate::outgoing::client::Client;
-use crate::outgoing::pace::Pace;
+use crate::outgoing::receiver_backoff::ReceiverBackoff;
 use crate::outgoing::target::Target;
 use crate::outgoing::verdict::Verdict;
 use proto::v1::{AlertDelivery, AlertRecord, Channel, DeliveryStatus, alert_record};
@@ -59,13 +59,13 @@ pub struct Deliverer {
 /// What is known of receivers, and who is at work.
 pub struct State {
     busy: Mutex<HashSet<String>>,
-    paces: Mutex<HashMap<String, Pace>>,
+    backoffs: Mutex<HashMap<String, ReceiverBackoff>>,
     slots: Semaphore,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { busy: Mutex::default(), paces: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
+        Self { busy: Mutex::default(), backoffs: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
     }
 }
 
@@ -142,8 +142,9 @@ impl Deliverer {
     async fn attempt(&self, channel_id: &str, task: &Task) -> Tried {
         let failed =
             |error: &str, kind| Tried { status: DeliveryStatus::Failed, error: error.to_owned(), kind };
-        let pause =
-            lock(&self.state.paces).get(channel_id).map_or(Duration::ZERO, |pace| pace.wait(Instant::now()));
+        let pause = lock(&self.state.backoffs)
+            .get(channel_id)
+            .map_or(Duration::ZERO, |pace| pace.wait(Instant::now()));
         sleep(pause).await;
         // After the pause, in which it may have been removed.
         let Some(channel) = self.channel(channel_id).await else {
@@ -178,12 +179,14 @@ impl Deliverer {
             Verdict::Retry(_) => DeliveryStatus::Retrying,
             Verdict::GiveUp => DeliveryStatus::Failed,
         };
-        let mut paces = lock(&self.state.paces);
+        let mut backoffs = lock(&self.state.backoffs);
         match outcome.verdict() {
-            Verdict::Delivered | Verdict::GiveUp => drop(paces.remove(channel_id)),
-            Verdict::Retry(asked) => {
-                paces.entry(channel_id.to_owned()).or_default().failed(Instant::now(), asked, rand::random())
-            }
+            Verdict::Delivered | Verdict::GiveUp => drop(backoffs.remove(channel_id)),
+            Verdict::Retry(asked) => backoffs.entry(channel_id.to_owned()).or_default().failed(
+                Instant::now(),
+                asked,
+                rand::random(),
+            ),
         }
         Tried { status, error, kind: Some(kind) }
     }

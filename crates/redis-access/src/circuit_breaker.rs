@@ -1,6 +1,7 @@
 //! Circuit breakers: during an outage only an occasional request waits for Redis, not every one.
 
 use crate::connection::Redis;
+use service::circuit_breaker::CircuitBreaker;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,7 @@ impl CircuitBreakers {
             Redis::Server(_) => (1, 0),
             Redis::Cluster(_) => (CLUSTER_BREAKERS, RECOVERY_MS),
         };
-        let parts = (0..parts).map(|_| CircuitBreaker::default()).collect();
+        let parts = (0..parts).map(|_| CircuitBreaker::new(OPEN_MS)).collect();
         Self { parts, recovery_ms, failed_at_ms: AtomicU64::new(0) }
     }
 
@@ -62,58 +63,13 @@ impl CircuitBreakers {
     }
 }
 
-/// A circuit breaker. After a failure it stays open for [`OPEN_MS`]; then one request at a time probes.
-#[derive(Default)]
-struct CircuitBreaker {
-    /// Time of the next probe in milliseconds of the caller's clock; 0 while the breaker is closed.
-    probe_at_ms: AtomicU64,
-}
-
-impl CircuitBreaker {
-    fn may_call(&self, now_ms: u64) -> bool {
-        let probe_at_ms = self.probe_at_ms.load(Ordering::Relaxed);
-        probe_at_ms == 0
-            || (now_ms >= probe_at_ms
-                && self
-                    .probe_at_ms
-                    .compare_exchange(probe_at_ms, next_probe(now_ms), Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok())
-    }
-
-    fn succeeded(&self) {
-        if self.probe_at_ms.load(Ordering::Relaxed) != 0 {
-            self.probe_at_ms.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn failed(&self, now_ms: u64) {
-        self.probe_at_ms.store(next_probe(now_ms), Ordering::Relaxed);
-    }
-}
-
-fn next_probe(now_ms: u64) -> u64 {
-    now_ms + OPEN_MS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn open_breaker_lets_one_probe_through_at_a_time() {
-        let breaker = CircuitBreaker::default();
-        assert!(breaker.may_call(1) && breaker.may_call(1));
-        breaker.failed(1);
-        breaker.failed(2);
-        assert!(!breaker.may_call(1 + OPEN_MS), "it stays open after the last failure");
-        assert!(breaker.may_call(2 + OPEN_MS) && !breaker.may_call(2 + OPEN_MS));
-        breaker.succeeded();
-        assert!(breaker.may_call(3 + OPEN_MS) && breaker.may_call(3 + OPEN_MS));
-    }
-
-    #[test]
     fn cluster_breakers_fail_independently_and_recover_together() {
-        let parts = (0..2).map(|_| CircuitBreaker::default()).collect();
+        let parts = (0..2).map(|_| CircuitBreaker::new(OPEN_MS)).collect();
         let breakers = CircuitBreakers { parts, recovery_ms: RECOVERY_MS, failed_at_ms: AtomicU64::new(0) };
         assert!(breakers.failed(0, 10) && !breakers.failed(0, 20), "only the first failure is reported");
         assert!(!breakers.may_call(0, 21) && breakers.may_call(1, 21));
@@ -125,7 +81,7 @@ mod tests {
     #[test]
     fn single_server_recovers_with_the_first_success() {
         let breakers = CircuitBreakers {
-            parts: vec![CircuitBreaker::default()],
+            parts: vec![CircuitBreaker::new(OPEN_MS)],
             recovery_ms: 0,
             failed_at_ms: AtomicU64::new(0),
         };

@@ -1,4 +1,5 @@
-//! ClickHouse client (over TLS for `https://` addresses), database names that several services use, and error codes.
+//! ClickHouse client (over TLS for `https://` addresses), database names that several services use, and error
+//! codes.
 
 use crate::connections::{self, TlsError};
 use crate::settings::Secret;
@@ -46,8 +47,8 @@ pub fn client(server: &Server) -> Result<clickhouse::Client, TlsError> {
     Ok(client)
 }
 
-/// Returns the name of the installation's usage database. It belongs to no generation of the store, because it is filled
-/// from the outcomes topic, not from the metrics topic.
+/// Returns the name of the installation's usage database. It belongs to no generation of the store, because
+/// it is filled from the outcomes topic, not from the metrics topic.
 pub fn usage_database(namespace: &str) -> String {
     if namespace.is_empty() { "tidemark_usage".to_owned() } else { format!("tidemark_{namespace}_usage") }
 }

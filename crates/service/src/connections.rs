@@ -1,9 +1,10 @@
 //! Connection settings of Kafka, Redis and ClickHouse: trusted certificate authorities and credentials.
 //!
-//! One process connects to one Kafka, one Redis and one ClickHouse. [`Security::check`] validates the settings and sets
-//! them process-wide, before any client is created. Every client created by [`crate::kafka::client`] or
-//! [`crate::clickhouse::client`], or with [`current`], uses them. Until they are set, connections to Kafka are plaintext,
-//! and TLS to the others trusts the system's certificate authorities.
+//! One process connects to one Kafka, one Redis and one ClickHouse. [`Security::check`] validates the
+//! settings and sets them process-wide, before any client is created. Every client created by
+//! [`crate::kafka::client`] or [`crate::clickhouse::client`], or with [`current`], uses them. Until they are
+//! set, connections to Kafka are plaintext, and TLS to the others trusts the system's certificate
+//! authorities.
 
 use crate::faults::Faults;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -22,16 +23,16 @@ static DEFAULT: Connections = Connections { ca_pem: None, kafka: Vec::new() };
 const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 const SASL_MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
-/// TLS and authentication settings. The addresses of Redis and ClickHouse select TLS themselves (`rediss://`, `https://`);
-/// the list of Kafka brokers cannot, so Kafka has a setting for it.
+/// TLS and authentication settings. The addresses of Redis and ClickHouse select TLS themselves (`rediss://`,
+/// `https://`); the list of Kafka brokers cannot, so Kafka has a setting for it.
 #[derive(Clone, clap::Args)]
 pub struct Security {
-    /// PEM file with the certificate authorities to trust for TLS connections to Kafka, Redis and ClickHouse. Default: the
-    /// system's authorities. The service does not start if the file cannot be read.
+    /// PEM file with the certificate authorities to trust for TLS connections to Kafka, Redis and ClickHouse.
+    /// Default: the system's authorities. The service does not start if the file cannot be read.
     #[arg(long, env = "CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
-    /// Security protocol of Kafka: `ssl` and `sasl_ssl` use TLS, `sasl_plaintext` and `sasl_ssl` authenticate with a user
-    /// and a password.
+    /// Security protocol of Kafka: `ssl` and `sasl_ssl` use TLS, `sasl_plaintext` and `sasl_ssl` authenticate
+    /// with a user and a password.
     #[arg(
         long,
         env = "KAFKA_SECURITY",
@@ -244,7 +245,8 @@ impl Security {
     }
 }
 
-/// Returns the value of an optional setting. An empty value counts as unset, because templates cannot omit a variable.
+/// Returns the value of an optional setting. An empty value counts as unset, because templates cannot omit a
+/// variable.
 fn non_empty(setting: &Option<String>) -> Option<&str> {
     setting.as_deref().filter(|text| !text.is_empty())
 }

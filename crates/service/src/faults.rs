@@ -1,4 +1,5 @@
-//! Validation of settings: collects every fault, so that an operator who got three settings wrong reads three messages.
+//! Validation of settings: collects every fault, so that an operator who got three settings wrong reads three
+//! messages.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,7 +29,8 @@ impl Faults {
         }
     }
 
-    /// Parses `text`. If it is invalid, adds a fault and returns `fallback`, so that the remaining settings are checked too.
+    /// Parses `text`. If it is invalid, adds a fault and returns `fallback`, so that the remaining settings
+    /// are checked too.
     pub fn parse<T: FromStr>(&mut self, setting: &str, text: &str, expected: &str, fallback: T) -> T {
         text.trim().parse().unwrap_or_else(|_| {
             self.add(setting, format!("`{text}` is not {expected}"));

@@ -1,8 +1,8 @@
 //! Readiness ("the service can serve") and liveness ("the service makes progress").
 //!
-//! Readiness is a set of named conditions, all of which must hold. It is false as soon as shutdown begins. Liveness is a
-//! set of named watches: work that has started must make progress within the watch's limit. A service with nothing to do
-//! is alive; one whose work is stuck is not, even if it still answers requests.
+//! Readiness is a set of named conditions, all of which must hold. It is false as soon as shutdown begins.
+//! Liveness is a set of named watches: work that has started must make progress within the watch's limit. A
+//! service with nothing to do is alive; one whose work is stuck is not, even if it still answers requests.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +70,8 @@ impl Health {
         Condition(flag)
     }
 
-    /// Adds a watch: from its first progress until it is idle, the process counts as stuck after `limit` without progress.
+    /// Adds a watch: from its first progress until it is idle, the process counts as stuck after `limit`
+    /// without progress.
     pub fn watch(&self, name: &str, limit: Duration) -> Watch {
         let last_progress = Arc::new(AtomicU64::new(0));
         lock(&self.0.watches).push((name.to_owned(), limit, last_progress.clone()));
@@ -82,7 +83,8 @@ impl Health {
         self.0.stopping.store(true, Ordering::Release);
     }
 
-    /// Returns the names of the conditions that do not hold, with `stopping` first; empty if the service is ready.
+    /// Returns the names of the conditions that do not hold, with `stopping` first; empty if the service is
+    /// ready.
     pub fn not_ready(&self) -> Vec<String> {
         let mut reasons: Vec<String> = lock(&self.0.conditions)
             .iter()

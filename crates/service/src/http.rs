@@ -1,4 +1,5 @@
-//! HTTP/1.1 server loop over hyper: accepts connections, serves them, and on shutdown lets requests in flight finish.
+//! HTTP/1.1 server loop over hyper: accepts connections, serves them, and on shutdown lets requests in flight
+//! finish.
 
 use crate::health::Health;
 use bytes::Bytes;
@@ -16,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// Maximum time for a client to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Maximum time that a starting service refuses connections because it is not ready. After that it accepts them, and its
-/// responses say what is unavailable.
+/// Maximum time that a starting service refuses connections because it is not ready. After that it accepts
+/// them, and its responses say what is unavailable.
 const MAX_START_DELAY: Duration = Duration::from_secs(5);
 /// Interval at which a starting service checks its readiness.
 const READINESS_POLL: Duration = Duration::from_millis(10);
@@ -35,8 +36,8 @@ pub enum HalfClosed {
     Cancel,
 }
 
-/// Serves `listener` until `stop`, then waits up to `grace` for requests in flight. `service` is called once per
-/// connection, with the peer's address.
+/// Serves `listener` until `stop`, then waits up to `grace` for requests in flight. `service` is called once
+/// per connection, with the peer's address.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     service: M,
@@ -71,7 +72,8 @@ pub async fn serve<M, S, B>(
                 });
             }
             Err(error) => {
-                // Usually out of file descriptors: existing connections continue, and one that ends frees a descriptor.
+                // Usually out of file descriptors: existing connections continue, and one that ends frees a
+                // descriptor.
                 tracing::warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
@@ -88,8 +90,8 @@ pub async fn bind(address: SocketAddr, setting: &str) -> std::io::Result<TcpList
     reserve(address, setting)?.listen(BACKLOG)
 }
 
-/// Binds `address` without listening yet: connections are refused, so clients try another instance at once. The error
-/// names `setting`, which changes the address.
+/// Binds `address` without listening yet: connections are refused, so clients try another instance at once.
+/// The error names `setting`, which changes the address.
 pub fn reserve(address: SocketAddr, setting: &str) -> std::io::Result<TcpSocket> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -103,8 +105,8 @@ pub fn reserve(address: SocketAddr, setting: &str) -> std::io::Result<TcpSocket>
     })
 }
 
-/// Starts to listen once the service is ready, or after 5 s if it is not ready by then. Adds a condition of its own to
-/// `health`, so that the service is reported ready only once it accepts connections.
+/// Starts to listen once the service is ready, or after 5 s if it is not ready by then. Adds a condition of
+/// its own to `health`, so that the service is reported ready only once it accepts connections.
 pub async fn open(socket: TcpSocket, health: &Health) -> std::io::Result<TcpListener> {
     let listening = health.condition("listening");
     let ready = async {

@@ -1,6 +1,7 @@
 //! Logs: text on a terminal, one JSON object per line otherwise.
 //!
-//! No log line contains a key: code logs ids only, and the `Debug` output of types that hold secrets omits them.
+//! No log line contains a key: code logs ids only, and the `Debug` output of types that hold secrets omits
+//! them.
 
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;

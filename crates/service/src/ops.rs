@@ -1,4 +1,5 @@
-//! Operations port: `GET /livez`, `GET /readyz`, `GET /metrics`. It requires no key, so it must not be exposed publicly.
+//! Operations port: `GET /livez`, `GET /readyz`, `GET /metrics`. It requires no key, so it must not be
+//! exposed publicly.
 
 use crate::health::Health;
 use crate::http::HalfClosed;
@@ -17,7 +18,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Serves health and metrics until `stop`. Cancel this token last, so that operators can observe the shutdown itself.
+/// Serves health and metrics until `stop`. Cancel this token last, so that operators can observe the shutdown
+/// itself.
 pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Registry>, stop: CancellationToken) {
     let service = move |_| {
         let (health, metrics) = (health.clone(), metrics.clone());
@@ -81,9 +83,9 @@ fn metrics_page(request: &Request<Incoming>, metrics: &Registry) -> Response<Ful
     response
 }
 
-/// Converts an OpenMetrics page to the Prometheus text format 0.0.4, for scrapers that do not accept OpenMetrics. In that
-/// format the name of a counter family carries the suffix `_total` of its samples, and there are no `# UNIT` and `# EOF`
-/// lines.
+/// Converts an OpenMetrics page to the Prometheus text format 0.0.4, for scrapers that do not accept
+/// OpenMetrics. In that format the name of a counter family carries the suffix `_total` of its samples, and
+/// there are no `# UNIT` and `# EOF` lines.
 fn prometheus_text(page: &str) -> String {
     let counter = |line| str::strip_prefix(line, "# TYPE ")?.strip_suffix(" counter");
     let counters: HashSet<&str> = page.lines().filter_map(counter).collect();

@@ -1,5 +1,5 @@
-//! The `health` command of a service: it queries `/readyz` of the running process, so that a container image needs neither
-//! a shell nor an HTTP client for its health check.
+//! The `health` command of a service: it queries `/readyz` of the running process, so that a container image
+//! needs neither a shell nor an HTTP client for its health check.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -12,11 +12,13 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// A command that replaces running the service.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Check whether the service that runs on this machine with the same --ops-listen is ready: exit status 0 if it is.
+    /// Check whether the service that runs on this machine with the same --ops-listen is ready: exit status 0
+    /// if it is.
     Health,
 }
 
-/// Checks the readiness of the process with the operations port `ops_listen`, and prints the reasons if it is not ready.
+/// Checks the readiness of the process with the operations port `ops_listen`, and prints the reasons if it is
+/// not ready.
 pub fn health(ops_listen: &str) -> ExitCode {
     match check_readiness(ops_listen) {
         Ok(()) => ExitCode::SUCCESS,

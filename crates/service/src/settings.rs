@@ -1,6 +1,8 @@
-//! Settings: command-line flags or environment variables, validated at startup, with all faults reported at once.
+//! Settings: command-line flags or environment variables, validated at startup, with all faults reported at
+//! once.
 //!
-//! The command line collects text only. Each binary converts the text to its own typed settings with [`Faults`].
+//! The command line collects text only. Each binary converts the text to its own typed settings with
+//! [`Faults`].
 
 use crate::connections::Security;
 pub use crate::faults::{Faults, SettingsError};
@@ -13,8 +15,8 @@ pub struct Common {
     /// Kafka brokers: `host:port[,host:port…]`.
     #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOSTS")]
     pub kafka_brokers: String,
-    /// Address of Redis: `redis://[user:password@]host:port[/db]`, or `rediss://…` over TLS. For a Redis Cluster:
-    /// `redis-cluster://[user:password@]host:port[,host:port…]`, or `rediss-cluster://…` over TLS.
+    /// Address of Redis: `redis://[user:password@]host:port[/db]`, or `rediss://…` over TLS. For a Redis
+    /// Cluster: `redis-cluster://[user:password@]host:port[,host:port…]`, or `rediss-cluster://…` over TLS.
     #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
     pub redis_url: String,
     /// TLS and authentication to the stores.
@@ -23,8 +25,8 @@ pub struct Common {
     /// Export of traces.
     #[command(flatten)]
     pub traces: TraceSettings,
-    /// Prefix of topics, Redis keys and databases, which separates installations that share their stores (lower case
-    /// letters, digits and `_`).
+    /// Prefix of topics, Redis keys and databases, which separates installations that share their stores
+    /// (lower case letters, digits and `_`).
     #[arg(long, env = "NAMESPACE", default_value = "", hide_default_value = true)]
     pub namespace: String,
     /// Log level: `error`, `warn`, `info` or `debug`, or a filter such as `info,gateway=debug`.
@@ -36,8 +38,8 @@ pub struct Common {
 }
 
 impl Common {
-    /// Validates the settings without connecting to anything. If they are valid, sets the process-wide connection settings
-    /// ([`crate::connections`]).
+    /// Validates the settings without connecting to anything. If they are valid, sets the process-wide
+    /// connection settings ([`crate::connections`]).
     pub fn check(&self, faults: &mut Faults) {
         for broker in self.kafka_brokers.split(',') {
             let port =
@@ -64,8 +66,8 @@ impl Common {
     }
 }
 
-/// Returns the settings to run with. For `--validate` and for invalid settings, prints the result and returns the exit code
-/// of the process instead.
+/// Returns the settings to run with. For `--validate` and for invalid settings, prints the result and returns
+/// the exit code of the process instead.
 pub fn resolve<T>(result: Result<T, SettingsError>, validate: bool) -> Result<T, std::process::ExitCode> {
     match result {
         Ok(_) if validate => {

@@ -1,5 +1,5 @@
-//! Graceful shutdown: SIGTERM or SIGINT cancels a token. Every task watches the token, finishes its work in flight and
-//! ends.
+//! Graceful shutdown: SIGTERM or SIGINT cancels a token. Every task watches the token, finishes its work in
+//! flight and ends.
 
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 /// Maximum time from the signal to the end of the process: 25 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
-/// Ends the process [`GRACE`] after `stop`, even if work is still in progress: a consumer that leaves its group while Kafka
-/// is unreachable waits for ever. Use it only in a service that loses nothing by being ended. It runs on a thread of its
-/// own, because the runtime's tasks may be what hangs.
+/// Ends the process [`GRACE`] after `stop`, even if work is still in progress: a consumer that leaves its
+/// group while Kafka is unreachable waits for ever. Use it only in a service that loses nothing by being
+/// ended. It runs on a thread of its own, because the runtime's tasks may be what hangs.
 pub fn exit_after_grace(stop: CancellationToken) {
     tokio::spawn(async move {
         stop.cancelled().await;

@@ -1,11 +1,13 @@
 //! OpenTelemetry traces of requests and records across all services.
 //!
-//! Tracing is off unless a collector's endpoint is set. A request that is not sampled costs only the extraction of its
-//! trace id. The trace context travels in the W3C header `traceparent`: a client may send one with its request, the gateway
-//! puts one into the Kafka record, and the worker that stores the record continues that trace.
+//! Tracing is off unless a collector's endpoint is set. A request that is not sampled costs only the
+//! extraction of its trace id. The trace context travels in the W3C header `traceparent`: a client may send
+//! one with its request, the gateway puts one into the Kafka record, and the worker that stores the record
+//! continues that trace.
 //!
-//! The services that clients call sample by trace id alone, so all of them decide alike. The sampled flag in a client's
-//! header is ignored, because the client does not bear the cost. The worker follows the decision of the gateway.
+//! The services that clients call sample by trace id alone, so all of them decide alike. The sampled flag in
+//! a client's header is ignored, because the client does not bear the cost. The worker follows the decision
+//! of the gateway.
 
 use crate::connections::{self, TlsError};
 use crate::faults::Faults;
@@ -45,8 +47,8 @@ const MAX_RESPONSE: usize = 1 << 20;
 /// Settings of the trace export.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TraceSettings {
-    /// OTLP/HTTP endpoint of the OpenTelemetry collector that receives traces, such as `http://collector:4318`. Tracing is
-    /// off if it is empty.
+    /// OTLP/HTTP endpoint of the OpenTelemetry collector that receives traces, such as
+    /// `http://collector:4318`. Tracing is off if it is empty.
     #[arg(long, env = "OTLP_ENDPOINT", default_value = "", hide_default_value = true, value_name = "URL")]
     pub otlp_endpoint: String,
     /// Share of requests to trace, from 0 to 1.

@@ -16,13 +16,13 @@ use ::idempotency::{self as claims, Batch, Change, Exchanged, Seen};
 use in_flight::{Attempt, InFlightAttempts};
 pub use key_lock::KeyLock;
 use key_lock::KeyLocks;
+use service::backoff::{Backoff, jitter};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-/// First interval at which the claim of another gateway is polled; each further interval is twice as long.
-const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
-const MAX_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Intervals at which the claim of another gateway is polled.
+const POLL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(250));
 /// Time added to a lease for the calls to Redis before and after the publish.
 const REDIS_MARGIN: Duration = Duration::from_secs(1);
 
@@ -180,15 +180,15 @@ pub fn publish_end(published: Result<(), PublishError>) -> PublishOutcome {
     }
 }
 
-/// The time that is left to wait, and the growing interval between polls.
+/// Remaining time to wait, and the growing interval between polls.
 struct WaitBudget {
     deadline: Instant,
-    poll_interval: Duration,
+    polls: u32,
 }
 
 impl WaitBudget {
     fn new(max_wait: Duration) -> Self {
-        Self { deadline: Instant::now() + max_wait, poll_interval: MIN_POLL_INTERVAL }
+        Self { deadline: Instant::now() + max_wait, polls: 0 }
     }
 
     /// Returns `None` once the time is up.
@@ -197,8 +197,7 @@ impl WaitBudget {
     }
 
     fn next_poll_interval(&mut self) -> Duration {
-        let interval = self.poll_interval;
-        self.poll_interval = (interval * 2).min(MAX_POLL_INTERVAL);
-        interval
+        self.polls = self.polls.saturating_add(1);
+        POLL_BACKOFF.delay(self.polls, jitter())
     }
 }

@@ -28,8 +28,8 @@
 //! worker or engine crashes, stalls, or becomes a zombie writer:
 //!
 //! 1. A worker inserts a block only after it has read the head `h`, and the block begins at `h + 1`.
-//! 2. The deduplication token consists of that first offset alone (within its generation and partition, and of the token
-//!    form). So two blocks with the same first offset exclude each other, whoever sends them and whatever their length.
+//! 2. Besides generation, partition and token form, the deduplication token depends on that first offset alone. So two
+//!    blocks with the same first offset exclude each other, whichever workers send them and whatever their length.
 //! 3. An insert creates one part. The block is stored whole, marker and rollups included, or not at all.
 //!
 //! By rules 1 and 2 at most one block follows each head, so blocks neither overlap nor leave a gap. By rule 3 a marker in
@@ -76,8 +76,8 @@
 //! # What the protocol relies on
 //!
 //! - The engine stores the token before the part becomes visible, and remembers tokens longer than an insert can be on
-//!   its way. [`crate::generation`] checks the deduplication window of the table; [`crate::store`] does not complete an
-//!   insert whose reading of the chain has grown old.
+//!   its way. [`crate::generation`] checks the deduplication window of the table. [`crate::store`] abandons an insert if
+//!   the reading of the chain that it relies on is older than two minutes.
 //! - Tokens exclude each other within one table partition only, so the table is partitioned by Kafka partition.
 //! - One server holds the table and lists the inserts that run in it. With replicas, another server could run an insert
 //!   that this one does not list.

@@ -51,19 +51,19 @@ pub async fn run(
 /// Returns the line of `dead list`.
 fn describe(letter: &DeadLetter) -> String {
     let at = UNIX_EPOCH + Duration::from_millis(letter.at_ms.unsigned_abs());
-    let retried = if letter.place == letter.source {
+    let retried = if letter.position == letter.source {
         String::new()
     } else {
-        format!(", retried at offset {}", letter.place.offset)
+        format!(", retried at offset {}", letter.position.offset)
     };
     let DeadLetter { source, reason, message, size, .. } = letter;
     format!("{source}  {}  {reason}  {size} bytes{retried}: {message}", humantime::format_rfc3339_seconds(at))
 }
 
 fn find<'a>(open: &'a [DeadLetter], source: &str) -> Result<&'a DeadLetter, Failure> {
-    let place = RecordPosition::parse(source)
+    let position = RecordPosition::parse(source)
         .ok_or_else(|| format!("`{source}` is not of the form `topic/partition/offset`"))?;
-    let found = open.iter().find(|letter| letter.source == place);
+    let found = open.iter().find(|letter| letter.source == position);
     Ok(found.ok_or_else(|| {
         format!("no open dead letter has the source {source}; `ingest-worker dead list` shows all")
     })?)
@@ -150,16 +150,17 @@ mod tests {
         };
         let mut deletions = DeletionLedger::default();
         deletions.apply_kind(Kind::Deletion(deletion));
-        let place = |offset| RecordPosition { topic: "t".to_owned(), partition: 0, offset };
+        let position = |offset| RecordPosition { topic: "t".to_owned(), partition: 0, offset };
         let record = |metrics: &[&str]| {
             let sample = |metric: &&str| Sample { metric_id: (*metric).to_owned(), ..Sample::default() };
             let samples = metrics.iter().map(sample).collect();
             MetricBatch { project_id: "p".to_owned(), samples, ..MetricBatch::default() }.encode_to_vec()
         };
-        let retried = |metrics: &[&str], offset| without_deleted(record(metrics), &place(offset), &deletions);
+        let retried =
+            |metrics: &[&str], offset| without_deleted(record(metrics), &position(offset), &deletions);
         assert_eq!(retried(&["m"], 4), None);
         assert_eq!(retried(&["m", "n"], 4), Some(record(&["n"])));
         assert_eq!(retried(&["m"], 5), Some(record(&["m"])));
-        assert_eq!(without_deleted(b"\xff".to_vec(), &place(4), &deletions), Some(b"\xff".to_vec()));
+        assert_eq!(without_deleted(b"\xff".to_vec(), &position(4), &deletions), Some(b"\xff".to_vec()));
     }
 }

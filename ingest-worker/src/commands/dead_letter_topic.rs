@@ -61,11 +61,11 @@ impl DeadLetterTopic {
         letter: &DeadLetter,
         note: &str,
     ) -> Result<(), Failure> {
-        let (source, place) = (letter.source.to_string(), letter.place.to_string());
+        let (source, position) = (letter.source.to_string(), letter.position.to_string());
         let headers = [
             (dead_letter_header::NOTE, note),
             (dead_letter_header::SOURCE, &source),
-            (dead_letter_header::POSITION, &place),
+            (dead_letter_header::POSITION, &position),
         ];
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
@@ -135,15 +135,15 @@ fn parse_entry(message: &BorrowedMessage<'_>) -> Option<Entry> {
         std::str::from_utf8(found.value?).ok()
     };
     let source = RecordPosition::parse(header(dead_letter_header::SOURCE)?)?;
-    let place = header(dead_letter_header::POSITION)
+    let position = header(dead_letter_header::POSITION)
         .and_then(RecordPosition::parse)
         .unwrap_or_else(|| source.clone());
     if header(dead_letter_header::NOTE).is_some() {
-        return Some(Entry::Note { source, place });
+        return Some(Entry::Note { source, position });
     }
     Some(Entry::DeadLetter(DeadLetter {
         source,
-        place,
+        position,
         reason: header(dead_letter_header::REASON)?.to_owned(),
         message: header(dead_letter_header::MESSAGE).unwrap_or_default().to_owned(),
         at_ms: message.timestamp().to_millis().unwrap_or(0),

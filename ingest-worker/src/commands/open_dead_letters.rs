@@ -14,7 +14,7 @@ pub struct DeadLetter {
     /// Position where the record stood first.
     pub source: RecordPosition,
     /// Position of the record that failed this time; differs from the source after a retry.
-    pub place: RecordPosition,
+    pub position: RecordPosition,
     /// Machine-readable code of the reason.
     pub reason: String,
     /// Reason for people.
@@ -31,10 +31,10 @@ pub struct DeadLetter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     DeadLetter(DeadLetter),
-    /// The dead letters of `source` up to `place` were retried or dropped.
+    /// The dead letters of `source` up to `position` were retried or dropped.
     Note {
         source: RecordPosition,
-        place: RecordPosition,
+        position: RecordPosition,
     },
 }
 
@@ -45,20 +45,21 @@ pub fn open(entries: impl IntoIterator<Item = Entry>) -> Vec<DeadLetter> {
     for entry in entries {
         match entry {
             Entry::DeadLetter(letter) => {
-                let is_newest =
-                    newest.get(&letter.source).is_none_or(|known| known.place.offset <= letter.place.offset);
+                let is_newest = newest
+                    .get(&letter.source)
+                    .is_none_or(|known| known.position.offset <= letter.position.offset);
                 if is_newest {
                     newest.insert(letter.source.clone(), letter);
                 }
             }
-            Entry::Note { source, place } => {
-                let offset = settled_to.entry(source).or_insert(place.offset);
-                *offset = place.offset.max(*offset);
+            Entry::Note { source, position } => {
+                let offset = settled_to.entry(source).or_insert(position.offset);
+                *offset = position.offset.max(*offset);
             }
         }
     }
     let is_open =
-        |letter: &DeadLetter| settled_to.get(&letter.source).is_none_or(|to| *to < letter.place.offset);
+        |letter: &DeadLetter| settled_to.get(&letter.source).is_none_or(|to| *to < letter.position.offset);
     newest.into_values().filter(is_open).collect()
 }
 
@@ -66,14 +67,14 @@ pub fn open(entries: impl IntoIterator<Item = Entry>) -> Vec<DeadLetter> {
 mod tests {
     use super::*;
 
-    fn place(offset: i64) -> RecordPosition {
+    fn position(offset: i64) -> RecordPosition {
         RecordPosition { topic: "metrics.v1".to_owned(), partition: 0, offset }
     }
 
     fn letter(source: i64, at: i64) -> Entry {
         Entry::DeadLetter(DeadLetter {
-            source: place(source),
-            place: place(at),
+            source: position(source),
+            position: position(at),
             reason: "undecodable".to_owned(),
             message: String::new(),
             at_ms: 0,
@@ -83,12 +84,12 @@ mod tests {
     }
 
     fn note(source: i64, at: i64) -> Entry {
-        Entry::Note { source: place(source), place: place(at) }
+        Entry::Note { source: position(source), position: position(at) }
     }
 
-    /// Offsets of source and place of the open dead letters.
+    /// Offsets of source and position of the open dead letters.
     fn open_offsets(entries: Vec<Entry>) -> Vec<(i64, i64)> {
-        open(entries).into_iter().map(|letter| (letter.source.offset, letter.place.offset)).collect()
+        open(entries).into_iter().map(|letter| (letter.source.offset, letter.position.offset)).collect()
     }
 
     #[test]

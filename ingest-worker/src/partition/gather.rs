@@ -89,7 +89,7 @@ impl PartitionDriver {
         Event::Start
     }
 
-    /// Drops the records of the block that repeat a stored record. The blocks before this one are stored for good, so the
+    /// Drops the records of the block that repeat a stored record. The blocks before this one are stored permanently, so the
     /// result stays true however often the block is offered.
     async fn drop_repeats(&mut self, block: &mut Block) {
         if let Some(project) = &self.context.scope.project {

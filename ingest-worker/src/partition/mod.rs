@@ -1,7 +1,6 @@
 //! Drives one Kafka partition: performs the actions that the exactly-once protocol ([`crate::chain`]) asks for, and reports
 //! their results as events.
 
-mod backoff;
 mod gather;
 
 use crate::block::Block;
@@ -15,8 +14,8 @@ use crate::kafka_log::KafkaLog;
 use crate::membership::Membership;
 use crate::metrics::{Metrics, PartitionLabels};
 use crate::store::{InsertResult, Store};
-use backoff::backoff;
 use opentelemetry::KeyValue;
+use service::backoff::{Backoff, jitter};
 use service::traces::Traces;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -25,6 +24,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+/// Delay before failed requests and inserts with an unknown outcome are retried.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// Pause before a refused partition is checked again, so that nobody has to restart the worker after fixing the cause.
 const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 const WAIT: Duration = Duration::from_millis(500);
@@ -193,7 +194,7 @@ impl PartitionDriver {
     async fn insert(&mut self, token_form: u32) -> InsertOutcome {
         let Some(block) = &self.block else { return InsertOutcome::Abandoned };
         if self.unknown_outcomes > 0 {
-            tokio::time::sleep(backoff(self.unknown_outcomes)).await;
+            tokio::time::sleep(BACKOFF.delay(self.unknown_outcomes, jitter())).await;
         }
         let started = Instant::now();
         let store = &self.context.store;
@@ -253,22 +254,16 @@ impl PartitionDriver {
         E: Display,
         F: Future<Output = Result<T, E>>,
     {
-        for attempt in 1.. {
-            match request().await {
-                Ok(value) => {
-                    self.context.metrics.set_reachable(true);
-                    return value;
-                }
-                Err(error) => {
-                    self.context.metrics.set_reachable(false);
-                    self.context.metrics.retries.inc();
-                    self.liveness.progress();
-                    tracing::warn!(partition = self.partition, operation, attempt, %error,
-                        "request to ClickHouse or Kafka failed; retrying");
-                    tokio::time::sleep(backoff(attempt)).await;
-                }
-            }
-        }
-        unreachable!("the range has no end")
+        let value = BACKOFF
+            .retry(request, |attempt, error| {
+                self.context.metrics.set_reachable(false);
+                self.context.metrics.retries.inc();
+                self.liveness.progress();
+                tracing::warn!(partition = self.partition, operation, attempt, %error,
+                    "request to ClickHouse or Kafka failed; retrying");
+            })
+            .await;
+        self.context.metrics.set_reachable(true);
+        value
     }
 }

@@ -17,6 +17,7 @@ use metrics::Metrics;
 use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use rdkafka::error::KafkaError;
+use service::backoff::Backoff;
 use service::settings::Common;
 use std::fmt::Display;
 use std::future::ready;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use table::Table;
 use tokio_util::sync::CancellationToken;
 
-/// Pause before a failed request is retried.
-const RETRY: Duration = Duration::from_secs(1);
+/// Delay before a failed request is retried.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 
 /// Stores the outcomes of requests.
 pub struct Usage {
@@ -95,13 +96,10 @@ impl Usage {
         E: Display,
         F: Future<Output = Result<T, E>>,
     {
-        loop {
-            match request().await {
-                Ok(value) => return value,
-                Err(error) => tracing::warn!(operation, %error, "usage request failed; retrying"),
-            }
+        let on_failure = |_, error: &E| {
+            tracing::warn!(operation, %error, "usage request failed; retrying");
             self.metrics.retries.inc();
-            tokio::time::sleep(RETRY).await;
-        }
+        };
+        BACKOFF.retry(request, on_failure).await
     }
 }

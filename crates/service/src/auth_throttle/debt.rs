@@ -1,9 +1,9 @@
 //! Delay of the response to a wrong key, as pure arithmetic; the caller passes the time.
 //!
-//! Each attempt with a wrong key adds to its client's debt, which drains with time. The first [`FREE_ATTEMPTS`] of a burst
-//! are not delayed; beyond them the delay grows in proportion to the debt, up to [`MAX_DELAY`]. A client's debt is gone
-//! [`MAX_DEBT`] after its last attempt at the latest. (The debt is stored as the time at which it will be paid: the generic
-//! cell rate algorithm of ATM, ITU-T I.371.)
+//! Each attempt with a wrong key adds to its client's debt, which drains with time. The first
+//! [`FREE_ATTEMPTS`] of a burst are not delayed; beyond them the delay grows in proportion to the debt, up to
+//! [`MAX_DELAY`]. A client's debt is gone [`MAX_DEBT`] after its last attempt at the latest. (The debt is
+//! stored as the time at which it will be paid: the generic cell rate algorithm of ATM, ITU-T I.371.)
 //!
 //! The number of remembered clients is bounded. The client whose last attempt is oldest is forgotten first.
 
@@ -45,8 +45,8 @@ impl AttemptDebts {
         Self { max_clients, clients: HashMap::new(), order: BTreeMap::new(), attempts: 0 }
     }
 
-    /// Adds an attempt of `client` with a wrong key at `now`, the time of a monotonic clock, and returns the delay of the
-    /// response.
+    /// Adds an attempt of `client` with a wrong key at `now`, the time of a monotonic clock, and returns the
+    /// delay of the response.
     pub fn add_attempt(&mut self, client: IpAddr, now: Duration) -> Duration {
         self.attempts += 1;
         let known = self.clients.get(&client).copied();

@@ -1,9 +1,9 @@
-//! Throttling of clients that guess API keys: the more wrong keys a client has tried, the longer the response to the next
-//! wrong one is delayed ([`debt`]).
+//! Throttling of clients that guess API keys: the more wrong keys a client has tried, the longer the response
+//! to the next wrong one is delayed ([`debt`]).
 //!
-//! Only responses to wrong keys are delayed. Responses to valid and to revoked keys never are, whichever client sends
-//! them. The cost is bounded: the number of remembered clients and the number of delayed responses are both limited, and a
-//! response over the limit is sent without delay.
+//! Only responses to wrong keys are delayed. Responses to valid and to revoked keys never are, whichever
+//! client sends them. The cost is bounded: the number of remembered clients and the number of delayed
+//! responses are both limited, and a response over the limit is sent without delay.
 
 pub mod debt;
 

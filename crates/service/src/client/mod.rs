@@ -1,7 +1,7 @@
 //! Identification of clients: the address that a request comes from, and its keyed hash.
 //!
-//! Addresses themselves are never stored. Only the first 64 bits of an HMAC-SHA-256 are, under a key that only the operator
-//! has. Equal addresses have equal hashes, and the table alone reveals nothing about them.
+//! Addresses themselves are never stored. Only the first 64 bits of an HMAC-SHA-256 are, under a key that
+//! only the operator has. Equal addresses have equal hashes, and the table alone reveals nothing about them.
 
 mod proxies;
 
@@ -33,7 +33,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Identifies clients behind `proxies`, with hashes under `key`. Without a key, the process generates a random one.
+    /// Identifies clients behind `proxies`, with hashes under `key`. Without a key, the process generates a
+    /// random one.
     pub fn new(proxies: TrustedProxies, key: Option<&str>) -> Self {
         let random = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
         let key = key.map_or(random.as_slice(), str::as_bytes);
@@ -65,7 +66,8 @@ impl Clients {
     }
 }
 
-/// Returns the network that one client controls in all likelihood: the IPv4 address, or the /64 prefix of an IPv6 address.
+/// Returns the network that one client controls in all likelihood: the IPv4 address, or the /64 prefix of an
+/// IPv6 address.
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -74,7 +76,8 @@ pub fn client_network(address: IpAddr) -> IpAddr {
 }
 
 impl Faults {
-    /// Validates the key for address hashes, if it is set: at least 16 bytes. The message does not repeat the key.
+    /// Validates the key for address hashes, if it is set: at least 16 bytes. The message does not repeat the
+    /// key.
     pub fn address_hash_key(&mut self, text: Option<&str>) -> Option<String> {
         let key = text.map(str::trim).filter(|key| !key.is_empty())?;
         self.check(key.len() >= MIN_KEY_LENGTH, "--address-hash-key", "must have at least 16 characters");

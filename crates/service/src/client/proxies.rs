@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Networks of the proxies whose `X-Forwarded-For` header is trusted. None by default, because any other client could put
-/// any address into the header.
+/// Networks of the proxies whose `X-Forwarded-For` header is trusted. None by default, because any other
+/// client could put any address into the header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -28,9 +28,9 @@ impl FromStr for TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Returns the client of a request from `peer`: `peer` itself or, if that is a trusted proxy, the right-most address in
-    /// `X-Forwarded-For` that is not a trusted proxy. Everything to the left of that address, or of text that is not an
-    /// address, may be forged and is ignored.
+    /// Returns the client of a request from `peer`: `peer` itself or, if that is a trusted proxy, the
+    /// right-most address in `X-Forwarded-For` that is not a trusted proxy. Everything to the left of that
+    /// address, or of text that is not an address, may be forged and is ignored.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if self.0.is_empty() || !self.trusts(client) {

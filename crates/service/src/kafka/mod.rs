@@ -1,4 +1,5 @@
-//! Kafka clients: common properties, creation and checks of topics, and clients that recover from lost metadata.
+//! Kafka clients: common properties, creation and checks of topics, and clients that recover from lost
+//! metadata.
 
 pub mod reader;
 pub mod writer;
@@ -67,8 +68,8 @@ pub async fn create_topics(brokers: &str, topics: &Topics, stop: &CancellationTo
     }
 }
 
-/// Creates the missing topics. On a cluster of several brokers, a topic gets up to three replicas, of which two must
-/// acknowledge.
+/// Creates the missing topics. On a cluster of several brokers, a topic gets up to three replicas, of which
+/// two must acknowledge.
 async fn try_create_topics(brokers: &str, topics: &Topics) -> Result<(), TopicError> {
     let (admin, nodes) = admin(brokers).await?;
     let replicas = i32::try_from(nodes.min(3)).unwrap_or(3);
@@ -112,7 +113,8 @@ pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError
     Ok(())
 }
 
-/// Returns an admin client and the number of brokers. The metadata request blocks, so it runs on a blocking thread.
+/// Returns an admin client and the number of brokers. The metadata request blocks, so it runs on a blocking
+/// thread.
 async fn admin(brokers: &str) -> Result<(AdminClient<DefaultClientContext>, usize), KafkaError> {
     let config = client(brokers, "tidemark-admin");
     let connect = move || {

@@ -1,10 +1,11 @@
 //! A Kafka consumer that detects its own stall.
 //!
-//! A broker that was suspended and has not rejoined its cluster yet answers metadata requests with an empty list of
-//! brokers. librdkafka then forgets all brokers, including the bootstrap servers: the client can connect to nothing, reports
-//! no error, and a consumer waits for ever. Therefore a task requests the topic's metadata through each consumer at an
-//! interval. When these requests fail while one of a new client succeeds, reading fails with an error for which
-//! [`is_stalled`] returns true. Only a new [`Reader`] can continue.
+//! A broker that was suspended and has not rejoined its cluster yet answers metadata requests with an empty
+//! list of brokers. librdkafka then forgets all brokers, including the bootstrap servers: the client can
+//! connect to nothing, reports no error, and a consumer waits for ever. Therefore a task requests the topic's
+//! metadata through each consumer at an interval. When these requests fail while one of a new client
+//! succeeds, reading fails with an error for which [`is_stalled`] returns true. Only a new [`Reader`] can
+//! continue.
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -53,7 +54,8 @@ pub fn partitions<C: ConsumerContext>(
 }
 
 impl Reader {
-    /// Creates a consumer for `topic`. `config` must extend that of [`super::client`]. Must be called within a tokio runtime.
+    /// Creates a consumer for `topic`. `config` must extend that of [`super::client`]. Must be called within
+    /// a tokio runtime.
     pub fn new(config: &ClientConfig, topic: &str) -> KafkaResult<Self> {
         Self::with_context(config, topic, DefaultConsumerContext)
     }
@@ -106,8 +108,8 @@ impl<C: ConsumerContext + 'static> Drop for Reader<C> {
     fn drop(&mut self) {
         self.stall_detector.abort();
         if self.stalled.is_cancelled() {
-            // Dropping a consumer makes it leave its group, which blocks while it cannot connect to Kafka. That must not
-            // happen on a runtime worker, so a thread of its own holds the last reference.
+            // Dropping a consumer makes it leave its group, which blocks while it cannot connect to Kafka.
+            // That must not happen on a runtime worker, so a thread of its own holds the last reference.
             let consumer = self.consumer.clone();
             std::thread::spawn(move || {
                 while Arc::strong_count(&consumer) > 1 {

@@ -27,8 +27,8 @@ impl Writer {
         self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends a record. Returns once it is acknowledged as the properties require, or once the producer gives up. After a
-    /// timeout the producer is replaced, so the next record is sent by a new one.
+    /// Sends a record. Returns once it is acknowledged as the properties require, or once the producer gives
+    /// up. After a timeout the producer is replaced, so the next record is sent by a new one.
     pub async fn write<K, P>(&self, record: FutureRecord<'_, K, P>) -> KafkaResult<Delivery>
     where
         K: ToBytes + ?Sized,
@@ -45,15 +45,15 @@ impl Writer {
         sent
     }
 
-    /// Replaces the producer. May block briefly. The old producer lives until the last caller that holds a clone of it
-    /// drops it; its queued records complete or fail there.
+    /// Replaces the producer. May block briefly. The old producer lives until the last caller that holds a
+    /// clone of it drops it; its queued records complete or fail there.
     pub fn replace(&self) {
         match self.config.create() {
             Ok(new) => {
                 let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
                 let old = std::mem::replace(&mut *producer, new);
-                // Dropping the last reference joins librdkafka's threads. Release the lock first, so that writers do not
-                // wait for that.
+                // Dropping the last reference joins librdkafka's threads. Release the lock first, so that
+                // writers do not wait for that.
                 drop(producer);
                 drop(old);
             }
