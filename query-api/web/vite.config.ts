@@ -6,9 +6,9 @@ const api = process.env.QUERY_URL ?? "http://127.0.0.1:8090";
 export default defineConfig({
   plugins: [react()],
   build: {
-    // The directory holds a file that git knows; scripts/clean.mjs removes the rest.
+    // dist/.gitignore is tracked; scripts/clean.mjs removes everything else.
     emptyOutDir: false,
-    // The policy allows no data: URL but for images.
+    // The content security policy allows data: URLs for images only.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,

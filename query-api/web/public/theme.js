@@ -1,9 +1,9 @@
-// Before the first paint, so that nobody who chose dark sees a white flash.
+// Applies the stored theme before the first paint, so that dark mode does not start with a white flash.
 (function () {
   try {
     var theme = localStorage.getItem("tidemark.theme");
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   } catch {
-    // Storage may be forbidden: then the system decides.
+    // The browser may block storage. The system preference applies then.
   }
 })();

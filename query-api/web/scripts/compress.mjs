@@ -1,4 +1,5 @@
-// Packs every file of dist/ beside itself, once and as small as can be, so that the service need not do it.
+// Writes a Brotli and a gzip copy beside each text file in dist/, at the highest compression level. The service then
+// does not compress on each request.
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,19 +7,19 @@ import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
 
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
-const packers = {
-  br: (text) => promisify(brotliCompress)(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
-  gz: (text) => promisify(gzip)(text, { level: 9 }),
+const encoders = {
+  br: (content) => promisify(brotliCompress)(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
+  gz: (content) => promisify(gzip)(content, { level: 9 }),
 };
 
 const entries = await readdir(dist, { recursive: true, withFileTypes: true });
 const files = entries.filter((entry) => entry.isFile() && /\.(html|js|css|svg)$/.test(entry.name));
 for (const file of files) {
   const path = join(file.parentPath ?? file.path, file.name);
-  const text = await readFile(path);
-  for (const [ending, pack] of Object.entries(packers)) {
-    const packed = await pack(text);
-    // What is hardly smaller is not worth a second copy.
-    if (packed.length < text.length * 0.9) await writeFile(`${path}.${ending}`, packed);
+  const content = await readFile(path);
+  for (const [extension, encode] of Object.entries(encoders)) {
+    const encoded = await encode(content);
+    // A copy that saves less than 10% is not worth its size in the binary.
+    if (encoded.length < content.length * 0.9) await writeFile(`${path}.${extension}`, encoded);
   }
 }

@@ -10,8 +10,8 @@ import { router } from "./router.tsx";
 const client = new QueryClient({
   defaultOptions: {
     queries: {
-      retry: (count, error) => count < 3 && (!(error instanceof ApiError) || error.passes),
-      // The page says itself that there is no connection, and tries on.
+      retry: (count, error) => count < 3 && (!(error instanceof ApiError) || error.isTransient),
+      // Queries run while the browser is offline too: they fail, the page shows a banner and keeps polling.
       networkMode: "always",
     },
     mutations: { networkMode: "always" },

@@ -1,16 +1,16 @@
 import { createBrowserRouter, Navigate } from "react-router";
-import { NotFound, RouteFailed } from "./pages/NotFound.tsx";
+import { NotFound, RouteError } from "./pages/NotFound.tsx";
 import { Shell } from "./shell/Shell.tsx";
 
-/** Pages are loaded when they are first opened. */
+/** Routes of the page. Each page is a separate chunk, which is loaded when it is first opened. */
 export const router = createBrowserRouter([
   {
     element: <Shell />,
-    errorElement: <RouteFailed />,
+    errorElement: <RouteError />,
     hydrateFallbackElement: <></>,
     children: [
       {
-        errorElement: <RouteFailed />,
+        errorElement: <RouteError />,
         children: [
           { index: true, element: <Navigate to="/dashboards" replace /> },
           { path: "dashboards", lazy: async () => ({ Component: (await import("./pages/dashboards/Dashboards.tsx")).Dashboards }) },

@@ -1,94 +1,94 @@
-// Dashboards are made, changed, and keep what was done.
+// Dashboards, widgets, and the metric pages.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { call, send, until } from "./support/installation.mjs";
+import { call, send, waitUntil } from "./support/installation.mjs";
 import { seed } from "./support/seed.mjs";
 import { suite } from "./support/suite.mjs";
 
-const { window, owns } = suite();
+const { openWindow, deleteAfterwards } = suite();
 let shop;
 
 before(async () => {
-  shop = owns(await seed("Dashboards", "unlimited"));
+  shop = deleteAfterwards(await seed("Dashboards", "unlimited"));
 });
 
 const widget = (index, part = {}) => ({
   id: `w${index}`, type: "line", title: `Widget ${index}`, series: [{ metricId: "revenue", aggregation: "avg" }], range: "24h", interval: "auto", x: (index % 4) * 3, y: Math.floor(index / 4) * 4, w: 3, h: 4, ...part,
 });
 const create = (name, widgets) => call("POST", "/dashboards", shop.manageKey, { name, widgets });
-const sendOne = async (metricId) => {
+const sendMetric = async (metricId) => {
   assert.equal((await send(shop.connections.shop.apiKey, shop.projectId, [{ metricId, value: 1 }])).status, 200);
-  await until("it is in the catalogue", () => call("GET", `/metrics/${metricId}`, shop.manageKey).catch(() => undefined));
+  await waitUntil("the metric is in the catalogue", () => call("GET", `/metrics/${metricId}`, shop.manageKey).catch(() => undefined));
 };
-const stored = (id) => call("GET", `/dashboards/${id}`, shop.manageKey);
+const fetchDashboard = (id) => call("GET", `/dashboards/${id}`, shop.manageKey);
 
-/** Counts the calls of a window to `/query`. */
-function queries(page) {
-  const seen = [];
+/** Records the number of queries in each request of the page to `/query`. */
+function recordQueryCounts(page) {
+  const counts = [];
   page.on("request", (request) => {
-    if (request.url().endsWith("/api/v1/query")) seen.push(request.postDataJSON().queries.length);
+    if (request.url().endsWith("/api/v1/query")) counts.push(request.postDataJSON().queries.length);
   });
-  return seen;
+  return counts;
 }
 
-test("twenty widgets ask the server once", async () => {
+test("twenty widgets are read with one request", async () => {
   const types = ["number", "line", "area", "bar", "table", "gauge"];
   const metrics = ["revenue", "daily_signups", "api_response_time", "error_rate", "queue_depth"];
   const { dashboardId } = await create(
     "Twenty",
     Array.from({ length: 20 }, (_, index) => widget(index, { type: types[index % 6], series: [{ metricId: metrics[index % 5], aggregation: "avg" }] })),
   );
-  const { page } = await window(shop.manageKey);
-  const seen = queries(page);
+  const { page } = await openWindow(shop.manageKey);
+  const queryCounts = recordQueryCounts(page);
   await page.goto(`/dashboards/${dashboardId}`);
-  await until("all are drawn", async () => (await page.locator(".widget-body canvas, .number-value, .widget-table, .gauge svg").count()) === 20);
-  assert.equal(seen.length, 1);
+  await waitUntil("all widgets are drawn", async () => (await page.locator(".widget-body canvas, .number-value, .widget-table, .gauge svg").count()) === 20);
+  assert.equal(queryCounts.length, 1);
 });
 
-test("a dashboard opens with its widgets in their places: none glides there", async () => {
+test("widgets do not move when a dashboard opens", async () => {
   const { dashboardId } = await create("Still", [widget(0, { w: 6, h: 6 }), widget(1, { x: 6, w: 6, h: 6 })]);
   for (const viewport of [{ width: 1100, height: 900 }, { width: 390, height: 844 }]) {
-    const { page } = await window(shop.manageKey, { viewport });
-    // Where each stands in each frame; what is above may still grow.
+    const { page } = await openWindow(shop.manageKey, { viewport });
+    // Records the horizontal positions and sizes in each frame. Content above may still grow.
     await page.addInitScript(() => {
-      globalThis.places = new Set();
-      const look = () => {
+      globalThis.layouts = new Set();
+      const recordLayout = () => {
         const boxes = [...document.querySelectorAll(".react-grid-item")].map((element) => element.getBoundingClientRect());
-        if (boxes.length) globalThis.places.add(boxes.map(({ x, width, height }) => [x, width, height].map(Math.round)).join());
-        requestAnimationFrame(look);
+        if (boxes.length) globalThis.layouts.add(boxes.map(({ x, width, height }) => [x, width, height].map(Math.round)).join());
+        requestAnimationFrame(recordLayout);
       };
-      look();
+      recordLayout();
     });
     await page.goto(`/dashboards/${dashboardId}`);
     await page.getByRole("article", { name: "Widget 1" }).locator("canvas").waitFor();
-    const places = await page.evaluate(() => [...globalThis.places]);
-    assert.equal(places.length, 1, places.join(" then "));
+    const layouts = await page.evaluate(() => [...globalThis.layouts]);
+    assert.equal(layouts.length, 1, layouts.join(" then "));
   }
 });
 
-test("a dashboard is made of widgets, which are added, moved, resized, changed and removed", async () => {
-  const { page } = await window(shop.manageKey);
-  await page.getByRole("button", { name: "Begin with an empty one" }).or(page.getByRole("button", { name: "New dashboard" })).first().click();
+test("widgets are added, moved, resized and removed", async () => {
+  const { page } = await openWindow(shop.manageKey);
+  await page.getByRole("button", { name: "Start with an empty dashboard" }).or(page.getByRole("button", { name: "New dashboard" })).first().click();
   await page.getByRole("dialog").getByLabel("Name").fill("Shop");
   await page.getByRole("dialog").getByRole("button", { name: "Create" }).click();
   await page.getByRole("heading", { level: 1, name: "Shop" }).waitFor();
   const id = new URL(page.url()).pathname.split("/").pop();
-  const saved = async () => (await stored(id)).widgets;
-  const place = ({ x, y, w, h }) => [x, y, w, h];
+  const saved = async () => (await fetchDashboard(id)).widgets;
+  const rect = ({ x, y, w, h }) => [x, y, w, h];
 
   await page.getByRole("button", { name: "Add the first widget" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("combobox", { name: "Metric", exact: true }).fill("resp");
   await page.getByRole("option", { name: "API Response Time" }).click();
   await dialog.getByLabel("Aggregation").selectOption("p90");
-  await dialog.getByRole("button", { name: "Add a metric" }).click();
+  await dialog.getByRole("button", { name: "Add metric" }).click();
   await dialog.getByRole("combobox", { name: "Metric 2" }).fill("queue_depth");
   await page.keyboard.press("Escape");
   await dialog.locator("canvas").waitFor();
   await dialog.getByRole("button", { name: "Add", exact: true }).click();
   const frame = page.getByRole("article", { name: "API Response Time" });
   await frame.locator("canvas").waitFor();
-  await until("it is saved", async () => (await saved())[0]?.series.length === 2);
+  await waitUntil("the widget is saved", async () => (await saved())[0]?.series.length === 2);
 
   await page.getByRole("button", { name: "Add widget" }).click();
   await dialog.getByLabel("Number").check({ force: true });
@@ -96,18 +96,18 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await page.keyboard.press("Escape");
   await dialog.getByLabel("Title").fill("Money");
   await dialog.getByRole("button", { name: "Add", exact: true }).click();
-  await until("both are saved", async () => (await saved()).length === 2);
-  await until("the second stands beside the first", async () => place((await saved())[1]).join() === "6,0,3,3");
+  await waitUntil("both widgets are saved", async () => (await saved()).length === 2);
+  await waitUntil("the second widget is to the right of the first", async () => rect((await saved())[1]).join() === "6,0,3,3");
 
   const handle = page.getByRole("button", { name: /Move Money/ });
   await handle.press("ArrowRight");
-  await until("a key has moved it", async () => place((await saved())[1]).join() === "7,0,3,3");
+  await waitUntil("the key press has moved the widget", async () => rect((await saved())[1]).join() === "7,0,3,3");
   await handle.press("Shift+ArrowDown");
-  await until("the keys have moved and resized it", async () => place((await saved())[1]).join() === "7,0,3,4");
+  await waitUntil("the key press has resized the widget", async () => rect((await saved())[1]).join() === "7,0,3,4");
 
-  // It glides to its place.
+  // The widget moves with an animation.
   let box = await handle.boundingBox();
-  await until("it has come to rest", async () => {
+  await waitUntil("the animation has ended", async () => {
     const before = box;
     await new Promise((resolve) => setTimeout(resolve, 300));
     box = await handle.boundingBox();
@@ -117,7 +117,7 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await page.mouse.down();
   await page.mouse.move(box.x + 300, box.y + 20, { steps: 8 });
   await page.mouse.up();
-  await until("the mouse has moved it", async () => (await saved())[1].x === 9);
+  await waitUntil("the mouse has moved the widget", async () => (await saved())[1].x === 9);
 
   const grip = page.getByRole("article", { name: "API Response Time" }).locator("xpath=..").locator(".react-resizable-handle");
   const corner = await grip.boundingBox();
@@ -125,14 +125,14 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await page.mouse.down();
   await page.mouse.move(corner.x + 8, corner.y + 130, { steps: 8 });
   await page.mouse.up();
-  await until("the mouse has resized it", async () => (await saved())[0].h > 6);
+  await waitUntil("the mouse has resized the widget", async () => (await saved())[0].h > 6);
 
   await page.getByRole("button", { name: "Done" }).click();
   await page.reload();
   await page.getByRole("article", { name: "Money" }).locator(".number-value").waitFor();
   await page.getByRole("button", { name: "Actions for Money" }).click();
   await page.getByRole("menuitem", { name: "Remove" }).click();
-  await until("it is gone", async () => (await saved()).length === 1);
+  await waitUntil("the widget is removed", async () => (await saved()).length === 1);
 
   await page.getByRole("button", { name: "More actions" }).click();
   await page.getByRole("menuitem", { name: "Rename" }).click();
@@ -143,32 +143,32 @@ test("a dashboard is made of widgets, which are added, moved, resized, changed a
   await page.getByRole("menuitem", { name: "Delete" }).click();
   await dialog.getByRole("button", { name: "Delete" }).click();
   await page.getByRole("heading", { level: 1, name: "Dashboards" }).waitFor();
-  await assert.rejects(stored(id), /404/);
+  await assert.rejects(fetchDashboard(id), /404/);
 });
 
-test("a widget is added by the keyboard alone: its metric is searched, chosen, and the focus is back at the button", async () => {
+test("widget can be added with the keyboard alone", async () => {
   const { dashboardId } = await create("Keys", [widget(0)]);
-  const { page } = await window(shop.manageKey);
+  const { page } = await openWindow(shop.manageKey);
   await page.goto(`/dashboards/${dashboardId}`);
   const add = page.getByRole("button", { name: "Add widget" });
   await add.press("Enter");
   const dialog = page.getByRole("dialog");
-  await until("one can choose the type at once", () => dialog.getByLabel("Line").evaluate((radio) => radio === document.activeElement));
+  await waitUntil("the widget type has the focus", () => dialog.getByLabel("Line").evaluate((radio) => radio === document.activeElement));
   await page.keyboard.press("Tab");
   await page.keyboard.type("depth");
-  const offered = page.getByRole("listbox", { name: "Metric" }).getByRole("option");
-  await until("only what is like it is offered", async () => /^Queue Depth[^,]*$/.test((await offered.allInnerTexts()).join()));
+  const options = page.getByRole("listbox", { name: "Metric" }).getByRole("option");
+  await waitUntil("only matching metrics are listed", async () => /^Queue Depth[^,]*$/.test((await options.allInnerTexts()).join()));
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
-  await until("the metric is chosen", async () => (await dialog.getByRole("combobox", { name: "Metric", exact: true }).inputValue()) === "queue_depth");
+  await waitUntil("the metric is chosen", async () => (await dialog.getByRole("combobox", { name: "Metric", exact: true }).inputValue()) === "queue_depth");
   await page.keyboard.press("Enter");
   await page.getByRole("article", { name: "Queue Depth" }).waitFor();
-  await until("the focus comes back", () => add.evaluate((button) => button === document.activeElement));
+  await waitUntil("the focus returns to the button", () => add.evaluate((button) => button === document.activeElement));
 });
 
-test("the address holds the range; zooming into one chart zooms all, and going back undoes it", async () => {
+test("range is in the URL, and zooming changes all charts", async () => {
   const { dashboardId } = await create("Zoom", [widget(0, { w: 6, h: 6 }), widget(1, { x: 6, w: 6, h: 6, title: "Other", series: [{ metricId: "error_rate", aggregation: "max" }] })]);
-  const { page } = await window(shop.manageKey);
+  const { page } = await openWindow(shop.manageKey);
   await page.goto(`/dashboards/${dashboardId}`);
   await page.getByRole("button", { name: "Last 7 days" }).click();
   await page.waitForURL(/range=7d/);
@@ -190,9 +190,9 @@ test("the address holds the range; zooming into one chart zooms all, and going b
   await page.getByRole("button", { name: "Last 7 days", pressed: true }).waitFor();
 });
 
-test("full screen shows the dashboard alone, the address holds it, and Escape ends it", async () => {
+test("full screen is in the URL and ends with Escape", async () => {
   const { dashboardId } = await create("Wall", [widget(0, { w: 6, h: 6 })]);
-  const { page } = await window(shop.manageKey);
+  const { page } = await openWindow(shop.manageKey);
   await page.goto(`/dashboards/${dashboardId}?range=7d`);
   const navigation = page.getByRole("navigation", { name: "Main" });
   await navigation.waitFor();
@@ -200,13 +200,13 @@ test("full screen shows the dashboard alone, the address holds it, and Escape en
   await page.getByRole("button", { name: "Full screen" }).click();
   await navigation.waitFor({ state: "hidden" });
   assert.equal(full(), "1");
-  await until("the browser gives the whole screen", () => page.evaluate(() => document.fullscreenElement !== null));
+  await waitUntil("the browser is in full screen", () => page.evaluate(() => document.fullscreenElement !== null));
   await page.getByRole("article", { name: "Widget 0" }).locator("canvas").waitFor();
   await page.evaluate(() => document.exitFullscreen());
   await navigation.waitFor();
   assert.equal(full(), null);
 
-  // Whoever is sent the address sees it so; a browser fills the screen only when asked by hand.
+  // The URL alone hides the navigation. Browsers enter full screen only after a user action.
   await page.goto(`/dashboards/${dashboardId}?range=7d&full=1`);
   await page.getByRole("article", { name: "Widget 0" }).waitFor();
   assert.ok(!(await navigation.isVisible()));
@@ -214,7 +214,7 @@ test("full screen shows the dashboard alone, the address holds it, and Escape en
   await navigation.waitFor();
   assert.equal(full(), null);
   assert.equal(new URL(page.url()).searchParams.get("range"), "7d");
-  // On another page there is no trace of it.
+  // Other pages are not affected.
   await page.getByRole("button", { name: "Full screen" }).click();
   await navigation.waitFor({ state: "hidden" });
   await page.goBack();
@@ -222,24 +222,24 @@ test("full screen shows the dashboard alone, the address holds it, and Escape en
   await navigation.waitFor();
 });
 
-test("what somebody else has changed meanwhile is not overwritten", async () => {
+test("concurrent change of another user is not overwritten", async () => {
   const { dashboardId, version } = await create("Shared", [widget(0), widget(1)]);
-  const { page } = await window(shop.manageKey);
+  const { page } = await openWindow(shop.manageKey);
   await page.goto(`/dashboards/${dashboardId}`);
   await page.getByRole("article", { name: "Widget 1" }).waitFor();
   await call("PUT", `/dashboards/${dashboardId}`, shop.manageKey, { name: "Shared", widgets: [widget(0), widget(1), widget(2, { title: "Theirs" })] }, { "If-Match": `"${version}"` });
   await page.getByRole("button", { name: "Actions for Widget 1" }).click();
   await page.getByRole("menuitem", { name: "Remove" }).click();
-  await page.getByText("Somebody else has changed this dashboard").waitFor();
+  await page.getByText("Someone else changed this dashboard").waitFor();
   await page.getByRole("article", { name: "Theirs" }).waitFor();
-  assert.equal((await stored(dashboardId)).widgets.length, 3);
+  assert.equal((await fetchDashboard(dashboardId)).widgets.length, 3);
 });
 
-test("the catalogue is searched, a metric is looked at, and its points are downloaded", async () => {
-  const { page } = await window(shop.manageKey);
+test("metric is found by search and its points are downloaded", async () => {
+  const { page } = await openWindow(shop.manageKey);
   await page.getByRole("link", { name: "Metrics" }).click();
   await page.getByLabel("Search metrics").fill("resp");
-  await until("only one is left", async () => (await page.locator("tbody tr").count()) === 1);
+  await waitUntil("one metric is listed", async () => (await page.locator("tbody tr").count()) === 1);
   await page.getByRole("link", { name: "API Response Time" }).click();
   await page.locator("canvas").waitFor();
   await page.getByLabel("Aggregation").selectOption("max");
@@ -255,9 +255,9 @@ test("the catalogue is searched, a metric is looked at, and its points are downl
   assert.equal(lines.length, 1 + 7 * 24);
 });
 
-test("a metric is deleted by who types its id, and is gone from the catalogue", async () => {
-  await sendOne("short_lived");
-  const { page } = await window(shop.manageKey);
+test("deleting a metric requires typing its id", async () => {
+  await sendMetric("short_lived");
+  const { page } = await openWindow(shop.manageKey);
   await page.goto("/metrics/short_lived");
   await page.getByRole("button", { name: "More actions" }).click();
   await page.getByRole("menuitem", { name: "Delete" }).click();
@@ -269,7 +269,7 @@ test("a metric is deleted by who types its id, and is gone from the catalogue", 
   await dialog.getByLabel("Type short_lived to confirm").fill("short_lived");
   await remove.click();
   await page.getByRole("heading", { level: 1, name: "Metrics" }).waitFor();
-  await page.getByText("“Short Lived” is deleted").waitFor();
+  await page.getByText("“Short Lived” deleted").waitFor();
   await page.getByRole("link", { name: "Revenue" }).waitFor();
   assert.equal(await page.getByRole("link", { name: "Short Lived" }).count(), 0);
   await assert.rejects(call("GET", "/metrics/short_lived", shop.manageKey), /404/);

@@ -1,17 +1,17 @@
 import createClient from "openapi-fetch";
-import { ApiError, errorOf } from "./error.ts";
+import { ApiError, toApiError } from "./error.ts";
 import type { paths } from "./schema";
 
 type Listener = () => void;
-const ended = new Set<Listener>();
+const sessionEndListeners = new Set<Listener>();
 
-/** Calls `listener` whenever an answer says that nobody is signed in any more. */
+/** Calls `listener` whenever the API answers 401. Returns a function that removes the listener. */
 export function onSessionEnd(listener: Listener): () => void {
-  ended.add(listener);
-  return () => ended.delete(listener);
+  sessionEndListeners.add(listener);
+  return () => sessionEndListeners.delete(listener);
 }
 
-/** The API as its own description has it. */
+/** API client, typed from the OpenAPI document. */
 export const api = createClient<paths>({
   baseUrl: "/",
   fetch: async (request) => {
@@ -19,23 +19,23 @@ export const api = createClient<paths>({
       return await fetch(request);
     } catch (cause) {
       if (request.signal.aborted) throw cause;
-      throw new ApiError(0, "offline", "The server cannot be reached: check the connection.");
+      throw new ApiError(0, "offline", "Could not reach the server. Check your connection and try again.");
     }
   },
 });
 
-export interface Answer<T> {
+export interface ApiResult<T> {
   data?: T;
   error?: unknown;
   response: Response;
 }
 
-/** What a call answered, or its error thrown. */
-export async function of<T>(call: Promise<Answer<T>>): Promise<T> {
+/** Returns the response body, or throws an `ApiError`. Notifies the session listeners of a 401. */
+export async function unwrap<T>(call: Promise<ApiResult<T>>): Promise<T> {
   const { data, error, response } = await call;
   if (!response.ok) {
-    if (response.status === 401) ended.forEach((listener) => listener());
-    throw errorOf(response.status, error);
+    if (response.status === 401) sessionEndListeners.forEach((listener) => listener());
+    throw toApiError(response.status, error);
   }
   return data as T;
 }

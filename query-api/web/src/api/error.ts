@@ -1,18 +1,18 @@
-/** What the API says about one field that is wrong. */
-export interface Fault {
+/** Validation error of one field, as listed in `details` of an error response. */
+export interface FieldError {
   field?: string;
   code: string;
   message: string;
 }
 
-/** A call that was refused or did not come through. `status` is 0 where there was no answer at all. */
+/** Failed API call. `status` is 0 if no response was received. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
-  readonly details: Fault[];
+  readonly details: FieldError[];
   readonly requestId: string | null;
 
-  constructor(status: number, code: string, message: string, details: Fault[] = [], requestId: string | null = null) {
+  constructor(status: number, code: string, message: string, details: FieldError[] = [], requestId: string | null = null) {
     super(message);
     this.status = status;
     this.code = code;
@@ -20,39 +20,40 @@ export class ApiError extends Error {
     this.requestId = requestId;
   }
 
-  /** Whether the same call may succeed a little later. */
-  get passes(): boolean {
+  /** True if a retry of the same call may succeed. */
+  get isTransient(): boolean {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 
-  /** What is wrong with `field`, if that is what is wrong. */
-  fault(field: string): string | undefined {
-    const fault = this.details.find((fault) => fault.field === field);
-    return fault && sentence(field, fault.message);
+  /** Returns the message about `field` as a sentence, or `undefined` if that field is valid. */
+  fieldError(field: string): string | undefined {
+    const detail = this.details.find((candidate) => candidate.field === field);
+    return detail && toSentence(field, detail.message);
   }
 }
 
-/** The error of an answer with this body. Proxies between may have answered anything. */
-export function errorOf(status: number, body: unknown): ApiError {
+/** Builds the error from a response. The body may not be ours, because a proxy may have answered. */
+export function toApiError(status: number, body: unknown): ApiError {
   if (typeof body === "object" && body !== null && "error" in body && "message" in body) {
     const { error, message, details, requestId } = body as Record<string, unknown>;
     return new ApiError(
       status,
       String(error),
       String(message),
-      Array.isArray(details) ? (details as Fault[]) : [],
+      Array.isArray(details) ? (details as FieldError[]) : [],
       typeof requestId === "string" ? requestId : null,
     );
   }
-  return new ApiError(status, "unavailable", `The server answered with status ${status} and nothing else.`);
+  return new ApiError(status, "unavailable", `The server returned an unexpected response (status ${status}). Try again later.`);
 }
 
-/** What to tell of an error of whatever kind. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : "Something went wrong: reload the page.";
+/** Returns the text to show to the user for any thrown value. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : "Something went wrong. Reload the page.";
 }
 
-function sentence(field: string, message: string): string {
+/** Removes the leading field name, because the message is shown next to the field. */
+function toSentence(field: string, message: string): string {
   const text = message.replace(new RegExp(`^\`?${field}\`? `), "");
   return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 }

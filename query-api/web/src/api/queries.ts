@@ -1,8 +1,8 @@
-/** What the page reads, each thing under a key by which it is read again once it has changed. */
+/** Queries shared by several pages. `useRefresh` invalidates them by their keys. */
 
 import { keepPreviousData, queryOptions, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { createContext, use, useCallback } from "react";
-import { api, of } from "./client.ts";
+import { api, unwrap } from "./client.ts";
 import { ApiError } from "./error.ts";
 import type { Session } from "./types.ts";
 
@@ -13,7 +13,7 @@ export const sessionQuery = queryOptions({
   queryFn: async (): Promise<Session | null> => {
     const { data, error, response } = await api.GET("/api/v1/session");
     if (response.status === 401) return null;
-    return of(Promise.resolve({ data, error, response }));
+    return unwrap(Promise.resolve({ data, error, response }));
   },
   staleTime: 60_000,
 });
@@ -21,63 +21,63 @@ export const sessionQuery = queryOptions({
 export const projectQuery = (projectId: string) =>
   queryOptions({
     queryKey: ["project", projectId],
-    queryFn: () => of(api.GET("/api/v1/projects/{projectId}", { params: { path: { projectId } } })),
+    queryFn: () => unwrap(api.GET("/api/v1/projects/{projectId}", { params: { path: { projectId } } })),
     refetchInterval: 30_000,
   });
 
 export const connectionsQuery = queryOptions({
   queryKey: ["connections"],
-  queryFn: () => of(api.GET("/api/v1/connections", ALL)),
+  queryFn: () => unwrap(api.GET("/api/v1/connections", ALL)),
   refetchInterval: 30_000,
 });
 
 export const connectionQuery = (connectionId: string) =>
   queryOptions({
     queryKey: ["connections", connectionId],
-    queryFn: () => of(api.GET("/api/v1/connections/{connectionId}", { params: { path: { connectionId } } })),
+    queryFn: () => unwrap(api.GET("/api/v1/connections/{connectionId}", { params: { path: { connectionId } } })),
     refetchInterval: 30_000,
   });
 
 export const keysQuery = queryOptions({
   queryKey: ["keys"],
-  queryFn: () => of(api.GET("/api/v1/keys", ALL)),
+  queryFn: () => unwrap(api.GET("/api/v1/keys", ALL)),
 });
 
 export const metricsQuery = (search = "") =>
   queryOptions({
     queryKey: ["metrics", { search }],
-    queryFn: () => of(api.GET("/api/v1/metrics", { params: { query: { limit: 1000, ...(search ? { search } : {}) } } })),
+    queryFn: () => unwrap(api.GET("/api/v1/metrics", { params: { query: { limit: 1000, ...(search ? { search } : {}) } } })),
     placeholderData: keepPreviousData,
   });
 
 export const metricQuery = (metricId: string) =>
   queryOptions({
     queryKey: ["metrics", metricId],
-    queryFn: () => of(api.GET("/api/v1/metrics/{metricId}", { params: { path: { metricId } } })),
+    queryFn: () => unwrap(api.GET("/api/v1/metrics/{metricId}", { params: { path: { metricId } } })),
   });
 
-/** Who is signed in, for everything within the shell. */
+/** Current session. The shell provides it to all pages. */
 export const SessionContext = createContext<Session | undefined>(undefined);
 
-/** Who is signed in. Only within the shell, which is not there for nobody. */
+/** Returns the current session. Throws outside the shell, which renders pages only for a signed-in user. */
 export function useSession(): Session {
   const session = use(SessionContext);
-  if (!session) throw new ApiError(401, "missing_key", "You are signed out: sign in again.");
+  if (!session) throw new ApiError(401, "missing_key", "You are signed out. Sign in again.");
   return session;
 }
 
-/** Whether the signed-in key may make changes. */
-export function useMayManage(): boolean {
+/** Returns true if the key of the session has the scope `manage`. */
+export function useCanManage(): boolean {
   return useSession().scopes.includes("manage");
 }
 
-/** Nobody is signed in any more. What one key has read is not for the next one. */
-export function forgetSession(client: QueryClient): void {
+/** Ends the session on the client. Cached data is dropped, because the next key may not be allowed to see it. */
+export function clearSession(client: QueryClient): void {
   client.setQueryData(sessionQuery.queryKey, null);
   client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
 }
 
-/** Reads anew what is under these keys. */
+/** Returns a function that invalidates the queries under the given keys. */
 export function useRefresh(): (...keys: unknown[][]) => Promise<void> {
   const client = useQueryClient();
   return useCallback(

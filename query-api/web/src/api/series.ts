@@ -1,78 +1,77 @@
-/** Many time series in one call. */
+/** Reads time series in batches with `POST /query`. */
 
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { bounds, before, type Range } from "../format/range.ts";
-import { zone } from "../format/times.ts";
-import { api, of } from "./client.ts";
+import { rangeBounds, previousPeriod, type Range } from "../format/range.ts";
+import { timeZone } from "../format/times.ts";
+import { api, unwrap } from "./client.ts";
 import type { Aggregation, Interval, Query, TimeSeries } from "./types.ts";
 
-/** So many series one call may ask for. */
-const MOST = 50;
+/** The API accepts at most 50 queries per request. */
+const MAX_QUERIES_PER_REQUEST = 50;
 
-/** A series that is wanted. */
-export interface Wanted {
+export interface SeriesRequest {
   metricId: string;
   aggregation: Aggregation;
   range: Range;
   interval: Interval;
-  /** The range of the same length before it is wanted instead. */
-  before?: boolean;
+  /** Reads the period of the same length directly before `range` instead. */
+  previousPeriod?: boolean;
 }
 
-/** A series with the range that it was asked for. */
-export interface Series {
+/** Time series of one request, with the bounds of the range that was queried (Unix milliseconds). */
+export interface SeriesResult {
   start: number;
   end: number;
-  /** `null` where there is none, with the reason. */
+  /** `null` if the query failed; `error` has the reason. */
   data: TimeSeries | null;
   error?: { code: string; message: string };
 }
 
-/** What a series is known by. */
-export const nameOf = (wanted: Wanted): string =>
-  JSON.stringify([wanted.metricId, wanted.aggregation, wanted.range, wanted.interval, wanted.before ?? false]);
+/** Returns the key of a request in the result of `seriesQuery`. */
+export const seriesKey = (request: SeriesRequest): string =>
+  JSON.stringify([request.metricId, request.aggregation, request.range, request.interval, request.previousPeriod ?? false]);
 
-/** All of these, by their names, asked for together. The same one is asked for once. */
-export const seriesQuery = (wanted: Wanted[]) => {
-  const distinct = new Map(wanted.map((one) => [nameOf(one), one]));
+/** Reads all requested series together, deduplicated. The result maps `seriesKey` to the series. */
+export const seriesQuery = (requests: SeriesRequest[]) => {
+  const distinct = new Map(requests.map((request) => [seriesKey(request), request]));
   return queryOptions({
     queryKey: ["series", [...distinct.keys()].sort()],
     queryFn: async ({ signal }) => {
       const now = Date.now();
-      const asked = [...distinct].map(([name, one]) => {
-        const range = bounds(one.range, now);
-        return { name, ...(one.before ? before(range) : range), one };
+      const resolved = [...distinct].map(([key, request]) => {
+        const range = rangeBounds(request.range, now);
+        return { key, ...(request.previousPeriod ? previousPeriod(range) : range), request };
       });
-      const answers = await Promise.all(
-        chunks(asked, MOST).map((part) =>
-          of(api.POST("/api/v1/query", { body: { queries: part.map(question) }, signal })).then((answer) =>
-            part.map(({ name, start, end }, index): [string, Series] => {
-              const result = answer.results[index];
+      const responses = await Promise.all(
+        chunks(resolved, MAX_QUERIES_PER_REQUEST).map((chunk) =>
+          unwrap(api.POST("/api/v1/query", { body: { queries: chunk.map(toQuery) }, signal })).then((response) =>
+            chunk.map(({ key, start, end }, index): [string, SeriesResult] => {
+              const result = response.results[index];
               if (!result || "error" in result) {
-                return [name, { start, end, data: null, error: { code: result?.error ?? "unavailable", message: result?.message ?? "There is no answer." } }];
+                return [key, { start, end, data: null, error: { code: result?.error ?? "unavailable", message: result?.message ?? "The server returned no data for this series." } }];
               }
-              return [name, { start, end, data: result }];
+              return [key, { start, end, data: result }];
             }),
           ),
         ),
       );
-      return new Map(answers.flat());
+      return new Map(responses.flat());
     },
     placeholderData: keepPreviousData,
     enabled: distinct.size > 0,
-    // What is live is read again when points come; this is for what they do not tell, such as the range moving on.
+    // New points trigger a refresh through the live stream. Polling covers the rest, such as a range that ends now.
     refetchInterval: 60_000,
   });
 };
 
-function question({ start, end, one }: { start: number; end: number; one: Wanted }): Query {
+function toQuery({ start, end, request }: { start: number; end: number; request: SeriesRequest }): Query {
   return {
-    metricId: one.metricId,
+    metricId: request.metricId,
     startDate: String(start),
     endDate: String(end),
-    interval: one.interval,
-    aggregation: one.aggregation,
-    timezone: zone,
+    interval: request.interval,
+    aggregation: request.aggregation,
+    timezone: timeZone,
   };
 }
 

@@ -1,45 +1,44 @@
 import { lazy, Suspense } from "react";
 import { formatValue } from "../format/numbers.ts";
-import type { ChartProps, ChartSeries } from "./model.ts";
+import type { ChartProps, ChartSeries } from "./types.ts";
 import { colour } from "./palette.ts";
 
-const Drawing = lazy(() => import("./Drawing.tsx"));
+const EChartsCanvas = lazy(() => import("./EChartsCanvas.tsx"));
 
-/** A chart over time. ECharts is loaded when the first one is shown. */
+/** Time chart. ECharts is a separate chunk, which is loaded when the first chart is shown. */
 export function Chart({ height, ...props }: Omit<ChartProps, "label"> & { height?: number; label?: string }) {
-  const label = props.label ?? describe(props.series);
+  const label = props.label ?? describeSeries(props.series);
   return (
     <div className="chart" style={height ? { height } : undefined}>
-      <Suspense fallback={<div className="skeleton chart-waits" />}>
-        <Drawing {...props} label={label} />
+      <Suspense fallback={<div className="skeleton chart-loading" />}>
+        <EChartsCanvas {...props} label={label} />
       </Suspense>
     </div>
   );
 }
 
-/** Which colour is what. */
 export function Legend({ series }: { series: ChartSeries[] }) {
   return (
     <ul className="legend">
-      {series.map((one, index) => (
-        // The same series may be there twice.
-        <li key={`${index} ${one.name}`}>
-          <span className="legend-dot" style={{ background: colour(one.slot) }} />
-          <span className="legend-name">{one.name}</span>
+      {series.map((item, index) => (
+        // The same series may be listed twice, so its name is not a unique key.
+        <li key={`${index} ${item.name}`}>
+          <span className="legend-dot" style={{ background: colour(item.slot) }} />
+          <span className="legend-name">{item.name}</span>
         </li>
       ))}
     </ul>
   );
 }
 
-/** What the chart shows, in a sentence. */
-export function describe(series: ChartSeries[]): string {
-  const sentences = series.map((one) => {
-    const values = one.points.map((point) => point.value).filter((value) => value !== null);
+/** Summarizes the series in sentences, as the accessible name of a chart. */
+export function describeSeries(series: ChartSeries[]): string {
+  const sentences = series.map((item) => {
+    const values = item.points.map((point) => point.value).filter((value) => value !== null);
     const last = values.at(-1);
-    if (last === undefined) return `${one.name}: no points.`;
-    const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => formatValue(value, one.unit));
-    return `${one.name}: ${values.length} values from ${low} to ${high}, the last ${formatValue(last, one.unit)}.`;
+    if (last === undefined) return `${item.name}: no points.`;
+    const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => formatValue(value, item.unit));
+    return `${item.name}: ${values.length} values from ${low} to ${high}, latest ${formatValue(last, item.unit)}.`;
   });
   return sentences.join(" ");
 }

@@ -1,4 +1,4 @@
-/** The parts of ECharts that are used; loaded when the first chart is drawn. */
+/** Registers the ECharts modules that the page uses. */
 import { BarChart, LineChart } from "echarts/charts";
 import { BrushComponent, GridComponent, MarkAreaComponent, TooltipComponent } from "echarts/components";
 import { init, use } from "echarts/core";

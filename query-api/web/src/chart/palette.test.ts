@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { COLOURS, slots } from "./palette.ts";
+import { COLOUR_COUNT, paletteSlots } from "./palette.ts";
 
-test("a series keeps its colour wherever it is drawn", () => {
-  assert.equal(slots(["daily_signups"])[0], slots(["daily_signups", "other"])[0]);
+test("series has the same colour in every chart", () => {
+  assert.equal(paletteSlots(["daily_signups"])[0], paletteSlots(["daily_signups", "other"])[0]);
 });
 
-test("neighbours differ as long as there are colours", () => {
-  const names = Array.from({ length: COLOURS }, (_, index) => `metric_${index}`);
-  assert.equal(new Set(slots(names)).size, COLOURS);
-  assert.equal(slots([...names, "one_more"]).length, COLOURS + 1);
+test("series of a chart differ while the palette lasts", () => {
+  const names = Array.from({ length: COLOUR_COUNT }, (_, index) => `metric_${index}`);
+  assert.equal(new Set(paletteSlots(names)).size, COLOUR_COUNT);
+  assert.equal(paletteSlots([...names, "one_more"]).length, COLOUR_COUNT + 1);
 });

@@ -1,14 +1,14 @@
-/** Colours of series: a metric has the same one wherever it is drawn, unless a neighbour has it already. */
+/** Series colours. A metric has the same colour in every chart, unless another series of the chart already uses it. */
 
-export const COLOURS = 8;
+export const COLOUR_COUNT = 8;
 
-/** The colour's place in the palette for each of these series; those that are `chosen` keep theirs where they can. */
-export function slots(names: string[], chosen?: Map<string, number>): number[] {
+/** Returns a palette index for each series. A series keeps its `preferred` index unless an earlier series took it. */
+export function paletteSlots(names: string[], preferred?: Map<string, number>): number[] {
   const taken = new Set<number>();
   return names.map((name) => {
-    if (taken.size === COLOURS) taken.clear();
-    let slot = chosen?.get(name) ?? hash(name) % COLOURS;
-    while (taken.has(slot)) slot = (slot + 1) % COLOURS;
+    if (taken.size === COLOUR_COUNT) taken.clear();
+    let slot = preferred?.get(name) ?? hash(name) % COLOUR_COUNT;
+    while (taken.has(slot)) slot = (slot + 1) % COLOUR_COUNT;
     taken.add(slot);
     return slot;
   });
@@ -20,11 +20,11 @@ function hash(text: string): number {
   for (let index = 0; index < text.length; index++) {
     hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   }
-  // Its low bits alone are poor.
+  // The low bits of FNV-1a are poorly distributed.
   return (hash ^ (hash >>> 15)) >>> 0;
 }
 
-/** The colour as the theme has it. */
+/** CSS value of a palette index. The theme defines the colour. */
 export function colour(slot: number): string {
   return `var(--series-${slot + 1})`;
 }

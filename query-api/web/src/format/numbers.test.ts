@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { formatChange, formatValue, formatWithin } from "./numbers.ts";
+import { formatChange, formatValue, formatValueWithin } from "./numbers.ts";
 
 const en = { locale: "en-US" };
 
-test("a value is written with its unit as people write it", () => {
+test("value is formatted with its unit", () => {
   for (const [value, unit, expected] of [
     [42, "count", "42"],
     [1234.5, null, "1,234.5"],
@@ -23,23 +23,23 @@ test("a value is written with its unit as people write it", () => {
   }
 });
 
-test("what is no currency code stands behind the number", () => {
+test("unknown currency code is appended to the number", () => {
   assert.equal(formatValue(3, "ABCD", en), "3 ABCD");
 });
 
-test("no value is a dash", () => {
+test("missing value is a dash", () => {
   assert.equal(formatValue(null, "ms"), "–");
   assert.equal(formatValue(Number.NaN, "ms"), "–");
 });
 
-test("axes get short numbers", () => {
+test("compact format is short", () => {
   assert.equal(formatValue(12_345, "count", { ...en, compact: true }), "12.3K");
   assert.equal(formatValue(12_345, "USD", { ...en, compact: true }), "$12.3K");
   assert.equal(formatValue(0.25, "%", { ...en, compact: true }), "0.25%");
   assert.equal(formatValue(1_234_567, "count", { ...en, compact: true, digits: 6 }), "1.23457M");
 });
 
-test("a change is a share of what was before, and nothing where that was nothing", () => {
+test("change is relative to the previous value, if it is not zero", () => {
   assert.equal(formatChange(112, 100, "en-US"), "+12%");
   assert.equal(formatChange(-50, -100, "en-US"), "+50%");
   assert.equal(formatChange(101, 100, "en-US"), "+1%");
@@ -49,7 +49,7 @@ test("a change is a share of what was before, and nothing where that was nothing
   assert.equal(formatChange(Number.NaN, 3, "en-US"), undefined);
 });
 
-test("numbers of any size stay short, and small ones do not become nothing", () => {
+test("numbers of any size stay short and are not rounded to zero", () => {
   for (const unit of [null, "USD", "%", "s", "bytes", "orders"]) {
     for (const value of [1e300, -1e300, 1e15, 1e-12, -3.3e-7, 0.00012, 0.004]) {
       for (const compact of [true, false]) {
@@ -62,14 +62,14 @@ test("numbers of any size stay short, and small ones do not become nothing", () 
   assert.equal(formatChange(1e9, 1, "en-US"), "+100B%");
 });
 
-test("where there is little room a number gets shorter, and a long unit is left off", () => {
-  assert.equal(formatWithin(12, 49_030.01, "USD", en), "$49,030.01");
-  assert.equal(formatWithin(12, -30_827_136.5, "EUR", en), "-€30.83M");
-  assert.equal(formatWithin(12, 1_234_567.89, "widgets per fortnight", en), "1.235M");
+test("text over the maximum length is compact without a long unit", () => {
+  assert.equal(formatValueWithin(12, 49_030.01, "USD", en), "$49,030.01");
+  assert.equal(formatValueWithin(12, -30_827_136.5, "EUR", en), "-€30.83M");
+  assert.equal(formatValueWithin(12, 1_234_567.89, "widgets per fortnight", en), "1.235M");
   assert.equal(formatValue(12, "jobs", { ...en, compact: true }), "12 jobs");
 });
 
-test("percents and separators are the reader's", () => {
+test("percent sign and separators follow the locale", () => {
   assert.equal(formatValue(99.95, "%", { locale: "de" }), "99,95\u00a0%");
   assert.match(formatValue(99.95, "%", { locale: "ar-EG" }), /٩٩٫٩٥٪/);
 });

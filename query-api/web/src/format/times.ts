@@ -1,6 +1,6 @@
-/** Moments in the reader's locale and zone. */
+/** Formats Unix milliseconds in the user's locale and time zone. */
 
-export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+export const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -18,29 +18,29 @@ export const formatExact = (at: number) => exact.format(at);
 export const formatDate = (at: number) => date.format(at);
 export const formatTime = (at: number) => time.format(at);
 
-/** How long ago, or how soon: `3 minutes ago`. */
-export function formatAgo(at: number, now: number): string {
-  const by = at - now;
-  const size = Math.abs(by);
-  if (size < 5 * SECOND) return by > 0 ? "in a moment" : "just now";
-  if (size < MINUTE) return relative.format(Math.round(by / SECOND), "second");
-  if (size < HOUR) return relative.format(Math.round(by / MINUTE), "minute");
-  if (size < DAY) return relative.format(Math.round(by / HOUR), "hour");
-  return relative.format(Math.round(by / DAY), "day");
+/** Formats a time relative to `now`: `3 minutes ago`, `in 2 hours`. */
+export function formatRelative(at: number, now: number): string {
+  const difference = at - now;
+  const size = Math.abs(difference);
+  if (size < 5 * SECOND) return difference > 0 ? "in a moment" : "just now";
+  if (size < MINUTE) return relative.format(Math.round(difference / SECOND), "second");
+  if (size < HOUR) return relative.format(Math.round(difference / MINUTE), "minute");
+  if (size < DAY) return relative.format(Math.round(difference / HOUR), "hour");
+  return relative.format(Math.round(difference / DAY), "day");
 }
 
-/** From when to when. The date is told once where it is the same. */
+/** Formats a period. A date that start and end share is shown once. */
 export function formatRange(start: number, end: number): string {
   return dateTime.formatRange(start, end);
 }
 
-/** What `<input type="datetime-local">` holds. */
+/** Returns the value of `<input type="datetime-local">` for a time. */
 export function toLocalInput(at: number): string {
   const local = new Date(at - new Date(at).getTimezoneOffset() * MINUTE);
   return local.toISOString().slice(0, 16);
 }
 
-/** The moment in such a field, if there is one. */
+/** Parses the value of `<input type="datetime-local">`; `undefined` if it is empty or invalid. */
 export function fromLocalInput(text: string): number | undefined {
   const at = new Date(text).getTime();
   return Number.isNaN(at) ? undefined : at;

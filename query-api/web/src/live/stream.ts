@@ -1,8 +1,8 @@
 /**
- * Points as they come: one connection for the whole page, whoever listens.
+ * Live stream of points and notifications: one connection for all subscriptions of the page.
  *
- * It names only the metrics that somebody listens to, rests while the page is hidden (browsers allow few connections
- * to a host), and goes on from the last event that it had.
+ * The connection requests only the metrics that have subscriptions. It is closed while the page is hidden, because
+ * browsers limit the connections per host, and resumes from the last event id.
  */
 
 export interface LivePoint {
@@ -13,23 +13,23 @@ export interface LivePoint {
 }
 
 export interface Subscription {
-  /** Which metrics; all of the project if left out. */
+  /** Metric ids; all metrics of the project if undefined. */
   metrics?: string[];
   onPoint?: (point: LivePoint) => void;
-  /** Points may have been missed: read again. */
+  /** Called when points may have been missed, so that data must be read again. */
   onGap?: () => void;
-  /** The inbox has got something. It is told as long as there is a connection for somebody's points. */
+  /** Called when the inbox has a new notification. Requires a connection, that is, some subscription to points. */
   onNotice?: () => void;
 }
 
-const SETTLE_MS = 50;
+const CONNECT_DELAY_MS = 50;
 const RETRY_MS = [1000, 2000, 5000, 10_000];
 
-class Stream {
+class LiveStream {
   private readonly subscriptions = new Set<Subscription>();
   private readonly watchers = new Set<() => void>();
   private source: EventSource | undefined;
-  private wanted: string | undefined;
+  private filter: string | undefined;
   private lastId = "";
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
@@ -37,22 +37,22 @@ class Stream {
 
   constructor() {
     document.addEventListener("visibilitychange", () => {
-      this.settle(0);
-      if (!document.hidden) this.subscriptions.forEach((one) => one.onGap?.());
+      this.scheduleConnect(0);
+      if (!document.hidden) this.subscriptions.forEach((subscription) => subscription.onGap?.());
     });
-    window.addEventListener("online", () => this.settle(0));
+    window.addEventListener("online", () => this.scheduleConnect(0));
   }
 
   subscribe(subscription: Subscription): () => void {
     this.subscriptions.add(subscription);
-    this.settle(SETTLE_MS);
+    this.scheduleConnect(CONNECT_DELAY_MS);
     return () => {
       this.subscriptions.delete(subscription);
-      this.settle(SETTLE_MS);
+      this.scheduleConnect(CONNECT_DELAY_MS);
     };
   }
 
-  /** Whether the connection stands. */
+  /** Returns true while the connection is open. */
   isLive = (): boolean => this.live;
 
   watch = (watcher: () => void): (() => void) => {
@@ -60,64 +60,64 @@ class Stream {
     return () => this.watchers.delete(watcher);
   };
 
-  private settle(afterMs: number): void {
+  private scheduleConnect(afterMs: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.connect(), afterMs);
   }
 
   private connect(): void {
-    const wanted = document.hidden ? undefined : this.filter();
-    if (wanted === this.wanted && this.source && this.source.readyState !== EventSource.CLOSED) return;
+    const filter = document.hidden ? undefined : this.requestedMetrics();
+    if (filter === this.filter && this.source && this.source.readyState !== EventSource.CLOSED) return;
     this.source?.close();
     this.source = undefined;
-    this.tell(false);
-    this.wanted = wanted;
-    if (wanted === undefined) return;
+    this.setLive(false);
+    this.filter = filter;
+    if (filter === undefined) return;
     const params = new URLSearchParams();
-    if (wanted) params.set("metricIds", wanted);
+    if (filter) params.set("metricIds", filter);
     if (this.lastId) params.set("lastEventId", this.lastId);
     const source = new EventSource(`/api/v1/stream?${params}`);
     this.source = source;
     source.onopen = () => {
-      // What came while there was no connection is not known here.
-      if (this.failures > 0) this.subscriptions.forEach((one) => one.onGap?.());
+      // Points that arrived while the connection was down may be missing.
+      if (this.failures > 0) this.subscriptions.forEach((subscription) => subscription.onGap?.());
       this.failures = 0;
-      this.tell(true);
+      this.setLive(true);
     };
     source.addEventListener("point", (event) => {
       this.lastId = event.lastEventId || this.lastId;
       const point = JSON.parse(event.data) as LivePoint;
-      for (const one of this.subscriptions) {
-        if (!one.metrics || one.metrics.includes(point.metricId)) one.onPoint?.(point);
+      for (const subscription of this.subscriptions) {
+        if (!subscription.metrics || subscription.metrics.includes(point.metricId)) subscription.onPoint?.(point);
       }
     });
-    source.addEventListener("notice", () => this.subscriptions.forEach((one) => one.onNotice?.()));
-    source.addEventListener("gap", () => this.subscriptions.forEach((one) => one.onGap?.()));
+    source.addEventListener("notice", () => this.subscriptions.forEach((subscription) => subscription.onNotice?.()));
+    source.addEventListener("gap", () => this.subscriptions.forEach((subscription) => subscription.onGap?.()));
     source.onerror = () => {
-      this.tell(false);
+      this.setLive(false);
       source.close();
       const delay = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)] ?? 10_000;
       this.failures += 1;
-      this.settle(delay);
+      this.scheduleConnect(delay);
     };
   }
 
-  /** The metrics that are listened to, comma-separated; empty for all; none if nobody listens. */
-  private filter(): string | undefined {
+  /** Metric ids of all subscriptions, comma-separated. Empty means all metrics, `undefined` no connection. */
+  private requestedMetrics(): string | undefined {
     if (this.subscriptions.size === 0) return undefined;
     const metrics = new Set<string>();
-    for (const one of this.subscriptions) {
-      if (!one.metrics) return "";
-      one.metrics.forEach((metric) => metrics.add(metric));
+    for (const subscription of this.subscriptions) {
+      if (!subscription.metrics) return "";
+      subscription.metrics.forEach((metric) => metrics.add(metric));
     }
     return metrics.size === 0 ? undefined : metrics.size > 500 ? "" : [...metrics].sort().join(",");
   }
 
-  private tell(live: boolean): void {
+  private setLive(live: boolean): void {
     if (this.live === live) return;
     this.live = live;
     this.watchers.forEach((watcher) => watcher());
   }
 }
 
-export const stream = new Stream();
+export const stream = new LiveStream();

@@ -1,25 +1,25 @@
 import { useRouteError } from "react-router";
 import { ButtonLink } from "../ui/Button.tsx";
 import { Page } from "../ui/Page.tsx";
-import { Empty, Failed } from "../ui/states.tsx";
+import { EmptyState, ErrorState } from "../ui/feedback.tsx";
 
-/** Where no page is. */
+/** Page for addresses that no route matches. */
 export function NotFound() {
   return (
     <Page title="Not found">
-      <Empty title="There is no such page" action={<ButtonLink to="/dashboards" look="primary">Go to the dashboards</ButtonLink>}>
-        <p>The address may be mistyped, or what was here was deleted.</p>
-      </Empty>
+      <EmptyState title="This page does not exist" action={<ButtonLink to="/dashboards" variant="primary">Go to dashboards</ButtonLink>}>
+        <p>The address may be wrong, or the item was deleted.</p>
+      </EmptyState>
     </Page>
   );
 }
 
-/** Where a page broke: most often a new version came while the old one was open, and its files are gone. */
-export function RouteFailed() {
+/** Error boundary of the routes. The usual cause is an open page whose chunks no longer exist after an upgrade. */
+export function RouteError() {
   const error = useRouteError();
   return (
     <div className="page">
-      <Failed error={error} onRetry={() => location.reload()} />
+      <ErrorState error={error} onRetry={() => location.reload()} />
     </div>
   );
 }

@@ -7,34 +7,34 @@ import { formatCount } from "../format/numbers.ts";
 import { formatTime } from "../format/times.ts";
 import { WarnIcon } from "../ui/icons.tsx";
 
-/** What concerns every page: no connection, no requests left. */
+/** Warnings shown on every page: no connection, quota nearly or completely used. */
 export function Banners() {
   const { projectId } = useSession();
   const project = useQuery(projectQuery(projectId));
   const online = useOnline();
   const unreachable = project.error instanceof ApiError && project.error.status === 0;
   const quota = project.data?.quota;
-  const used = quota?.limit ? quota.used / quota.limit : 0;
+  const usedShare = quota?.limit ? quota.used / quota.limit : 0;
   return (
     <>
       {(!online || unreachable) && (
         <div className="banner banner-warn" role="status">
           <WarnIcon />
-          <span><strong>{online ? "The server cannot be reached." : "You are offline."}</strong> What you see may be old. It goes on by itself once the connection is back.</span>
+          <span><strong>{online ? "Could not reach the server." : "You are offline."}</strong> The data shown may be outdated. It updates automatically when the connection is back.</span>
         </div>
       )}
-      {quota?.limit && used >= 1 ? (
+      {quota?.limit && usedShare >= 1 ? (
         <div className="banner banner-bad" role="status">
           <WarnIcon />
           <span>
-            <strong>This hour’s {formatCount(quota.limit)} requests are used up.</strong> Further ones are refused until {formatTime(quota.resetAt)}. Put several metrics into one request, or ask for a larger plan. <Link to="/usage">See the usage</Link>
+            <strong>You have used all {formatCount(quota.limit)} requests for this hour.</strong> Further requests are rejected until {formatTime(quota.resetAt)}. Send several metrics in one request, or ask for a larger plan. <Link to="/usage">View usage</Link>
           </span>
         </div>
-      ) : quota?.limit && used >= 0.9 ? (
+      ) : quota?.limit && usedShare >= 0.9 ? (
         <div className="banner banner-warn" role="status">
           <WarnIcon />
           <span>
-            {formatCount(quota.limit - quota.used)} of {formatCount(quota.limit)} requests are left until {formatTime(quota.resetAt)}. <Link to="/usage">See the usage</Link>
+            {formatCount(quota.limit - quota.used)} of {formatCount(quota.limit)} requests are left until {formatTime(quota.resetAt)}. <Link to="/usage">View usage</Link>
           </span>
         </div>
       ) : null}

@@ -4,34 +4,34 @@ import { MoonIcon, SunIcon, SystemIcon } from "../ui/icons.tsx";
 
 type Theme = "light" | "dark" | "system";
 
-const STORED = "tidemark.theme";
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const STORAGE_KEY = "tidemark.theme";
+const darkPreference = window.matchMedia("(prefers-color-scheme: dark)");
 const listeners = new Set<() => void>();
 
-dark.addEventListener("change", changed);
+darkPreference.addEventListener("change", notifyListeners);
 
-function read(): Theme {
+function currentTheme(): Theme {
   const theme = document.documentElement.dataset.theme;
   return theme === "light" || theme === "dark" ? theme : "system";
 }
 
-function changed(): void {
+function notifyListeners(): void {
   listeners.forEach((listener) => listener());
 }
 
-function choose(theme: Theme): void {
+function setTheme(theme: Theme): void {
   if (theme === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   try {
-    if (theme === "system") localStorage.removeItem(STORED);
-    else localStorage.setItem(STORED, theme);
+    if (theme === "system") localStorage.removeItem(STORAGE_KEY);
+    else localStorage.setItem(STORAGE_KEY, theme);
   } catch {
-    // It holds for this visit, then.
+    // The browser blocks storage. The choice then lasts until the page is reloaded.
   }
-  changed();
+  notifyListeners();
 }
 
-/** Counts changes of the theme: what draws on a canvas draws anew. */
+/** Returns a number that changes with the theme. Components that draw on a canvas depend on it to redraw. */
 export function useThemeVersion(): number {
   const [version, setVersion] = useState(0);
   useEffect(() => {
@@ -44,14 +44,14 @@ export function useThemeVersion(): number {
   return version;
 }
 
-/** Light, dark, or as the system has it. */
-export function ThemeButton() {
+/** Menu for choosing the light, dark or system theme. */
+export function ThemeMenu() {
   useThemeVersion();
-  const theme = read();
-  const names: Record<Theme, string> = { light: "Light", dark: "Dark", system: "Like the system" };
+  const theme = currentTheme();
+  const names: Record<Theme, string> = { light: "Light", dark: "Dark", system: "System" };
   const icons = { light: <SunIcon />, dark: <MoonIcon />, system: <SystemIcon /> };
   return (
     <Menu label={`Theme: ${names[theme]}`} button={icons[theme]}
-      items={(["light", "dark", "system"] as const).map((one) => ({ label: names[one], icon: icons[one], onSelect: () => choose(one) }))} />
+      items={(["light", "dark", "system"] as const).map((option) => ({ label: names[option], icon: icons[option], onSelect: () => setTheme(option) }))} />
   );
 }

@@ -1,7 +1,7 @@
 import { Fragment } from "react";
 import { CopyButton } from "./Copy.tsx";
 
-/** Code that is there to be copied. */
+/** Block of code with a copy button. */
 export function CodeBlock({ code, label }: { code: string; label: string }) {
   return (
     <div className="code">
@@ -11,8 +11,8 @@ export function CodeBlock({ code, label }: { code: string; label: string }) {
   );
 }
 
-/** Text with `code` and **names of buttons** in it. */
-export function Rich({ text }: { text: string }) {
+/** Renders text with `code` and **bold** markup. */
+export function RichText({ text }: { text: string }) {
   return text.split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part, index) => {
     if (part.startsWith("`")) return <code key={index}>{part.slice(1, -1)}</code>;
     if (part.startsWith("**")) return <strong key={index}>{part.slice(2, -2)}</strong>;

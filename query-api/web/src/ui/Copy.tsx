@@ -1,9 +1,9 @@
 import { useEffect, useState } from "react";
 import { Button } from "./Button.tsx";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
-import { tell } from "./toast.ts";
+import { showToast } from "./toast.ts";
 
-/** Puts `text` into the clipboard. */
+/** Button that copies `text` to the clipboard. */
 export function CopyButton({ text, label, small = true }: { text: string; label: string; small?: boolean }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
@@ -12,11 +12,11 @@ export function CopyButton({ text, label, small = true }: { text: string; label:
     return () => clearTimeout(timer);
   }, [copied]);
   const copy = async () => {
-    if (await write(text)) {
+    if (await copyText(text)) {
       setCopied(true);
-      tell("Copied");
+      showToast("Copied");
     } else {
-      tell("The browser does not allow copying: select the text instead", "error");
+      showToast("Could not copy. Select the text and copy it manually.", "error");
     }
   };
   return (
@@ -26,7 +26,7 @@ export function CopyButton({ text, label, small = true }: { text: string; label:
   );
 }
 
-/** A value that is there to be copied. */
+/** Read-only value with a copy button. */
 export function CopyField({ label, value, hint }: { label: string; value: string; hint?: string }) {
   return (
     <div className="copy-field">
@@ -40,25 +40,25 @@ export function CopyField({ label, value, hint }: { label: string; value: string
   );
 }
 
-async function write(text: string): Promise<boolean> {
+async function copyText(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return writeBySelection(text);
+    return copyBySelection(text);
   }
 }
 
-/** Over plain HTTP from another machine there is no clipboard API. */
-function writeBySelection(text: string): boolean {
+/** Fallback: browsers provide the clipboard API only over HTTPS and on localhost. */
+function copyBySelection(text: string): boolean {
   const area = document.createElement("textarea");
   area.value = text;
   area.className = "offscreen";
   const focused = document.activeElement;
   document.body.append(area);
   area.select();
-  const done = document.execCommand("copy");
+  const copied = document.execCommand("copy");
   area.remove();
   if (focused instanceof HTMLElement) focused.focus();
-  return done;
+  return copied;
 }

@@ -1,9 +1,9 @@
 import { Dialog as AriaDialog, DialogDismiss, DialogHeading } from "@ariakit/react";
 import type { FormEvent, ReactNode } from "react";
-import { messageOf } from "../api/error.ts";
+import { errorMessage } from "../api/error.ts";
 import { Button } from "./Button.tsx";
-import { CrossIcon } from "./icons.tsx";
-import { Alert } from "./states.tsx";
+import { CloseIcon } from "./icons.tsx";
+import { Alert } from "./feedback.tsx";
 
 interface Props {
   title: string;
@@ -12,13 +12,13 @@ interface Props {
   wide?: boolean;
 }
 
-/** A dialog over the page. It is there as long as it is rendered; who opened it goes on where they were (focus.ts). */
+/** Modal dialog, open while it is rendered. restoreFocus.ts returns the focus when it closes. */
 export function Dialog({ title, onClose, children, wide }: Props) {
   return (
     <AriaDialog open onClose={onClose} unmountOnHide autoFocusOnHide={false} backdrop={<div className="backdrop" />} className={`dialog${wide ? " dialog-wide" : ""}`}>
       <div className="dialog-head">
         <DialogHeading className="dialog-title">{title}</DialogHeading>
-        <DialogDismiss className="button button-quiet button-bare button-small" aria-label="Close"><CrossIcon /></DialogDismiss>
+        <DialogDismiss className="button button-quiet button-icon-only button-small" aria-label="Close"><CloseIcon /></DialogDismiss>
       </div>
       {children}
     </AriaDialog>
@@ -26,7 +26,7 @@ export function Dialog({ title, onClose, children, wide }: Props) {
 }
 
 interface FormProps extends Props {
-  action: string;
+  submitLabel: string;
   danger?: boolean;
   busy: boolean;
   error: unknown;
@@ -34,8 +34,8 @@ interface FormProps extends Props {
   onSubmit: () => void;
 }
 
-/** A dialog that is sent off by one button, or by Enter. */
-export function FormDialog({ action, danger, busy, error, disabled, onSubmit, children, ...rest }: FormProps) {
+/** Dialog with a form, which is submitted by one button or by Enter. */
+export function FormDialog({ submitLabel, danger, busy, error, disabled, onSubmit, children, ...rest }: FormProps) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (!busy && !disabled) onSubmit();
@@ -45,11 +45,11 @@ export function FormDialog({ action, danger, busy, error, disabled, onSubmit, ch
       <form onSubmit={submit} noValidate>
         <div className="dialog-body">
           {children}
-          {error ? <Alert>{messageOf(error)}</Alert> : null}
+          {error ? <Alert>{errorMessage(error)}</Alert> : null}
         </div>
         <div className="dialog-foot">
           <Button onClick={rest.onClose}>Cancel</Button>
-          <Button type="submit" look={danger ? "danger" : "primary"} busy={busy} disabled={disabled}>{action}</Button>
+          <Button type="submit" variant={danger ? "danger" : "primary"} busy={busy} disabled={disabled}>{submitLabel}</Button>
         </div>
       </form>
     </Dialog>

@@ -1,12 +1,12 @@
 import { useId, type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes } from "react";
 
-interface Frame {
+interface FieldProps {
   label: string;
   hint?: ReactNode;
   error?: string;
 }
 
-function Framed({ label, hint, error, children }: Frame & { children: (ids: { id: string; describedBy: string | undefined }) => ReactNode }) {
+function FieldLayout({ label, hint, error, children }: FieldProps & { children: (ids: { id: string; describedBy: string | undefined }) => ReactNode }) {
   const id = useId();
   const describedBy = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
   return (
@@ -19,31 +19,31 @@ function Framed({ label, hint, error, children }: Frame & { children: (ids: { id
   );
 }
 
-/** A line of text. In a dialog `autoFocus` is what the dialog looks for when it chooses what has the focus first. */
-export function TextField({ label, hint, error, ...rest }: Frame & InputHTMLAttributes<HTMLInputElement>) {
+/** Text input with label. `autoFocus` also sets `data-autofocus`, which dialogs use to choose the initial focus. */
+export function TextField({ label, hint, error, ...rest }: FieldProps & InputHTMLAttributes<HTMLInputElement>) {
   return (
-    <Framed label={label} hint={hint} error={error}>
+    <FieldLayout label={label} hint={hint} error={error}>
       {({ id, describedBy }) => (
         <input type="text" autoComplete="off" {...rest} data-autofocus={rest.autoFocus || undefined} id={id} className="input" aria-describedby={describedBy} aria-invalid={error ? true : undefined} />
       )}
-    </Framed>
+    </FieldLayout>
   );
 }
 
-/** One of a few. */
-export function SelectField({ label, hint, error, options, ...rest }: Frame & { options: readonly (readonly [string, string])[] } & SelectHTMLAttributes<HTMLSelectElement>) {
+/** Select with label, hint and error. */
+export function SelectField({ label, hint, error, options, ...rest }: FieldProps & { options: readonly (readonly [string, string])[] } & SelectHTMLAttributes<HTMLSelectElement>) {
   return (
-    <Framed label={label} hint={hint} error={error}>
+    <FieldLayout label={label} hint={hint} error={error}>
       {({ id, describedBy }) => (
         <select {...rest} id={id} className="input select" aria-describedby={describedBy} aria-invalid={error ? true : undefined}>
           {options.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
         </select>
       )}
-    </Framed>
+    </FieldLayout>
   );
 }
 
-/** One of a few, where its place says what it is. */
+/** Compact select without a visible label. */
 export function SmallSelect({ label, options, ...rest }: { label: string; options: readonly (readonly [string, string])[] } & SelectHTMLAttributes<HTMLSelectElement>) {
   return (
     <select {...rest} aria-label={label} className="input select select-small">
@@ -52,7 +52,7 @@ export function SmallSelect({ label, options, ...rest }: { label: string; option
   );
 }
 
-/** Yes or no. */
+/** Checkbox with label. */
 export function CheckField({ label, hint, ...rest }: { label: string; hint?: ReactNode } & InputHTMLAttributes<HTMLInputElement>) {
   const id = useId();
   return (

@@ -4,17 +4,17 @@ import { BackIcon } from "./icons.tsx";
 
 interface Props {
   title: string;
-  /** What the title looks like, where it is more than text. */
+  /** Replaces `title` in the heading if it needs markup. */
   heading?: ReactNode;
-  about?: ReactNode;
+  description?: ReactNode;
   back?: { to: string; label: string };
   actions?: ReactNode;
   wide?: boolean;
   children: ReactNode;
 }
 
-/** A page with its head. */
-export function Page({ title, heading, about, back, actions, wide, children }: Props) {
+/** Page with back link, heading and actions. */
+export function Page({ title, heading, description, back, actions, wide, children }: Props) {
   useEffect(() => {
     document.title = `${title} · Tidemark`;
   }, [title]);
@@ -24,7 +24,7 @@ export function Page({ title, heading, about, back, actions, wide, children }: P
       <header className="page-head">
         <div className="page-title">
           <h1>{heading ?? title}</h1>
-          {about && <div className="page-about">{about}</div>}
+          {description && <div className="page-description">{description}</div>}
         </div>
         {actions && <div className="page-actions">{actions}</div>}
       </header>
@@ -33,7 +33,7 @@ export function Page({ title, heading, about, back, actions, wide, children }: P
   );
 }
 
-/** A part of a page. */
+/** Section of a page. */
 export function Card({ title, actions, children, flush, label }: { title?: ReactNode; actions?: ReactNode; children: ReactNode; flush?: boolean; label?: string }) {
   return (
     <section className="card" aria-label={label}>

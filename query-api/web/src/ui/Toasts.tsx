@@ -1,16 +1,16 @@
 import { useEffect, useState } from "react";
 import { onToast, type Toast } from "./toast.ts";
 
-const SHOWN_MS = 5000;
+const TOAST_MS = 5000;
 
-/** Where notes are shown, and read out. */
+/** Shows toasts, and announces them to screen readers. */
 export function Toasts() {
   const [toasts, setToasts] = useState<Toast[]>([]);
   useEffect(
     () =>
       onToast((toast) => {
         setToasts((toasts) => [...toasts.slice(-2), toast]);
-        setTimeout(() => setToasts((toasts) => toasts.filter((other) => other.id !== toast.id)), SHOWN_MS);
+        setTimeout(() => setToasts((toasts) => toasts.filter((other) => other.id !== toast.id)), TOAST_MS);
       }),
     [],
   );

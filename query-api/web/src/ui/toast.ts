@@ -1,4 +1,4 @@
-/** Short notes about what was just done. */
+/** Short message about the result of an action. */
 export interface Toast {
   id: number;
   text: string;
@@ -9,7 +9,7 @@ type Listener = (toast: Toast) => void;
 const listeners = new Set<Listener>();
 let next = 1;
 
-export function tell(text: string, kind: Toast["kind"] = "info"): void {
+export function showToast(text: string, kind: Toast["kind"] = "info"): void {
   const toast = { id: next++, text, kind };
   listeners.forEach((listener) => listener(toast));
 }

@@ -1,26 +1,26 @@
-// Debian's Chromium, driven by Playwright.
+// Chromium of the Debian package, driven by Playwright.
 import { chromium } from "playwright-core";
 import { pageUrl } from "./installation.mjs";
 
-/** Starts the browser; another one may be named by CHROMIUM. */
+/** Starts the browser. CHROMIUM selects another executable. */
 export const launch = () =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    // Containers have no user namespaces and a small /dev/shm.
+    // Containers often lack user namespaces and have a small /dev/shm.
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
   });
 
-/** A window of its own, and what went wrong in it. */
-export async function open(browser, options = {}) {
+/** Opens a page in its own browser context, and collects its errors. */
+export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ baseURL: pageUrl(), locale: "en-US", viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
-  const faults = [];
-  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(`error: ${error.message}`));
   page.on("console", (message) => {
-    // What was refused on purpose is no fault of the page.
-    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) faults.push(`console: ${message.text()}`);
+    // Tests provoke error responses, which the browser logs as failed resources.
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) errors.push(`console: ${message.text()}`);
   });
-  return { context, page, faults };
+  return { context, page, errors };
 }
 
 export async function signIn(page, key) {

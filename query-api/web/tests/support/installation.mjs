@@ -1,17 +1,17 @@
-// A running Tidemark, as its environment names it: what deploy/local/up writes to .local/env.
+// Access to a running Tidemark. The environment names it, with the variables that deploy/local/up writes to .local/env.
 
-const need = (name) => {
+const requireEnv = (name) => {
   const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run deploy/local/up, and then ". .local/env" with its names exported`);
+  if (!value) throw new Error(`${name} is not set: run deploy/local/up, then "set -a; . .local/env" in this shell`);
   return value;
 };
 
-/** Where the page is; another server of it may be named. */
-export const pageUrl = () => process.env.PAGE_URL ?? need("QUERY_URL");
+/** URL of the page. PAGE_URL selects another server, such as the development server. */
+export const pageUrl = () => process.env.PAGE_URL ?? requireEnv("QUERY_URL");
 
-/** Calls the management API; throws where it refuses. */
+/** Calls the management API. Throws if the response is an error. */
 export async function call(method, path, token, body, headers = {}) {
-  const response = await fetch(`${need("QUERY_URL")}/api/v1${path}`, {
+  const response = await fetch(`${requireEnv("QUERY_URL")}/api/v1${path}`, {
     method,
     headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
     body: body && JSON.stringify(body),
@@ -21,26 +21,26 @@ export async function call(method, path, token, body, headers = {}) {
   return text ? JSON.parse(text) : undefined;
 }
 
-export const createProject = (name, plan) => call("POST", "/projects", need("OPERATOR_TOKEN"), { name, plan });
-export const removeProject = (projectId) => call("DELETE", `/projects/${projectId}`, need("OPERATOR_TOKEN"));
+export const createProject = (name, plan) => call("POST", "/projects", requireEnv("OPERATOR_TOKEN"), { name, plan });
+export const removeProject = (projectId) => call("DELETE", `/projects/${projectId}`, requireEnv("OPERATOR_TOKEN"));
 export const createConnection = (manageKey, name) => call("POST", "/connections", manageKey, { name });
 
-/** Sends metrics and gives the answer, whatever it is. */
+/** Sends metrics and returns the response, also if it is an error. */
 export async function send(apiKey, projectId, metrics) {
-  return fetch(`${need("GATEWAY_URL")}/api/webhooks/custom`, {
+  return fetch(`${requireEnv("GATEWAY_URL")}/api/webhooks/custom`, {
     method: "POST",
     headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
     body: JSON.stringify({ projectId, metrics }),
   });
 }
 
-/** Waits until `look` gives something true; it is asked again and again for two minutes. */
-export async function until(what, look) {
-  const end = Date.now() + 120_000;
+/** Polls `condition` until it returns a truthy value, and returns that value. Fails after two minutes. */
+export async function waitUntil(description, condition) {
+  const deadline = Date.now() + 120_000;
   for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (Date.now() > end) throw new Error(`it never came true: ${what}`);
+    const result = await condition();
+    if (result) return result;
+    if (Date.now() > deadline) throw new Error(`timed out after two minutes waiting until ${description}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,5 +1,5 @@
-// A project as a small shop would have it: two weeks of points of a handful of metrics.
-import { call, createConnection, createProject, send, until } from "./installation.mjs";
+// Creates the project of a small shop: two weeks of points of six metrics.
+import { call, createConnection, createProject, send, waitUntil } from "./installation.mjs";
 
 const HOUR = 3_600_000;
 const HOURS = 24 * 14;
@@ -13,7 +13,7 @@ const METRICS = [
   { metricId: "disk_used", metricName: "Disk Used", unit: "%", at: (day, noise, hour) => Math.round((48 + (hour / HOURS) * 22 + noise) * 10) / 10 },
 ];
 
-/** Makes the project and gives its keys. */
+/** Creates the project and returns its keys. */
 export async function seed(name, plan = "pro") {
   const project = await createProject(name, plan);
   const shop = await createConnection(project.manageKey, "Shop Backend");
@@ -21,30 +21,30 @@ export async function seed(name, plan = "pro") {
   const zapier = await createConnection(project.manageKey, "Zapier");
   const now = Date.now();
   const points = [];
-  const noise = random(7);
+  const noise = randomSource(7);
   for (let hour = HOURS - 1; hour >= 0; hour--) {
     const timestamp = now - hour * HOUR - 60_000;
-    // High at noon, low at night.
+    // Highest at noon, lowest at midnight (UTC).
     const day = 0.5 - 0.5 * Math.cos((((timestamp / HOUR) % 24) / 24) * 2 * Math.PI);
     for (const { at, ...metric } of METRICS) points.push({ ...metric, timestamp, value: at(day, noise(), HOURS - hour) });
   }
   for (let from = 0; from < points.length; from += 100) {
     const response = await send(from % 300 === 0 ? cron.apiKey : shop.apiKey, project.projectId, points.slice(from, from + 100));
-    if (!response.ok) throw new Error(`sending: ${response.status} ${await response.text()}`);
+    if (!response.ok) throw new Error(`sending metrics failed: ${response.status} ${await response.text()}`);
   }
-  // Some that are refused, so that the usage has something to tell.
+  // Rejected requests, so that the usage report contains errors.
   await send(zapier.apiKey, project.projectId, [{ metricId: "daily_signups", value: "42" }]);
   await send(zapier.apiKey, "prj_another", [{ metricId: "daily_signups", value: 42 }]);
   await call("POST", `/connections/${zapier.connectionId}/revoke`, project.manageKey);
-  await until("all points can be read", async () => {
+  await waitUntil("all points are queryable", async () => {
     const { items } = await call("GET", "/metrics", project.manageKey);
     return items.length === METRICS.length && items.every((metric) => metric.points === HOURS);
   });
   return { ...project, connections: { shop, cron, zapier } };
 }
 
-/** The same numbers every time (a linear congruence, Numerical Recipes). */
-function random(state) {
+/** Deterministic random numbers in [0, 1): the linear congruential generator of Numerical Recipes. */
+function randomSource(state) {
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;

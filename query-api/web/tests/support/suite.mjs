@@ -1,13 +1,13 @@
-// What the tests of a file share: one browser, and windows that must stay without faults.
+// Setup shared by the tests of a file: one browser, whose pages must not report errors, and projects to delete.
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
-import { launch, open, signIn } from "./browser.mjs";
+import { launch, openPage, signIn } from "./browser.mjs";
 import { removeProject } from "./installation.mjs";
 
-/** Sets a file's tests up; its windows and projects end with it. */
+/** Starts the browser before the tests of a file. Afterwards, closes it and deletes the projects. */
 export function suite() {
   let browser;
-  const windows = [];
+  const opened = [];
   const projects = [];
   before(async () => {
     browser = await launch();
@@ -15,19 +15,19 @@ export function suite() {
   after(async () => {
     await browser?.close();
     await Promise.allSettled(projects.map(removeProject));
-    assert.deepEqual(windows.flatMap(({ faults }) => faults), [], "the browser complained");
+    assert.deepEqual(opened.flatMap(({ errors }) => errors), [], "the browser reported errors");
   });
   return {
-    /** A window, signed in where a key is given. */
-    async window(key, options) {
-      const made = await open(browser, options);
-      windows.push(made);
-      made.page.setDefaultTimeout(120_000);
-      if (key) await signIn(made.page, key);
-      return made;
+    /** Opens a page, signed in if a key is given. */
+    async openWindow(key, options) {
+      const result = await openPage(browser, options);
+      opened.push(result);
+      result.page.setDefaultTimeout(120_000);
+      if (key) await signIn(result.page, key);
+      return result;
     },
-    /** Notes a project that is to be removed at the end. */
-    owns(project) {
+    /** Deletes the project after the tests. Returns the project. */
+    deleteAfterwards(project) {
       projects.push(project.projectId);
       return project;
     },

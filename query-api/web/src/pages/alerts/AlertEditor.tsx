@@ -1,50 +1,50 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState, type FormEvent } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
-import { ApiError, messageOf } from "../../api/error.ts";
-import { metricQuery, useMayManage, useRefresh } from "../../api/queries.ts";
-import type { Aggregation, Alert as Rule, NewAlert } from "../../api/types.ts";
+import { ApiError, errorMessage } from "../../api/error.ts";
+import { metricQuery, useCanManage, useRefresh } from "../../api/queries.ts";
+import type { Aggregation, Alert as AlertRule, NewAlert } from "../../api/types.ts";
 import { Chart } from "../../chart/Chart.tsx";
-import { AGGREGATIONS, unitOf } from "../../format/choices.ts";
+import { AGGREGATIONS, aggregatedUnit } from "../../format/aggregations.ts";
 import { formatCount } from "../../format/numbers.ts";
 import { Button, ButtonLink } from "../../ui/Button.tsx";
 import { CheckField, SelectField, TextField } from "../../ui/Field.tsx";
 import { MetricPicker } from "../../ui/MetricPicker.tsx";
 import { Card, Page } from "../../ui/Page.tsx";
-import { Alert, Failed, Skeleton } from "../../ui/states.tsx";
-import { ofMonth } from "./course.ts";
+import { Alert, ErrorState, Skeleton } from "../../ui/feedback.tsx";
+import { previewPeriod } from "./ruleSeries.ts";
 import { alertQuery, channelsQuery, createAlert, previewQuery, replaceAlert } from "./queries.ts";
-import { useCourse } from "./useCourse.ts";
-import { firingTimes, kindName, OPERATORS, WINDOWS } from "./words.ts";
+import { useRuleSeries } from "./useRuleSeries.ts";
+import { firingPeriods, channelKindLabel, OPERATORS, WINDOWS } from "./labels.ts";
 
-const SETTLE_MS = 400;
+const DEBOUNCE_MS = 400;
 
-/** A rule is made. */
+/** Page for a new alert rule. */
 export function NewAlertPage() {
   const [params] = useSearchParams();
   return <Editor metricId={params.get("metric") ?? ""} />;
 }
 
-/** A rule is changed. */
+/** Page for editing an alert rule. */
 export function EditAlertPage() {
   const { alertId = "" } = useParams();
   const alert = useQuery({ ...alertQuery(alertId), refetchInterval: false });
-  const back = { to: `/alerts/${alertId}`, label: "The alert" };
-  if (alert.isPending) return <Page title="Edit the alert" back={back}><Skeleton /></Page>;
-  if (alert.isError && !alert.data) return <Page title="Edit the alert" back={back}><Failed error={alert.error} onRetry={() => alert.refetch()} /></Page>;
+  const back = { to: `/alerts/${alertId}`, label: "Alert" };
+  if (alert.isPending) return <Page title="Edit alert" back={back}><Skeleton /></Page>;
+  if (alert.isError && !alert.data) return <Page title="Edit alert" back={back}><ErrorState error={alert.error} onRetry={() => alert.refetch()} /></Page>;
   return <Editor metricId={alert.data.metricId} from={alert.data} />;
 }
 
-function Editor({ metricId, from }: { metricId: string; from?: Rule }) {
-  if (useMayManage()) return <Form metricId={metricId} from={from} />;
+function Editor({ metricId, from }: { metricId: string; from?: AlertRule }) {
+  if (useCanManage()) return <AlertForm metricId={metricId} from={from} />;
   return (
-    <Page title={from ? "Edit the alert" : "New alert"} back={{ to: "/alerts", label: "Alerts" }}>
-      <Alert kind="info">This key may only read. Sign in with one that may manage the project to make or change alerts.</Alert>
+    <Page title={from ? "Edit alert" : "New alert"} back={{ to: "/alerts", label: "Alerts" }}>
+      <Alert kind="info">Your key cannot make changes. Sign in with a key that has the “manage” scope to create or edit alerts.</Alert>
     </Page>
   );
 }
 
-function Form({ metricId: initial, from }: { metricId: string; from?: Rule }) {
+function AlertForm({ metricId: initial, from }: { metricId: string; from?: AlertRule }) {
   const [name, setName] = useState(from?.name ?? "");
   const [metricId, setMetricId] = useState(initial);
   const [aggregation, setAggregation] = useState<Aggregation>((from?.aggregation as Aggregation | undefined) ?? "avg");
@@ -54,15 +54,15 @@ function Form({ metricId: initial, from }: { metricId: string; from?: Rule }) {
   const [noData, setNoData] = useState(from?.noData === "fire");
   const [enabled, setEnabled] = useState(from?.enabled ?? true);
   const [channels, setChannels] = useState<string[]>(from?.channels ?? []);
-  const known = useQuery(channelsQuery);
+  const availableChannels = useQuery(channelsQuery);
   const metric = useQuery({ ...metricQuery(metricId), enabled: Boolean(metricId), retry: false });
   const navigate = useNavigate();
   const refresh = useRefresh();
 
-  const number = Number(threshold.replace(",", "."));
-  const complete = metricId !== "" && threshold.trim() !== "" && Number.isFinite(number);
-  const title = name.trim() || (complete ? `${metric.data?.metricName ?? metricId} ${OPERATORS.find(([one]) => one === operator)?.[1] ?? ""} ${threshold}` : "");
-  const rule: NewAlert = { name: title.slice(0, 100), metricId, aggregation, operator, threshold: number, range, channels, enabled, noData: noData ? "fire" : "ignore" };
+  const thresholdValue = Number(threshold.replace(",", "."));
+  const complete = metricId !== "" && threshold.trim() !== "" && Number.isFinite(thresholdValue);
+  const title = name.trim() || (complete ? `${metric.data?.metricName ?? metricId} ${OPERATORS.find(([value]) => value === operator)?.[1] ?? ""} ${threshold}` : "");
+  const rule: NewAlert = { name: title.slice(0, 100), metricId, aggregation, operator, threshold: thresholdValue, range, channels, enabled, noData: noData ? "fire" : "ignore" };
 
   const save = useMutation({
     mutationFn: () => (from ? replaceAlert(from, rule) : createAlert(rule)),
@@ -71,49 +71,49 @@ function Form({ metricId: initial, from }: { metricId: string; from?: Rule }) {
       navigate(`/alerts/${saved.alertId}`);
     },
   });
-  const fault = (field: string) => (save.error instanceof ApiError ? save.error.fault(field) : undefined);
+  const fieldError = (field: string) => (save.error instanceof ApiError ? save.error.fieldError(field) : undefined);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (complete) save.mutate();
   };
-  const flip = (channelId: string) => setChannels((channels) => (channels.includes(channelId) ? channels.filter((one) => one !== channelId) : [...channels, channelId]));
-  const unit = unitOf(aggregation, metric.data?.unit ?? null);
+  const toggleChannel = (channelId: string) => setChannels((channels) => (channels.includes(channelId) ? channels.filter((id) => id !== channelId) : [...channels, channelId]));
+  const unit = aggregatedUnit(aggregation, metric.data?.unit ?? null);
   return (
-    <Page title={from ? "Edit the alert" : "New alert"} back={from ? { to: `/alerts/${from.alertId}`, label: from.name } : { to: "/alerts", label: "Alerts" }}>
+    <Page title={from ? "Edit alert" : "New alert"} back={from ? { to: `/alerts/${from.alertId}`, label: from.name } : { to: "/alerts", label: "Alerts" }}>
       <form className="stack" onSubmit={submit} noValidate>
-        <Card title="When to fire">
+        <Card title="Condition">
           <div className="fields">
             <div className="fields-two">
-              <MetricPicker label="Metric" value={metricId} onChange={setMetricId} error={fault("metricId")} />
-              <SelectField label="Aggregation" options={AGGREGATIONS} value={aggregation} onChange={(event) => setAggregation(event.target.value as Aggregation)} error={fault("aggregation")} />
+              <MetricPicker label="Metric" value={metricId} onChange={setMetricId} error={fieldError("metricId")} />
+              <SelectField label="Aggregation" options={AGGREGATIONS} value={aggregation} onChange={(event) => setAggregation(event.target.value as Aggregation)} error={fieldError("aggregation")} />
               <SelectField label="Over the last" options={WINDOWS} value={range} onChange={(event) => setRange(event.target.value as NewAlert["range"])} />
             </div>
             <div className="fields-two">
               <SelectField label="Condition" options={OPERATORS} value={operator} onChange={(event) => setOperator(event.target.value as NewAlert["operator"])} />
               <TextField label={unit ? `Threshold (${unit})` : "Threshold"} inputMode="decimal" value={threshold} onChange={(event) => setThreshold(event.target.value)}
-                error={fault("threshold") ?? (threshold.trim() && !Number.isFinite(number) ? "Must be a number." : undefined)} />
-              <TextField label="Name" value={name} placeholder={title || "Too few signups"} maxLength={100} onChange={(event) => setName(event.target.value)} error={fault("name")} />
+                error={fieldError("threshold") ?? (threshold.trim() && !Number.isFinite(thresholdValue) ? "Enter a number." : undefined)} />
+              <TextField label="Name" value={name} placeholder={title || "Too few signups"} maxLength={100} onChange={(event) => setName(event.target.value)} error={fieldError("name")} />
             </div>
-            <CheckField label="Fire too when there are no points in that time" checked={noData} onChange={(event) => setNoData(event.target.checked)} hint="Otherwise the rule stays in the state that it is in." />
-            {from && <CheckField label="Evaluate this rule" checked={enabled} onChange={(event) => setEnabled(event.target.checked)} />}
+            <CheckField label="Also fire if there are no points in this window" checked={noData} onChange={(event) => setNoData(event.target.checked)} hint="Otherwise, the rule keeps its current state." />
+            {from && <CheckField label="Enabled" checked={enabled} onChange={(event) => setEnabled(event.target.checked)} />}
           </div>
         </Card>
         <Preview rule={complete ? rule : undefined} name={metric.data?.metricName ?? metricId} unit={metric.data?.unit ?? null} />
-        <Card title="Whom to tell" actions={<ButtonLink to="/alerts/channels" small>Channels</ButtonLink>}>
-          {known.isPending ? <Skeleton rows={2} /> : known.isError ? <Failed error={known.error} onRetry={() => known.refetch()} /> : known.data.items.length === 0 ? (
-            <p className="quiet">There are no channels yet: the rule is evaluated, and nobody is told. <Link to="/alerts/channels">Make a channel</Link></p>
+        <Card title="Notifications" actions={<ButtonLink to="/alerts/channels" small>Channels</ButtonLink>}>
+          {availableChannels.isPending ? <Skeleton rows={2} /> : availableChannels.isError ? <ErrorState error={availableChannels.error} onRetry={() => availableChannels.refetch()} /> : availableChannels.data.items.length === 0 ? (
+            <p className="muted">There are no channels yet. The rule is evaluated, but nobody is notified. <Link to="/alerts/channels">Create a channel</Link></p>
           ) : (
             <fieldset className="choices">
               <legend className="sr-only">Channels</legend>
-              {known.data.items.map((channel) => (
-                <CheckField key={channel.channelId} label={channel.name} hint={channel.url ? `${kindName(channel.kind)} · ${channel.url}` : kindName(channel.kind)} checked={channels.includes(channel.channelId)} onChange={() => flip(channel.channelId)} />
+              {availableChannels.data.items.map((channel) => (
+                <CheckField key={channel.channelId} label={channel.name} hint={channel.url ? `${channelKindLabel(channel.kind)} · ${channel.url}` : channelKindLabel(channel.kind)} checked={channels.includes(channel.channelId)} onChange={() => toggleChannel(channel.channelId)} />
               ))}
             </fieldset>
           )}
         </Card>
-        {save.error ? <Alert>{messageOf(save.error)}</Alert> : null}
+        {save.error ? <Alert>{errorMessage(save.error)}</Alert> : null}
         <div className="row">
-          <Button type="submit" look="primary" busy={save.isPending} disabled={!complete}>{from ? "Save" : "Create alert"}</Button>
+          <Button type="submit" variant="primary" busy={save.isPending} disabled={!complete}>{from ? "Save" : "Create alert"}</Button>
           <ButtonLink to={from ? `/alerts/${from.alertId}` : "/alerts"}>Cancel</ButtonLink>
         </div>
       </form>
@@ -121,44 +121,44 @@ function Form({ metricId: initial, from }: { metricId: string; from?: Rule }) {
   );
 }
 
-/** What the rule would have done, over the metric's own history. */
+/** Shows when the rule would have fired in the last 30 days. */
 function Preview({ rule, name, unit }: { rule: NewAlert | undefined; name: string; unit: string | null }) {
-  const settled = useSettled(rule);
-  const preview = useQuery(previewQuery(settled && { ...settled, name: "Preview", channels: [], enabled: true }));
-  const month = useMemo(() => settled && { metricId: settled.metricId, aggregation: settled.aggregation ?? "avg", range: settled.range }, [settled]);
-  const course = useMemo(() => settled && ofMonth(settled.range), [settled]);
-  const { pending, series, start, end } = useCourse(month, course, name, unit);
-  const marked = useMemo(() => firingTimes(preview.data?.transitions ?? [], end).filter((time) => time.end > start), [preview.data, start, end]);
+  const debounced = useDebounced(rule);
+  const preview = useQuery(previewQuery(debounced && { ...debounced, name: "Preview", channels: [], enabled: true }));
+  const previewRule = useMemo(() => debounced && { metricId: debounced.metricId, aggregation: debounced.aggregation ?? "avg", range: debounced.range }, [debounced]);
+  const period = useMemo(() => debounced && previewPeriod(debounced.range), [debounced]);
+  const { pending, series, start, end } = useRuleSeries(previewRule, period, name, unit);
+  const firing = useMemo(() => firingPeriods(preview.data?.transitions ?? [], end).filter((period) => period.end > start), [preview.data, start, end]);
   return (
-    <Card title="The last 30 days with this rule">
-      {!settled ? (
-        <p className="quiet">Choose a metric and a threshold to see what the rule would have done.</p>
+    <Card title="Preview of the last 30 days">
+      {!debounced ? (
+        <p className="muted">Choose a metric and a threshold to see when the rule would have fired.</p>
       ) : preview.isError ? (
-        <Alert kind="warn">{messageOf(preview.error)}</Alert>
+        <Alert kind="warn">{errorMessage(preview.error)}</Alert>
       ) : pending || preview.isPending ? (
-        <div className="skeleton chart-waits" />
+        <div className="skeleton chart-loading" />
       ) : series.length === 0 ? (
-        <p className="quiet">There are no points in the last 30 days. The rule can be made all the same.</p>
+        <p className="muted">There are no points in the last 30 days. You can still save the rule.</p>
       ) : (
         <>
-          <p className="gap" role="status">{said(marked.length)}</p>
-          <Chart kind="line" series={series} start={start} end={end} height={240} threshold={settled.threshold} marked={marked} />
+          <p className="gap" role="status">{firingSummary(firing.length)}</p>
+          <Chart kind="line" series={series} start={start} end={end} height={240} threshold={debounced.threshold} highlights={firing} />
         </>
       )}
     </Card>
   );
 }
 
-const said = (times: number) => (times === 0 ? "It would not have fired." : `It would have fired ${times === 1 ? "once" : `${formatCount(times)} times`}.`);
+const firingSummary = (times: number) => (times === 0 ? "This rule would not have fired." : `This rule would have fired ${times === 1 ? "once" : `${formatCount(times)} times`}.`);
 
-/** The rule as it is once nobody has typed for a moment. */
-function useSettled(rule: NewAlert | undefined): NewAlert | undefined {
-  const [settled, setSettled] = useState(rule);
-  const text = JSON.stringify(rule && { ...rule, name: "", channels: [] });
+/** Returns the rule as it was when the user stopped typing. */
+function useDebounced(rule: NewAlert | undefined): NewAlert | undefined {
+  const [debounced, setDebounced] = useState(rule);
+  const serialized = JSON.stringify(rule && { ...rule, name: "", channels: [] });
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(rule), SETTLE_MS);
+    const timer = setTimeout(() => setDebounced(rule), DEBOUNCE_MS);
     return () => clearTimeout(timer);
-    // The text says all of it that matters.
-  }, [text]);
-  return settled;
+    // `serialized` covers all fields that affect the preview.
+  }, [serialized]);
+  return debounced;
 }

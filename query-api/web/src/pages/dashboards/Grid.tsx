@@ -2,33 +2,33 @@ import "react-grid-layout/css/styles.css";
 import type { ReactNode } from "react";
 import GridLayout, { useContainerWidth, type Layout } from "react-grid-layout";
 import type { Widget } from "../../api/types.ts";
-import { COLUMNS, inOrder } from "./layout.ts";
+import { COLUMNS, inReadingOrder } from "./layout.ts";
 
 const ROW = 40;
 const GAP = 16;
-/** Narrower than this there is one column. */
+/** Grids narrower than this (in pixels) have one column. */
 const NARROW = 640;
 const MEDIUM = 960;
 
-/** Widgets in their places. On narrow screens they stand one below the other, in the order of reading. */
+/** Places the widgets on the grid. On narrow screens they are stacked in reading order. */
 export function Grid({ widgets, editing, onLayout, children }: { widgets: Widget[]; editing: boolean; onLayout: (widgets: Widget[]) => void; children: (widget: Widget) => ReactNode }) {
-  // Drawn for a width that is only supposed, everything would glide to its place when a dashboard is opened.
+  // Without measuring first, the grid is laid out for a default width, and all widgets move when the dashboard opens.
   const { width, containerRef, mounted } = useContainerWidth({ measureBeforeMount: true });
   const narrow = width < NARROW;
-  const ordered = inOrder(widgets);
+  const ordered = inReadingOrder(widgets);
   const layout = narrow ? stacked(ordered) : ordered.map(({ id, x, y, w, h }) => ({ i: id, x, y, w, h, minW: 2, minH: 2 }));
-  const changed = (next: Layout) => {
+  const handleLayout = (next: Layout) => {
     if (narrow || !editing) return;
-    const places = new Map(next.map((item) => [item.i, item]));
+    const items = new Map(next.map((item) => [item.i, item]));
     const moved = widgets.map((widget) => {
-      const place = places.get(widget.id);
-      return place ? { ...widget, x: place.x, y: place.y, w: place.w, h: place.h } : widget;
+      const item = items.get(widget.id);
+      return item ? { ...widget, x: item.x, y: item.y, w: item.w, h: item.h } : widget;
     });
-    const same = moved.every((one, index) => {
+    const unchanged = moved.every((widget, index) => {
       const before = widgets[index];
-      return before && one.x === before.x && one.y === before.y && one.w === before.w && one.h === before.h;
+      return before && widget.x === before.x && widget.y === before.y && widget.w === before.w && widget.h === before.h;
     });
-    if (!same) onLayout(moved);
+    if (!unchanged) onLayout(moved);
   };
   return (
     <div ref={containerRef} className="grid-box">
@@ -37,7 +37,7 @@ export function Grid({ widgets, editing, onLayout, children }: { widgets: Widget
           gridConfig={{ cols: narrow ? 1 : COLUMNS, rowHeight: width < MEDIUM ? 34 : ROW, margin: [GAP, GAP], containerPadding: [8, 0] }}
           dragConfig={{ enabled: editing && !narrow, handle: ".widget-drag", cancel: ".button" }}
           resizeConfig={{ enabled: editing && !narrow, handles: ["se"] }}
-          onDragStop={changed} onResizeStop={changed}>
+          onDragStop={handleLayout} onResizeStop={handleLayout}>
           {ordered.map((widget) => <div key={widget.id}>{children(widget)}</div>)}
         </GridLayout>
       )}

@@ -6,10 +6,10 @@ import { useRefresh } from "../../api/queries.ts";
 import type { Dashboard } from "../../api/types.ts";
 import { FormDialog } from "../../ui/Dialog.tsx";
 import { TextField } from "../../ui/Field.tsx";
-import { tell } from "../../ui/toast.ts";
+import { showToast } from "../../ui/toast.ts";
 import { createDashboard, removeDashboard, replaceDashboard } from "./queries.ts";
 
-const nameFault = (error: unknown) => (error instanceof ApiError ? error.fault("name") : undefined);
+const nameError = (error: unknown) => (error instanceof ApiError ? error.fieldError("name") : undefined);
 
 export function NewDashboard({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
@@ -17,14 +17,14 @@ export function NewDashboard({ onClose }: { onClose: () => void }) {
   const refresh = useRefresh();
   const create = useMutation({
     mutationFn: () => createDashboard({ name: name.trim(), widgets: [] }),
-    onSuccess: (made) => {
+    onSuccess: (dashboard) => {
       void refresh(["dashboards"]);
-      navigate(`/dashboards/${made.dashboardId}?edit=1`);
+      navigate(`/dashboards/${dashboard.dashboardId}?edit=1`);
     },
   });
   return (
-    <FormDialog title="New dashboard" action="Create" busy={create.isPending} error={nameFault(create.error) ? null : create.error} disabled={!name.trim()} onClose={onClose} onSubmit={() => create.mutate()}>
-      <TextField label="Name" placeholder="Shop" value={name} maxLength={100} onChange={(event) => setName(event.target.value)} error={nameFault(create.error)} autoFocus />
+    <FormDialog title="New dashboard" submitLabel="Create" busy={create.isPending} error={nameError(create.error) ? null : create.error} disabled={!name.trim()} onClose={onClose} onSubmit={() => create.mutate()}>
+      <TextField label="Name" placeholder="Shop" value={name} maxLength={100} onChange={(event) => setName(event.target.value)} error={nameError(create.error)} autoFocus />
     </FormDialog>
   );
 }
@@ -40,8 +40,8 @@ export function RenameDashboard({ dashboard, onClose }: { dashboard: Dashboard; 
     },
   });
   return (
-    <FormDialog title="Rename the dashboard" action="Save" busy={rename.isPending} error={nameFault(rename.error) ? null : rename.error} disabled={!name.trim()} onClose={onClose} onSubmit={() => rename.mutate()}>
-      <TextField label="Name" value={name} maxLength={100} onChange={(event) => setName(event.target.value)} error={nameFault(rename.error)} autoFocus />
+    <FormDialog title="Rename dashboard" submitLabel="Save" busy={rename.isPending} error={nameError(rename.error) ? null : rename.error} disabled={!name.trim()} onClose={onClose} onSubmit={() => rename.mutate()}>
+      <TextField label="Name" value={name} maxLength={100} onChange={(event) => setName(event.target.value)} error={nameError(rename.error)} autoFocus />
     </FormDialog>
   );
 }
@@ -51,15 +51,15 @@ export function DeleteDashboard({ dashboard, onClose, onDeleted }: { dashboard: 
   const remove = useMutation({
     mutationFn: () => removeDashboard(dashboard),
     onSuccess: () => {
-      tell(`“${dashboard.name}” is deleted`);
+      showToast(`“${dashboard.name}” deleted`);
       onClose();
       onDeleted?.();
       void refresh(["dashboards"]);
     },
   });
   return (
-    <FormDialog title={`Delete “${dashboard.name}”?`} action="Delete" danger busy={remove.isPending} error={remove.error} onClose={onClose} onSubmit={() => remove.mutate()}>
-      <p>It cannot be brought back. The metrics on it stay.</p>
+    <FormDialog title={`Delete “${dashboard.name}”?`} submitLabel="Delete" danger busy={remove.isPending} error={remove.error} onClose={onClose} onSubmit={() => remove.mutate()}>
+      <p>This cannot be undone. The metrics are kept.</p>
     </FormDialog>
   );
 }

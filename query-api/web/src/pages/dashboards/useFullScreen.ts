@@ -1,8 +1,8 @@
 import { useEffect } from "react";
 import { useSearchParams } from "react-router";
 
-/** The dashboard alone, over the whole screen where the browser allows it. The address holds it. */
-export function useFullScreen(): { on: boolean; flip: () => void } {
+/** Shows only the dashboard, in browser full screen if allowed. The URL parameter `full` holds the state. */
+export function useFullScreen(): { on: boolean; toggle: () => void } {
   const [params, setParams] = useSearchParams();
   const on = params.get("full") === "1";
   const set = (on: boolean) => {
@@ -17,30 +17,30 @@ export function useFullScreen(): { on: boolean; flip: () => void } {
     document.documentElement.classList.toggle("full", on);
     return () => {
       document.documentElement.classList.remove("full");
-      // Whoever leaves the dashboard leaves the full screen too.
+      // Leaving the dashboard ends full screen.
       if (on && document.fullscreenElement) void document.exitFullscreen();
     };
   }, [on]);
   useEffect(() => {
-    // Escape leaves the browser's full screen without telling the page otherwise.
-    const listener = () => {
+    // When Escape ends browser full screen, the page receives no key event.
+    const handleFullScreenChange = () => {
       if (!document.fullscreenElement) set(false);
     };
-    document.addEventListener("fullscreenchange", listener);
-    return () => document.removeEventListener("fullscreenchange", listener);
+    document.addEventListener("fullscreenchange", handleFullScreenChange);
+    return () => document.removeEventListener("fullscreenchange", handleFullScreenChange);
   });
   useEffect(() => {
     if (!on) return;
-    // Where the browser did not give the whole screen, Escape comes here. Menus and dialogs have it first.
-    const listener = (event: KeyboardEvent) => {
+    // Without browser full screen, the page receives Escape. Open menus and dialogs take precedence.
+    const handleKeyDown = (event: KeyboardEvent) => {
       if (event.key === "Escape" && !event.defaultPrevented && !document.fullscreenElement && !document.querySelector("[role=dialog], [role=menu]")) set(false);
     };
-    document.addEventListener("keydown", listener, true);
-    return () => document.removeEventListener("keydown", listener, true);
+    document.addEventListener("keydown", handleKeyDown, true);
+    return () => document.removeEventListener("keydown", handleKeyDown, true);
   });
-  const flip = () => {
+  const toggle = () => {
     set(!on);
     if (!on) document.documentElement.requestFullscreen?.().catch(() => undefined);
   };
-  return { on, flip };
+  return { on, toggle };
 }

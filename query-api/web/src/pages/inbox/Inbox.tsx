@@ -1,20 +1,20 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
-import { api, of } from "../../api/client.ts";
-import { messageOf } from "../../api/error.ts";
-import { useMayManage, useRefresh } from "../../api/queries.ts";
+import { api, unwrap } from "../../api/client.ts";
+import { errorMessage } from "../../api/error.ts";
+import { useCanManage, useRefresh } from "../../api/queries.ts";
 import type { InboxNotice } from "../../api/types.ts";
 import { formatValue } from "../../format/numbers.ts";
 import { Button } from "../../ui/Button.tsx";
 import { CheckIcon, InboxIcon } from "../../ui/icons.tsx";
 import { Card, Page } from "../../ui/Page.tsx";
-import { Badge, Empty, Failed, Skeleton } from "../../ui/states.tsx";
-import { Ago } from "../../ui/Time.tsx";
-import { tell } from "../../ui/toast.ts";
+import { Badge, EmptyState, ErrorState, Skeleton } from "../../ui/feedback.tsx";
+import { RelativeTime } from "../../ui/RelativeTime.tsx";
+import { showToast } from "../../ui/toast.ts";
 import { inboxQuery } from "../alerts/queries.ts";
-import { conditionText } from "../alerts/words.ts";
+import { describeCondition } from "../alerts/labels.ts";
 
-const EVENTS: Record<string, { kind: "bad" | "good" | "warn" | "neutral"; name: string }> = {
+const EVENT_BADGES: Record<string, { kind: "bad" | "good" | "warn" | "neutral"; name: string }> = {
   firing: { kind: "bad", name: "Firing" },
   resolved: { kind: "good", name: "Resolved" },
   no_data: { kind: "warn", name: "No data" },
@@ -22,48 +22,48 @@ const EVENTS: Record<string, { kind: "bad" | "good" | "warn" | "neutral"; name: 
   test: { kind: "neutral", name: "Test" },
 };
 
-/** What the in-app channels were told. */
+/** Notifications of the in-app channels. */
 export function Inbox() {
   const inbox = useQuery(inboxQuery);
-  const manage = useMayManage();
+  const manage = useCanManage();
   const refresh = useRefresh();
   const items = inbox.data?.items ?? [];
   const newest = items[0]?.at;
-  const read = useMutation({
-    mutationFn: (until: number) => of(api.POST("/api/v1/inbox/read", { body: { until } })),
+  const markRead = useMutation({
+    mutationFn: (until: number) => unwrap(api.POST("/api/v1/inbox/read", { body: { until } })),
     onSuccess: () => void refresh(["inbox"]),
-    onError: (error) => tell(messageOf(error), "error"),
+    onError: (error) => showToast(errorMessage(error), "error"),
   });
   const unread = inbox.data?.unread ?? 0;
   return (
-    <Page title="Inbox" about="What alerts had to tell." actions={manage && unread > 0 && newest !== undefined && <Button icon={<CheckIcon />} busy={read.isPending} onClick={() => read.mutate(newest)}>Mark all as read</Button>}>
-      <Card flush label="Notices">
+    <Page title="Inbox" description="Notifications from your alerts." actions={manage && unread > 0 && newest !== undefined && <Button icon={<CheckIcon />} busy={markRead.isPending} onClick={() => markRead.mutate(newest)}>Mark all as read</Button>}>
+      <Card flush label="Notifications">
         {inbox.isPending ? (
           <div className="card-body"><Skeleton /></div>
         ) : inbox.isError && !inbox.data ? (
-          <Failed error={inbox.error} onRetry={() => inbox.refetch()} />
+          <ErrorState error={inbox.error} onRetry={() => inbox.refetch()} />
         ) : items.length === 0 ? (
-          <Empty icon={<InboxIcon size={26} />} title="Nothing here yet">
-            <p>When a rule with an inbox channel fires, it is told here. Channels are made under <Link to="/alerts/channels">Alerts</Link>.</p>
-          </Empty>
+          <EmptyState icon={<InboxIcon size={26} />} title="No notifications yet">
+            <p>Notifications appear here when an alert rule with an inbox channel fires. You can create channels under <Link to="/alerts/channels">Alerts</Link>.</p>
+          </EmptyState>
         ) : (
-          <ul className="inbox">{items.map((notice) => <Notice key={`${notice.id} ${notice.channelId}`} notice={notice} />)}</ul>
+          <ul className="inbox">{items.map((notice) => <NotificationItem key={`${notice.id} ${notice.channelId}`} notice={notice} />)}</ul>
         )}
       </Card>
     </Page>
   );
 }
 
-function Notice({ notice }: { notice: InboxNotice }) {
-  const event = EVENTS[notice.event] ?? { kind: "neutral", name: notice.event };
+function NotificationItem({ notice }: { notice: InboxNotice }) {
+  const event = EVENT_BADGES[notice.event] ?? { kind: "neutral", name: notice.event };
   return (
-    <li className={`notice${notice.read ? "" : " notice-new"}`}>
+    <li className={`notification${notice.read ? "" : " notification-unread"}`}>
       <Badge kind={event.kind}>{event.name}</Badge>
-      <div className="notice-text">
-        <p className="notice-title">{notice.alertId ? <Link to={`/alerts/${notice.alertId}`}>{notice.title}</Link> : notice.title}{!notice.read && <span className="sr-only"> (unread)</span>}</p>
-        {notice.alertId && notice.event !== "test" && <p className="quiet small">{notice.value === null ? "No points" : formatValue(notice.value, notice.aggregation === "count" ? null : notice.unit)} · {conditionText(notice, notice.unit)}</p>}
+      <div className="notification-text">
+        <p className="notification-title">{notice.alertId ? <Link to={`/alerts/${notice.alertId}`}>{notice.title}</Link> : notice.title}{!notice.read && <span className="sr-only"> (unread)</span>}</p>
+        {notice.alertId && notice.event !== "test" && <p className="muted small">{notice.value === null ? "No points" : formatValue(notice.value, notice.aggregation === "count" ? null : notice.unit)} · {describeCondition(notice, notice.unit)}</p>}
       </div>
-      <span className="quiet small"><Ago at={notice.at} /></span>
+      <span className="muted small"><RelativeTime at={notice.at} /></span>
     </li>
   );
 }

@@ -8,33 +8,33 @@ import type { LivePoint } from "../../live/stream.ts";
 import { ButtonLink } from "../../ui/Button.tsx";
 import { CheckIcon } from "../../ui/icons.tsx";
 
-const SHOWN = 5;
+const MAX_POINTS = 5;
 
-/** Waits for the first metric, and shows it the moment it arrives. */
+/** Waits for the first metric, and shows the latest points as they arrive. */
 export function FirstMetric() {
   const [points, setPoints] = useState<LivePoint[]>([]);
   const live = useIsLive();
-  useLivePoints(undefined, (point) => setPoints((points) => [point, ...points].slice(0, SHOWN)));
+  useLivePoints(undefined, (point) => setPoints((points) => [point, ...points].slice(0, MAX_POINTS)));
   const [first] = points;
   return (
-    <section className={`waiting${first ? " waiting-done" : ""}`} aria-live="polite" aria-label="First metric">
+    <section className={`first-metric${first ? " first-metric-done" : ""}`} aria-live="polite" aria-label="First metric">
       {first ? (
         <>
-          <div className="waiting-head"><span className="waiting-check"><CheckIcon /></span><h2>It arrived</h2></div>
-          <ul className="arrivals">
-            {points.map((point) => <Arrival key={`${point.metricId} ${point.timestamp} ${point.receivedAt}`} point={point} />)}
+          <div className="first-metric-head"><span className="first-metric-check"><CheckIcon /></span><h2>Metric received</h2></div>
+          <ul className="received-points">
+            {points.map((point) => <ReceivedPoint key={`${point.metricId} ${point.timestamp} ${point.receivedAt}`} point={point} />)}
           </ul>
           <div className="row">
-            <ButtonLink to="/dashboards?offer=1" look="primary">Put it on a dashboard</ButtonLink>
-            <ButtonLink to={`/metrics/${encodeURIComponent(first.metricId)}`}>See the metric</ButtonLink>
+            <ButtonLink to="/dashboards?offer=1" variant="primary">Add to a dashboard</ButtonLink>
+            <ButtonLink to={`/metrics/${encodeURIComponent(first.metricId)}`}>View metric</ButtonLink>
           </div>
         </>
       ) : (
-        <div className="waiting-head">
+        <div className="first-metric-head">
           <span className="pulse" aria-hidden="true" />
           <div>
-            <h2>Waiting for the first metric …</h2>
-            <p className="quiet">{live ? "Send one of the requests below, and it appears here within a second." : "Connecting to the live stream …"}</p>
+            <h2>Waiting for your first metric…</h2>
+            <p className="muted">{live ? "Send one of the requests below. The metric appears here within a second." : "Connecting to the live stream…"}</p>
           </div>
         </div>
       )}
@@ -42,17 +42,17 @@ export function FirstMetric() {
   );
 }
 
-function Arrival({ point }: { point: LivePoint }) {
-  // The stream may be a little ahead of the catalogue.
+function ReceivedPoint({ point }: { point: LivePoint }) {
+  // The live stream may be ahead of the catalogue, so the metric is polled until it exists.
   const metric = useQuery({ ...metricQuery(point.metricId), retry: false, refetchInterval: (query) => (query.state.data ? false : 300) });
   return (
-    <li className="arrival">
+    <li className="received-point">
       <div>
         <strong>{metric.data?.metricName ?? point.metricId}</strong>
-        <code className="quiet small">{point.metricId}</code>
+        <code className="muted small">{point.metricId}</code>
       </div>
-      <span className="arrival-value numeric">{formatValue(point.value, metric.data?.unit)}</span>
-      <span className="quiet small numeric">{formatExact(point.timestamp)}</span>
+      <span className="received-point-value numeric">{formatValue(point.value, metric.data?.unit)}</span>
+      <span className="muted small numeric">{formatExact(point.timestamp)}</span>
     </li>
   );
 }

@@ -1,9 +1,9 @@
 import { Tab, TabList, TabPanel, TabProvider } from "@ariakit/react";
-import { CodeBlock, Rich } from "../../ui/Code.tsx";
-import { snippets, type Target } from "./snippets.ts";
+import { CodeBlock, RichText } from "../../ui/Code.tsx";
+import { snippets, type SnippetTarget } from "./snippets.ts";
 
-/** Ready requests, one for each tool. */
-export function Snippets(target: Target) {
+/** Ready-to-use requests, one tab for each tool. */
+export function Snippets(target: SnippetTarget) {
   const all = snippets(target);
   return (
     <TabProvider defaultSelectedId="snippet-curl">
@@ -15,9 +15,9 @@ export function Snippets(target: Target) {
       {all.map(({ id, name, steps, code, codeName }) => (
         <TabPanel key={id} tabId={`snippet-${id}`} className="snippet" unmountOnHide>
           {steps && steps.length > 1 ? (
-            <ol className="steps">{steps.map((step) => <li key={step}><Rich text={step} /></li>)}</ol>
+            <ol className="steps">{steps.map((step) => <li key={step}><RichText text={step} /></li>)}</ol>
           ) : (
-            steps?.map((step) => <p key={step} className="quiet"><Rich text={step} /></p>)
+            steps?.map((step) => <p key={step} className="muted"><RichText text={step} /></p>)
           )}
           <CodeBlock label={`${name}: ${codeName}`} code={code} />
         </TabPanel>

@@ -1,6 +1,6 @@
-/** What to paste where, filled in: one request with one metric, for each tool that people come with. */
+/** Example requests for each supported tool, with the URL, key and project id filled in. */
 
-export interface Target {
+export interface SnippetTarget {
   webhookUrl: string;
   apiKey: string;
   projectId: string;
@@ -9,25 +9,25 @@ export interface Target {
 export interface Snippet {
   id: string;
   name: string;
-  /** What to do with it, step by step; code in backquotes. */
+  /** Instructions in the markup of `RichText`. Several are shown as a numbered list. */
   steps?: string[];
   code: string;
-  /** What the code is, for its label. */
+  /** Kind of the code, for its accessible label. */
   codeName: string;
 }
 
 const EXAMPLE = { metricId: "daily_signups", metricName: "Daily Signups", value: 42, unit: "count" };
 
-/** Stands for a key that cannot be shown any more. */
+/** Placeholder for a key that cannot be shown again. */
 export const HIDDEN_KEY = "YOUR_API_KEY";
 
-export function snippets(target: Target): Snippet[] {
+export function snippets(target: SnippetTarget): Snippet[] {
   return [curl(target), javascript(target), python(target), zapier(target), make(target), n8n(target)];
 }
 
-const body = ({ projectId }: Target) => JSON.stringify({ projectId, metrics: [EXAMPLE] }, null, 2);
+const body = ({ projectId }: SnippetTarget) => JSON.stringify({ projectId, metrics: [EXAMPLE] }, null, 2);
 
-function curl(target: Target): Snippet {
+function curl(target: SnippetTarget): Snippet {
   return {
     id: "curl",
     name: "curl",
@@ -39,12 +39,12 @@ function curl(target: Target): Snippet {
   };
 }
 
-function javascript(target: Target): Snippet {
+function javascript(target: SnippetTarget): Snippet {
   return {
     id: "javascript",
     name: "JavaScript",
     codeName: "JavaScript",
-    steps: ["Works in Node 18 and newer without packages. Keep the key in the environment (`TIDEMARK_API_KEY`) and off client-side code."],
+    steps: ["Works in Node 18 and newer without packages. Keep the key in the environment variable `TIDEMARK_API_KEY` and out of client-side code."],
     code: `const apiKey = process.env.TIDEMARK_API_KEY ?? "${target.apiKey}";
 
 const response = await fetch("${target.webhookUrl}", {
@@ -65,12 +65,12 @@ console.log(await response.json());`,
   };
 }
 
-function python(target: Target): Snippet {
+function python(target: SnippetTarget): Snippet {
   return {
     id: "python",
     name: "Python",
     codeName: "Python",
-    steps: ["Needs nothing but Python 3. Keep the key in the environment (`TIDEMARK_API_KEY`)."],
+    steps: ["Requires only Python 3. Keep the key in the environment variable `TIDEMARK_API_KEY`."],
     code: `import json
 import os
 import urllib.request
@@ -92,43 +92,43 @@ with urllib.request.urlopen(request, timeout=30) as response:
   };
 }
 
-function zapier(target: Target): Snippet {
+function zapier(target: SnippetTarget): Snippet {
   return {
     id: "zapier",
     name: "Zapier",
     codeName: "Data",
     steps: [
-      "Add the action **Webhooks by Zapier** and choose the event **Custom Request**: it sends numbers as numbers.",
-      `Choose method **POST**, URL \`${target.webhookUrl}\`, and paste this as **Data**. Put a field of an earlier step in the place of the number.`,
-      `Under **Headers** add \`Authorization\` with the value \`Bearer ${target.apiKey}\` and \`Content-Type\` with \`application/json\`, then test the step.`,
+      "Add the action **Webhooks by Zapier** and choose the event **Custom Request**, which sends numbers as numbers.",
+      `Set the method to **POST** and the URL to \`${target.webhookUrl}\`. Paste the JSON below into **Data**. Replace the number with a field from an earlier step.`,
+      `Under **Headers**, add \`Authorization\` with the value \`Bearer ${target.apiKey}\` and \`Content-Type\` with the value \`application/json\`. Then test the step.`,
     ],
     code: body(target),
   };
 }
 
-function make(target: Target): Snippet {
+function make(target: SnippetTarget): Snippet {
   return {
     id: "make",
     name: "Make",
     codeName: "Request content",
     steps: [
-      `Add the module **HTTP → Make a request** with URL \`${target.webhookUrl}\` and method **POST**.`,
+      `Add the module **HTTP → Make a request**. Set the URL to \`${target.webhookUrl}\` and the method to **POST**.`,
       `Add the header \`Authorization\` with the value \`Bearer ${target.apiKey}\`.`,
-      "Choose body type **Raw**, content type **JSON**, and paste this as request content. Map a value of an earlier module in the place of the number.",
+      "Set the body type to **Raw** and the content type to **JSON**. Paste the JSON below as the request content. Replace the number with a value from an earlier module.",
     ],
     code: body(target),
   };
 }
 
-function n8n(target: Target): Snippet {
+function n8n(target: SnippetTarget): Snippet {
   return {
     id: "n8n",
     name: "n8n",
     codeName: "JSON body",
     steps: [
-      `Add an **HTTP Request** node: method **POST**, URL \`${target.webhookUrl}\`.`,
-      `Authentication **Generic Credential Type → Header Auth**: name \`Authorization\`, value \`Bearer ${target.apiKey}\`.`,
-      "Switch on **Send Body**, content type **JSON**, **Using JSON**, and paste this. An expression such as `{{ $json.total }}` may stand in the place of the number.",
+      `Add an **HTTP Request** node. Set the method to **POST** and the URL to \`${target.webhookUrl}\`.`,
+      `Set the authentication to **Generic Credential Type → Header Auth**, with the name \`Authorization\` and the value \`Bearer ${target.apiKey}\`.`,
+      "Turn on **Send Body**, set the content type to **JSON**, choose **Using JSON**, and paste the JSON below. You can replace the number with an expression such as `{{ $json.total }}`.",
     ],
     code: body(target),
   };

@@ -1,29 +1,29 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
-import { api, of, type Answer } from "../../api/client.ts";
+import { api, unwrap, type ApiResult } from "../../api/client.ts";
 import type { components } from "../../api/schema";
 import { formatValue } from "../../format/numbers.ts";
-import { bounds, readRange, type Range } from "../../format/range.ts";
+import { rangeBounds, rangeFromParams, type Range } from "../../format/range.ts";
 import { formatExact } from "../../format/times.ts";
 import { Button } from "../../ui/Button.tsx";
 import { DownloadIcon } from "../../ui/icons.tsx";
 import { Card } from "../../ui/Page.tsx";
-import { Empty, Failed, Skeleton } from "../../ui/states.tsx";
+import { EmptyState, ErrorState, Skeleton } from "../../ui/feedback.tsx";
 import { downloadCsv } from "./csv.ts";
 
-/** The description knows the call's CSV as well; without asking for it, it is JSON. */
-type Page = components["schemas"]["Points"];
+/** The OpenAPI document lists CSV as well. Without an `Accept` header for CSV, the response is JSON. */
+type PointsPage = components["schemas"]["Points"];
 
-/** The points of the range, one by one, newest first. */
+/** Table of the points in the range, newest first. */
 export function Points({ metricId, unit }: { metricId: string; unit: string | null }) {
   const [params] = useSearchParams();
-  const range: Range = readRange(params) ?? "24h";
+  const range: Range = rangeFromParams(params) ?? "24h";
   const points = useInfiniteQuery({
     queryKey: ["points", metricId, range],
     queryFn: ({ pageParam }) => {
-      const { start, end } = bounds(range, Date.now());
+      const { start, end } = rangeBounds(range, Date.now());
       const query = pageParam ? { cursor: pageParam } : { startDate: String(start), endDate: String(end) };
-      return of<Page>(api.GET("/api/v1/metrics/{metricId}/points", { params: { path: { metricId }, query: { limit: 20, ...query } } }) as Promise<Answer<Page>>);
+      return unwrap<PointsPage>(api.GET("/api/v1/metrics/{metricId}/points", { params: { path: { metricId }, query: { limit: 20, ...query } } }) as Promise<ApiResult<PointsPage>>);
     },
     initialPageParam: "",
     getNextPageParam: (page) => page.nextCursor,
@@ -35,26 +35,26 @@ export function Points({ metricId, unit }: { metricId: string; unit: string | nu
       {points.isPending ? (
         <div className="card-body"><Skeleton /></div>
       ) : points.isError ? (
-        <Failed error={points.error} onRetry={() => points.refetch()} />
+        <ErrorState error={points.error} onRetry={() => points.refetch()} />
       ) : items.length === 0 ? (
-        <Empty title="No points in this range" />
+        <EmptyState title="No points in this range" />
       ) : (
         <>
           <div className="table-box">
             <table className="table">
-              <thead><tr><th>Time</th><th className="right">Value</th><th className="phone-hide">Received</th></tr></thead>
+              <thead><tr><th>Time</th><th className="right">Value</th><th className="hide-on-phone">Received</th></tr></thead>
               <tbody>
                 {items.map((point, index) => (
                   <tr key={`${point.timestamp} ${point.receivedAt} ${index}`}>
                     <td className="numeric">{formatExact(point.timestamp)}</td>
                     <td className="right">{formatValue(point.value, unit)}</td>
-                    <td className="phone-hide quiet numeric">{formatExact(point.receivedAt)}</td>
+                    <td className="hide-on-phone muted numeric">{formatExact(point.receivedAt)}</td>
                   </tr>
                 ))}
               </tbody>
             </table>
           </div>
-          {points.hasNextPage && <div className="card-more"><Button busy={points.isFetchingNextPage} onClick={() => points.fetchNextPage()}>Show more</Button></div>}
+          {points.hasNextPage && <div className="card-more"><Button busy={points.isFetchingNextPage} onClick={() => points.fetchNextPage()}>Load more</Button></div>}
         </>
       )}
     </Card>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { bars, totals } from "./outcomes.ts";
+import { outcomeSeries, totalsByOutcome } from "./outcomes.ts";
 
 const items = [
   { timestamp: 2, outcome: "accepted", requests: 3, metrics: 30 },
@@ -9,15 +9,15 @@ const items = [
   { timestamp: 1, outcome: "accepted", requests: 1, metrics: 1 },
 ];
 
-test("requests are summed by outcome, the most frequent first", () => {
-  assert.deepEqual(totals(items), [
+test("requests are summed by outcome, most frequent first", () => {
+  assert.deepEqual(totalsByOutcome(items), [
     { outcome: "accepted", requests: 8, metrics: 35 },
     { outcome: "invalid_key", requests: 1, metrics: 0 },
   ]);
 });
 
-test("connections of the same bucket stand in one bar", () => {
-  assert.deepEqual(bars(items)[0]?.points, [
+test("connections of a bucket share one bar", () => {
+  assert.deepEqual(outcomeSeries(items)[0]?.points, [
     { timestamp: 1, value: 1 },
     { timestamp: 2, value: 7 },
   ]);

@@ -1,6 +1,6 @@
-/** Requests by outcome, put together for a chart and a table. */
+/** Totals and chart series of requests by outcome. */
 
-import type { ChartSeries } from "../../chart/model.ts";
+import type { ChartSeries } from "../../chart/types.ts";
 
 export interface UsageItem {
   timestamp: number;
@@ -9,38 +9,38 @@ export interface UsageItem {
   metrics: number;
 }
 
-export interface Outcome {
+export interface OutcomeTotal {
   outcome: string;
   requests: number;
   metrics: number;
 }
 
-const NAMES: Record<string, string> = {
+const LABELS: Record<string, string> = {
   accepted: "Accepted",
-  replayed: "Repeated (stored once)",
-  invalid_json: "Not JSON",
-  invalid_batch: "Not valid",
+  replayed: "Replayed (stored once)",
+  invalid_json: "Invalid JSON",
+  invalid_batch: "Invalid batch",
   invalid_key: "Unknown key",
   revoked_key: "Revoked key",
-  missing_key: "No key",
-  project_mismatch: "Another project’s id",
-  insufficient_scope: "Key may not send",
-  quota_exceeded: "Over quota",
+  missing_key: "Missing key",
+  project_mismatch: "Wrong project ID",
+  insufficient_scope: "Insufficient scope",
+  quota_exceeded: "Quota exceeded",
   idempotency_key_reused: "Idempotency key reused",
-  body_too_large: "Too large",
-  request_timeout: "Broken off",
+  body_too_large: "Body too large",
+  request_timeout: "Request timeout",
   unavailable: "Unavailable",
 };
 
-/** Colours that say something: good, repeated, and faults. */
-const SLOTS: Record<string, number> = { accepted: 2, replayed: 0, quota_exceeded: 4, revoked_key: 1, invalid_batch: 5, invalid_json: 3 };
+/** Palette indices: green for accepted, blue for replayed, other colours for errors. */
+const COLOUR_SLOTS: Record<string, number> = { accepted: 2, replayed: 0, quota_exceeded: 4, revoked_key: 1, invalid_batch: 5, invalid_json: 3 };
 
-export const outcomeName = (outcome: string): string => NAMES[outcome] ?? outcome;
-export const outcomeSlot = (outcome: string): number => SLOTS[outcome] ?? 7;
+export const outcomeLabel = (outcome: string): string => LABELS[outcome] ?? outcome;
+export const outcomeColourSlot = (outcome: string): number => COLOUR_SLOTS[outcome] ?? 7;
 
-/** All of the range, the most frequent first. */
-export function totals(items: UsageItem[]): Outcome[] {
-  const sums = new Map<string, Outcome>();
+/** Sums requests and metrics by outcome, most frequent first. */
+export function totalsByOutcome(items: UsageItem[]): OutcomeTotal[] {
+  const sums = new Map<string, OutcomeTotal>();
   for (const { outcome, requests, metrics } of items) {
     const sum = sums.get(outcome) ?? { outcome, requests: 0, metrics: 0 };
     sums.set(outcome, { outcome, requests: sum.requests + requests, metrics: sum.metrics + metrics });
@@ -48,14 +48,14 @@ export function totals(items: UsageItem[]): Outcome[] {
   return [...sums.values()].sort((a, b) => b.requests - a.requests);
 }
 
-/** A stack of bars for each bucket. */
-export function bars(items: UsageItem[]): ChartSeries[] {
-  return totals(items).map(({ outcome }) => {
+/** Returns one stacked bar series per outcome. */
+export function outcomeSeries(items: UsageItem[]): ChartSeries[] {
+  return totalsByOutcome(items).map(({ outcome }) => {
     const buckets = new Map<number, number>();
     for (const item of items.filter((item) => item.outcome === outcome)) {
       buckets.set(item.timestamp, (buckets.get(item.timestamp) ?? 0) + item.requests);
     }
     const points = [...buckets].sort(([a], [b]) => a - b).map(([timestamp, value]) => ({ timestamp, value }));
-    return { name: outcomeName(outcome), unit: null, slot: outcomeSlot(outcome), points, stack: "requests" };
+    return { name: outcomeLabel(outcome), unit: null, slot: outcomeColourSlot(outcome), points, stack: "requests" };
   });
 }

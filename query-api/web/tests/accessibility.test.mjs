@@ -1,87 +1,87 @@
-// Everybody can use it: by eye or ear, mouse or keyboard, on a phone or a wide screen.
+// Accessibility: axe, phones, keyboard operation and focus.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { before, test } from "node:test";
-import { furnish } from "./support/furnish.mjs";
-import { createProject, until } from "./support/installation.mjs";
+import { createFixtures } from "./support/fixtures.mjs";
+import { createProject, waitUntil } from "./support/installation.mjs";
 import { seed } from "./support/seed.mjs";
 import { suite } from "./support/suite.mjs";
 
-const { window, owns } = suite();
+const { openWindow, deleteAfterwards } = suite();
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let shop;
 let empty;
 let pages;
 
 before(async () => {
-  shop = owns(await seed("Access"));
-  empty = owns(await createProject("Access, empty", "pro"));
-  pages = await furnish(shop);
+  shop = deleteAfterwards(await seed("Access"));
+  empty = deleteAfterwards(await createProject("Access, empty", "pro"));
+  pages = await createFixtures(shop);
 });
 
-/** What axe finds. It is evaluated by the debugger, so the page's policy stays as it is. */
-async function violations(page) {
+/** Returns the violations that axe finds. Playwright evaluates axe, so the content security policy is not relaxed. */
+async function accessibilityViolations(page) {
   await page.evaluate(axe);
-  const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} (${node.any[0]?.message ?? node.failureSummary})`).join("; ")}`);
+  const results = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  return results.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} (${node.any[0]?.message ?? node.failureSummary})`).join("; ")}`);
 }
 
-const shown = async (page) => {
+const waitUntilLoaded = async (page) => {
   await page.getByRole("heading", { level: 1 }).waitFor();
   await page.getByRole("status", { name: "Loading" }).first().waitFor({ state: "detached" });
 };
 
 for (const colorScheme of ["light", "dark"]) {
-  test(`axe finds nothing on any page, ${colorScheme}`, async () => {
-    const found = [];
-    const check = async (page, name) => found.push(...(await violations(page)).map((one) => `${name}: ${one}`));
-    const out = await window(undefined, { colorScheme, reducedMotion: "reduce" });
-    await out.page.goto("/");
-    await out.page.getByRole("heading", { name: "Sign in" }).waitFor();
-    await check(out.page, "sign-in");
-    const { page } = await window(shop.manageKey, { colorScheme, reducedMotion: "reduce" });
+  test(`axe finds no violation on any page, ${colorScheme}`, async () => {
+    const violations = [];
+    const check = async (page, name) => violations.push(...(await accessibilityViolations(page)).map((violation) => `${name}: ${violation}`));
+    const signedOut = await openWindow(undefined, { colorScheme, reducedMotion: "reduce" });
+    await signedOut.page.goto("/");
+    await signedOut.page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await check(signedOut.page, "sign-in");
+    const { page } = await openWindow(shop.manageKey, { colorScheme, reducedMotion: "reduce" });
     for (const { name, path, prepare } of pages) {
       await page.goto(path);
-      await shown(page);
+      await waitUntilLoaded(page);
       await prepare?.(page);
       await check(page, name);
     }
-    const fresh = await window(empty.manageKey, { colorScheme, reducedMotion: "reduce" });
+    const fresh = await openWindow(empty.manageKey, { colorScheme, reducedMotion: "reduce" });
     for (const path of ["/dashboards", "/metrics", "/alerts", "/alerts/channels", "/inbox", "/usage", "/integrations/custom-webhooks", "/nowhere"]) {
       await fresh.page.goto(path);
-      await shown(fresh.page);
+      await waitUntilLoaded(fresh.page);
       await check(fresh.page, `empty ${path}`);
     }
-    assert.deepEqual(found, []);
+    assert.deepEqual(violations, []);
   });
 }
 
-test("on a phone nothing is wider than the screen, and the way around is behind a button", async () => {
-  const { page } = await window(shop.manageKey, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
-  const wide = [];
+test("pages fit a phone, and a button opens the navigation", async () => {
+  const { page } = await openWindow(shop.manageKey, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  const tooWide = [];
   for (const { name, path, prepare } of pages) {
     await page.goto(path);
-    await shown(page);
+    await waitUntilLoaded(page);
     await prepare?.(page);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
-    if (width > 360) wide.push(`${name}: ${width}`);
+    if (width > 360) tooWide.push(`${name}: ${width}`);
   }
-  assert.deepEqual(wide, []);
+  assert.deepEqual(tooWide, []);
   await page.getByRole("button", { name: "Menu" }).click();
   await page.getByRole("dialog", { name: "Menu" }).getByRole("link", { name: "Usage" }).click();
   await page.getByRole("heading", { level: 1, name: "Usage" }).waitFor();
   await page.getByRole("dialog", { name: "Menu" }).waitFor({ state: "detached" });
 });
 
-test("the keyboard reaches everything: the way past the navigation, menus, and out of dialogs", async () => {
-  const { page } = await window(shop.manageKey);
+test("keyboard reaches skip link, menus and dialogs", async () => {
+  const { page } = await openWindow(shop.manageKey);
   await page.goto("/integrations/custom-webhooks");
   await page.getByRole("link", { name: "Shop Backend" }).waitFor();
   await page.evaluate(() => document.activeElement?.blur());
   await page.keyboard.press("Tab");
-  const skip = page.getByRole("link", { name: "Skip to the content" });
-  assert.ok(await skip.evaluate((element) => element === document.activeElement), "the first stop leads past the navigation");
+  const skip = page.getByRole("link", { name: "Skip to content" });
+  assert.ok(await skip.evaluate((element) => element === document.activeElement), "the first tab stop is the skip link");
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement?.id), "main");
 
@@ -93,20 +93,20 @@ test("the keyboard reaches everything: the way past the navigation, menus, and o
   await page.keyboard.press("Enter");
   const dialog = page.getByRole("dialog");
   await dialog.waitFor();
-  await until("the focus is in the dialog", () => dialog.evaluate((element) => element.contains(document.activeElement)));
+  await waitUntil("the focus is in the dialog", () => dialog.evaluate((element) => element.contains(document.activeElement)));
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
-  await until("the focus comes back", () => button.evaluate((element) => element === document.activeElement));
+  await waitUntil("the focus returns to the button", () => button.evaluate((element) => element === document.activeElement));
 });
 
-/** What has the focus, in words. */
+/** Label, id or tag name of the focused element. */
 const focused = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id ?? document.activeElement?.tagName);
 
-test("a dialog that goes gives the focus back before the next key, also where what opened it has gone", async () => {
-  const { page } = await window(shop.manageKey);
+test("closing a dialog restores the focus, even without its opener", async () => {
+  const { page } = await openWindow(shop.manageKey);
   await page.goto("/integrations/custom-webhooks");
   const button = page.getByRole("button", { name: "Actions for Cron Job Metrics" });
-  const choose = async (item) => {
+  const chooseAction = async (item) => {
     await button.focus();
     await page.keyboard.press("Enter");
     await page.getByRole("menuitem", { name: item }).focus();
@@ -114,7 +114,7 @@ test("a dialog that goes gives the focus back before the next key, also where wh
     await page.getByRole("dialog").waitFor();
   };
   await button.focus();
-  // It is looked at from within the page: whatever comes between a change and the next key would be seen.
+  // The observer in the page records every moment in which the focus is lost, even between two key presses.
   await page.evaluate(() => {
     globalThis.lost = [];
     new MutationObserver((changes) => {
@@ -124,22 +124,22 @@ test("a dialog that goes gives the focus back before the next key, also where wh
       });
     }).observe(document.body, { childList: true, subtree: true });
   });
-  await choose("Rename");
-  await until("one can type at once", () => page.getByRole("dialog").getByLabel("Name").evaluate((field) => field === document.activeElement));
+  await chooseAction("Rename");
+  await waitUntil("the name field has the focus", () => page.getByRole("dialog").getByLabel("Name").evaluate((field) => field === document.activeElement));
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
   assert.equal(await focused(page), "Actions for Cron Job Metrics");
 
-  // One dialog after another: the new key takes the place of the question.
-  await choose("Rotate key");
+  // Two dialogs in a row: the one with the new key replaces the confirmation.
+  await chooseAction("Rotate key");
   await page.getByRole("dialog").getByRole("button", { name: "Rotate key" }).press("Enter");
-  await page.getByRole("heading", { name: "The new key" }).waitFor();
+  await page.getByRole("heading", { name: "New API key" }).waitFor();
   await page.getByRole("dialog").getByRole("button", { name: "Done" }).press("Enter");
   await page.getByRole("dialog").waitFor({ state: "detached" });
   assert.equal(await focused(page), "Actions for Cron Job Metrics");
 
-  // The row goes, and its button with it: what is left around it has the focus.
-  await choose("Delete");
+  // The row is removed together with its button, so the region around it receives the focus.
+  await chooseAction("Delete");
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).press("Enter");
   await button.waitFor({ state: "detached" });
   assert.equal(await focused(page), "Connections");

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { WidgetType } from "../../api/types.ts";
 
-const MARKS: Record<WidgetType, ReactNode> = {
+const ICONS: Record<WidgetType, ReactNode> = {
   number: <text x="16" y="18" textAnchor="middle" fontSize="15" fontWeight="700" fill="currentColor" stroke="none">42</text>,
   line: <path d="m4 16 7-7 6 5 10-10" />,
   area: <><path d="m4 16 7-7 6 5 10-10" /><path d="m4 16 7-7 6 5 10-10v16H4z" fill="currentColor" stroke="none" opacity=".25" /></>,
@@ -10,11 +10,10 @@ const MARKS: Record<WidgetType, ReactNode> = {
   gauge: <path d="M5 19a11 11 0 0 1 22 0M16 18l5-6" />,
 };
 
-/** What a type of widget looks like. */
-export function TypeMark({ type }: { type: WidgetType }) {
+export function WidgetTypeIcon({ type }: { type: WidgetType }) {
   return (
     <svg width="32" height="24" viewBox="0 0 32 24" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true" focusable="false">
-      {MARKS[type]}
+      {ICONS[type]}
     </svg>
   );
 }

@@ -1,4 +1,4 @@
-/** What one may choose from, with names for people. */
+/** Aggregations and intervals with their labels. */
 
 import type { Aggregation, Interval } from "../api/types.ts";
 
@@ -7,7 +7,7 @@ export const AGGREGATIONS: readonly (readonly [Aggregation, string])[] = [
   ["sum", "Sum"],
   ["min", "Minimum"],
   ["max", "Maximum"],
-  ["count", "Number of points"],
+  ["count", "Count"],
   ["last", "Last value"],
   ["p50", "Median"],
   ["p90", "90th percentile"],
@@ -25,13 +25,13 @@ export const INTERVALS: readonly (readonly [Interval, string])[] = [
 
 export const isAggregation = (text: unknown): text is Aggregation => AGGREGATIONS.some(([name]) => name === text);
 export const isInterval = (text: unknown): text is Interval => INTERVALS.some(([name]) => name === text);
-export const aggregationName = (name: string): string => AGGREGATIONS.find(([one]) => one === name)?.[1] ?? name;
+export const aggregationLabel = (name: string): string => AGGREGATIONS.find(([value]) => value === name)?.[1] ?? name;
 
-/** The same where there is little room. */
-export const aggregationShort = (name: string): string => (isPercentile(name) ? name : name === "last" ? "Last" : name === "count" ? "Points" : aggregationName(name));
+/** Label for places with little room. */
+export const shortAggregationLabel = (name: string): string => (isPercentile(name) ? name : name === "last" ? "Last" : name === "count" ? "Count" : aggregationLabel(name));
 
-/** Percentiles of parts do not make one of the whole: where one number is wanted, it is that of the newest part (chart/total.ts). */
+/** Percentiles of buckets cannot be combined; `aggregateBuckets` returns the newest bucket's. */
 export const isPercentile = (name: string): boolean => /^p\d/.test(name);
 
-/** The unit of what an aggregation makes of values with `unit`: a number of points has none. */
-export const unitOf = (aggregation: string, unit: string | null): string | null => (aggregation === "count" ? null : unit);
+/** Unit of the aggregated value: a count of points has none. */
+export const aggregatedUnit = (aggregation: string, unit: string | null): string | null => (aggregation === "count" ? null : unit);

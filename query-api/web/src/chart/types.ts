@@ -1,5 +1,3 @@
-/** What a chart shows. */
-
 export interface ChartPoint {
   timestamp: number;
   value: number | null;
@@ -8,10 +6,10 @@ export interface ChartPoint {
 export interface ChartSeries {
   name: string;
   unit: string | null;
-  /** Its place in the palette. */
+  /** Index in the palette. */
   slot: number;
   points: ChartPoint[];
-  /** Of bars: those with the same word stand upon each other. */
+  /** Stack id: bars with the same id are stacked. */
   stack?: string;
 }
 
@@ -22,14 +20,14 @@ export interface ChartProps {
   series: ChartSeries[];
   start: number;
   end: number;
-  /** What the chart is of, for those who cannot see it. */
+  /** Accessible name. */
   label: string;
-  /** A line at this value. */
+  /** Value at which a horizontal line is drawn. */
   threshold?: number;
-  /** Times that are set off, such as when an alert fires. */
-  marked?: { start: number; end: number }[];
-  /** Called with the part that was dragged over. */
+  /** Highlighted periods, such as those in which an alert fires. */
+  highlights?: { start: number; end: number }[];
+  /** Called with the period that the user selected by dragging. */
   onZoom?: (start: number, end: number) => void;
-  /** Charts of the same group show the same moment. */
+  /** Group id: charts of the same group show their axis pointers at the same time. */
   group?: string;
 }

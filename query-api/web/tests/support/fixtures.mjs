@@ -1,5 +1,5 @@
-// What a project in use has beside its points, and the pages that show it.
-import { call, send, until } from "./installation.mjs";
+// Dashboards, channels, alerts and usage notices of a project, and the pages that show them.
+import { call, send, waitUntil } from "./installation.mjs";
 
 const series = (metricId, aggregation) => ({ metricId, aggregation });
 
@@ -19,42 +19,42 @@ const DASHBOARD = {
   ],
 };
 
-/** Makes dashboards and alerts, some of which fire; gives the pages of the project. */
-export async function furnish({ projectId, manageKey, connections }) {
+/** Creates dashboards and alert rules, two of which fire. Returns the pages of the project. */
+export async function createFixtures({ projectId, manageKey, connections }) {
   const { dashboardId } = await call("POST", "/dashboards", manageKey, DASHBOARD);
   await call("POST", "/dashboards", manageKey, { name: "On Call", widgets: DASHBOARD.widgets.slice(4, 8).map((widget) => ({ ...widget, y: widget.y - 3 })) });
   const channel = await call("POST", "/channels", manageKey, { name: "On call", kind: "in_app" });
   await call("POST", "/channels", manageKey, { name: "Ops in Slack", kind: "slack", url: "https://hooks.slack.com/services/T000/B000/secret" });
-  const rule = (part) => call("POST", "/alerts", manageKey, { aggregation: "avg", range: "1h", channels: [channel.channelId], ...part });
-  const slow = await rule({ name: "API is slow", metricId: "api_response_time", aggregation: "last", operator: ">", threshold: 90, range: "24h" });
-  await rule({ name: "Disk almost full", metricId: "disk_used", aggregation: "max", operator: ">=", threshold: 95, range: "24h" });
-  await rule({ name: "Backup is missing", metricId: "backup_finished", aggregation: "count", operator: "<", threshold: 1, range: "24h", enabled: false });
-  // Rules are evaluated when points come.
+  const createRule = (part) => call("POST", "/alerts", manageKey, { aggregation: "avg", range: "1h", channels: [channel.channelId], ...part });
+  const slowApi = await createRule({ name: "API is slow", metricId: "api_response_time", aggregation: "last", operator: ">", threshold: 90, range: "24h" });
+  await createRule({ name: "Disk almost full", metricId: "disk_used", aggregation: "max", operator: ">=", threshold: 95, range: "24h" });
+  await createRule({ name: "Backup is missing", metricId: "backup_finished", aggregation: "count", operator: "<", threshold: 1, range: "24h", enabled: false });
+  // Rules are evaluated when points arrive.
   await send(connections.shop.apiKey, projectId, [{ metricId: "api_response_time", value: 184 }]);
-  const told = async (what) => {
-    const inbox = await until(`the inbox is told ${what}`, async () => {
+  const waitForNotification = async (subject) => {
+    const inbox = await waitUntil(`the inbox has a notification about ${subject}`, async () => {
       const inbox = await call("GET", "/inbox", manageKey);
       return inbox.unread > 0 && inbox;
     });
     return inbox.items[0].at;
   };
-  // One that somebody looks after already, and one that is new.
-  await call("POST", "/inbox/read", manageKey, { until: await told("that the API is slow") });
-  await call("POST", `/alerts/${slow.alertId}/acknowledge`, manageKey, { note: "Ann looks into it" });
-  const few = await rule({ name: "Too few signups", metricId: "daily_signups", aggregation: "sum", operator: "<", threshold: 1000, range: "24h" });
+  // One alert is acknowledged, the other one is not.
+  await call("POST", "/inbox/read", manageKey, { until: await waitForNotification("the slow API") });
+  await call("POST", `/alerts/${slowApi.alertId}/acknowledge`, manageKey, { note: "Ann is looking into it" });
+  const fewSignups = await createRule({ name: "Too few signups", metricId: "daily_signups", aggregation: "sum", operator: "<", threshold: 1000, range: "24h" });
   await send(connections.shop.apiKey, projectId, [{ metricId: "daily_signups", value: 3 }]);
-  await told("that there are too few signups");
-  // Something goes on with a key that was revoked.
-  await until("the key is refused", async () => (await send(connections.zapier.apiKey, projectId, [])).status === 401);
+  await waitForNotification("too few signups");
+  // A sender continues with a revoked key.
+  await waitUntil("the key is rejected", async () => (await send(connections.zapier.apiKey, projectId, [])).status === 401);
   await Promise.all(Array.from({ length: 30 }, () => send(connections.zapier.apiKey, projectId, [])));
-  await until("the usage has a notice", async () => (await call("GET", "/usage", manageKey)).notices.length > 0);
-  const drawn = async (page) => {
+  await waitUntil("the usage report has a notice", async () => (await call("GET", "/usage", manageKey)).notices.length > 0);
+  const waitForChart = async (page) => {
     await page.locator("canvas").first().waitFor();
   };
   return [
     { name: "dashboards", path: "/dashboards" },
-    { name: "dashboard", path: `/dashboards/${dashboardId}`, prepare: drawn },
-    { name: "dashboard-edit", path: `/dashboards/${dashboardId}?edit=1&range=7d`, prepare: drawn },
+    { name: "dashboard", path: `/dashboards/${dashboardId}`, prepare: waitForChart },
+    { name: "dashboard-edit", path: `/dashboards/${dashboardId}?edit=1&range=7d`, prepare: waitForChart },
     {
       name: "widget-editor",
       path: `/dashboards/${dashboardId}`,
@@ -65,7 +65,7 @@ export async function furnish({ projectId, manageKey, connections }) {
       },
     },
     { name: "metrics", path: "/metrics" },
-    { name: "metric", path: "/metrics/api_response_time?range=7d", prepare: drawn },
+    { name: "metric", path: "/metrics/api_response_time?range=7d", prepare: waitForChart },
     {
       name: "metric-delete",
       path: "/metrics/api_response_time",
@@ -77,32 +77,32 @@ export async function furnish({ projectId, manageKey, connections }) {
     },
     { name: "integrations", path: "/integrations" },
     { name: "webhooks", path: "/integrations/custom-webhooks" },
-    { name: "connection", path: `/integrations/custom-webhooks/${connections.shop.connectionId}`, prepare: drawn },
+    { name: "connection", path: `/integrations/custom-webhooks/${connections.shop.connectionId}`, prepare: waitForChart },
     {
       name: "connect",
       path: "/integrations/custom-webhooks/connect",
       prepare: async (page) => {
         await page.getByLabel("Name").fill("Nightly Backup");
         await page.getByRole("button", { name: "Create" }).click();
-        await page.getByRole("heading", { name: "Send the first metric" }).waitFor();
+        await page.getByRole("heading", { name: "Send your first metric" }).waitFor();
         await page.getByRole("tab", { name: "Zapier" }).click();
       },
     },
     { name: "alerts", path: "/alerts" },
-    { name: "alert", path: `/alerts/${few.alertId}`, prepare: drawn },
-    { name: "alert-acknowledged", path: `/alerts/${slow.alertId}`, prepare: drawn },
-    { name: "alert-edit", path: `/alerts/${slow.alertId}/edit`, prepare: drawn },
+    { name: "alert", path: `/alerts/${fewSignups.alertId}`, prepare: waitForChart },
+    { name: "alert-acknowledged", path: `/alerts/${slowApi.alertId}`, prepare: waitForChart },
+    { name: "alert-edit", path: `/alerts/${slowApi.alertId}/edit`, prepare: waitForChart },
     { name: "channels", path: "/alerts/channels" },
     {
       name: "channel-new",
       path: "/alerts/channels",
       prepare: async (page) => {
         await page.getByRole("button", { name: "New channel" }).click();
-        await page.getByRole("dialog").getByLabel("Kind").selectOption("webhook");
+        await page.getByRole("dialog").getByLabel("Type").selectOption("webhook");
       },
     },
     { name: "inbox", path: "/inbox" },
-    { name: "usage", path: "/usage", prepare: drawn },
+    { name: "usage", path: "/usage", prepare: waitForChart },
     { name: "settings", path: "/settings" },
   ];
 }

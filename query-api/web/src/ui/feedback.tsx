@@ -1,10 +1,10 @@
 import type { ReactNode } from "react";
-import { ApiError, messageOf } from "../api/error.ts";
+import { ApiError, errorMessage } from "../api/error.ts";
 import { Button } from "./Button.tsx";
 import { WarnIcon } from "./icons.tsx";
 
-/** What stands where there is nothing yet: why, and what to do about it. */
-export function Empty({ icon, title, children, action }: { icon?: ReactNode; title: string; children?: ReactNode; action?: ReactNode }) {
+/** Placeholder for missing content, with the reason and an action. */
+export function EmptyState({ icon, title, children, action }: { icon?: ReactNode; title: string; children?: ReactNode; action?: ReactNode }) {
   return (
     <div className="empty">
       {icon && <div className="empty-icon">{icon}</div>}
@@ -15,23 +15,23 @@ export function Empty({ icon, title, children, action }: { icon?: ReactNode; tit
   );
 }
 
-/** What stands where something could not be read. */
-export function Failed({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
-  const known = error instanceof ApiError ? error : undefined;
+/** Placeholder for content that could not be loaded. */
+export function ErrorState({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+  const apiError = error instanceof ApiError ? error : undefined;
   return (
     <div className="empty" role="alert">
       <div className="empty-icon empty-icon-bad"><WarnIcon size={26} /></div>
-      <h2>{known?.status === 404 ? "There is nothing here" : known?.status === 0 ? "The server cannot be reached" : "This could not be loaded"}</h2>
+      <h2>{apiError?.status === 404 ? "Not found" : apiError?.status === 0 ? "Could not reach the server" : "Could not load the data"}</h2>
       <div className="empty-text">
-        <p>{known?.status === 0 ? "Check the connection, then try again." : messageOf(error)}</p>
-        {known?.requestId && <p className="quiet small">Request <code>{known.requestId}</code></p>}
+        <p>{apiError?.status === 0 ? "Check your connection and try again." : errorMessage(error)}</p>
+        {apiError?.requestId && <p className="muted small">Request ID: <code>{apiError.requestId}</code></p>}
       </div>
       {onRetry && <div className="empty-action"><Button onClick={onRetry}>Try again</Button></div>}
     </div>
   );
 }
 
-/** A warning within a page. */
+/** Inline message. */
 export function Alert({ children, kind = "bad" }: { children: ReactNode; kind?: "bad" | "warn" | "info" }) {
   return (
     <div className={`alert alert-${kind}`} role={kind === "bad" ? "alert" : undefined}>
@@ -41,7 +41,7 @@ export function Alert({ children, kind = "bad" }: { children: ReactNode; kind?: 
   );
 }
 
-/** What stands where something is being read. */
+/** Placeholder while content loads. */
 export function Skeleton({ rows = 4, tall }: { rows?: number; tall?: boolean }) {
   return (
     <div className="skeletons" aria-busy="true" aria-label="Loading" role="status">
@@ -50,7 +50,7 @@ export function Skeleton({ rows = 4, tall }: { rows?: number; tall?: boolean }) 
   );
 }
 
-/** A word about a state. */
+/** Short state label. */
 export function Badge({ kind = "neutral", children }: { kind?: "neutral" | "good" | "bad" | "warn" | "accent"; children: ReactNode }) {
   return <span className={`badge badge-${kind}`}>{children}</span>;
 }

@@ -1,18 +1,18 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useRef, useState } from "react";
-import { ApiError, messageOf } from "../../api/error.ts";
+import { ApiError, errorMessage } from "../../api/error.ts";
 import type { Dashboard, Widget } from "../../api/types.ts";
-import { tell } from "../../ui/toast.ts";
+import { showToast } from "../../ui/toast.ts";
 import { dashboardQuery, replaceDashboard } from "./queries.ts";
 
 /**
- * Changes of widgets are shown at once and saved one after the other, each upon the version before. What somebody else
- * has changed meanwhile is not overwritten: it is shown, and the change has to be made again.
+ * Shows changes of widgets immediately and saves them one after the other, each based on the version before. Changes by
+ * other users are not overwritten: the page loads them, and the user has to make the lost change again.
  */
 export function useSaveWidgets(dashboardId: string): { save: (widgets: Widget[]) => void; saving: boolean } {
   const client = useQueryClient();
   const [saving, setSaving] = useState(false);
-  const waiting = useRef<Widget[]>(undefined);
+  const pending = useRef<Widget[]>(undefined);
   const running = useRef(false);
   const { queryKey } = dashboardQuery(dashboardId);
 
@@ -20,19 +20,19 @@ export function useSaveWidgets(dashboardId: string): { save: (widgets: Widget[])
     if (running.current) return;
     running.current = true;
     setSaving(true);
-    // The version is the server's; the widgets in the cache may be ahead of it.
-    while (waiting.current) {
-      const widgets = waiting.current;
-      waiting.current = undefined;
+    // The cached version is always the server's. The cached widgets may be newer.
+    while (pending.current) {
+      const widgets = pending.current;
+      pending.current = undefined;
       const from = client.getQueryData<Dashboard>(queryKey);
       if (!from) break;
       try {
         const saved = await replaceDashboard(from, { name: from.name, widgets });
-        client.setQueryData<Dashboard>(queryKey, waiting.current ? { ...saved, widgets: waiting.current } : saved);
+        client.setQueryData<Dashboard>(queryKey, pending.current ? { ...saved, widgets: pending.current } : saved);
       } catch (error) {
-        waiting.current = undefined;
+        pending.current = undefined;
         const outdated = error instanceof ApiError && error.code === "version_mismatch";
-        tell(outdated ? "Somebody else has changed this dashboard: here is how it is now" : `Not saved: ${messageOf(error)}`, "error");
+        showToast(outdated ? "Someone else changed this dashboard. The page shows the new version; make your change again." : `Could not save: ${errorMessage(error)}`, "error");
         await client.invalidateQueries({ queryKey });
       }
     }
@@ -44,7 +44,7 @@ export function useSaveWidgets(dashboardId: string): { save: (widgets: Widget[])
   const save = useCallback(
     (widgets: Widget[]) => {
       client.setQueryData<Dashboard>(queryKey, (dashboard) => dashboard && { ...dashboard, widgets });
-      waiting.current = widgets;
+      pending.current = widgets;
       void run();
     },
     [client, queryKey, run],
