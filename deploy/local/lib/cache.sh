@@ -18,3 +18,6 @@ fetch_into_cache() {
     fi
     exec {lock}>&-
 }
+
+# digest FILE → a part of the file's digest, for the name of a cache entry that depends on the file.
+digest() { sha256sum "$1" | cut -c1-8; }

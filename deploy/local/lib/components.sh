@@ -1,14 +1,15 @@
 # shellcheck shell=bash
-# What all parts have in common: each can be prepared, commanded, and asked whether it is ready.
+# Starts and stops stores and services. Each component defines how to prepare its data, its command, and its readiness
+# check.
 
-prepare_part() {
+prepare_component() {
     case $1 in
         kafka | redis | clickhouse) "prepare_$1" ;;
         *) prepare_service "$1" ;;
     esac
 }
 
-# command_of PART: sets PROGRAM, the file that runs, and COMMAND, how it is called.
+# command_of COMPONENT: sets PROGRAM, the path of the program file, and COMMAND, its command line.
 command_of() {
     case $1 in
         kafka | redis | clickhouse) "command_of_$1" ;;
@@ -23,18 +24,18 @@ is_ready() {
     esac
 }
 
-# is_reachable ADDRESS...: one of them accepts a connection. All that can be asked of a store that is not ours without
-# knowing its passwords and certificates; the services' own readiness tells the rest.
+# is_reachable ADDRESSES: one of the addresses accepts a connection. No more can be checked for an external store
+# without its passwords and certificates; the services' readiness covers the rest.
 is_reachable() {
     local address
     for address in $(addresses_in "$1"); do
-        # shellcheck disable=SC2016 # the inner shell expands them
+        # shellcheck disable=SC2016 # The inner shell expands the parameters.
         if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "${address%:*}" "${address##*:}" 2>/dev/null; then return 0; fi
     done
     return 1
 }
 
-# addresses_in "host:port,…" or a URL → a "host:port" for each.
+# addresses_in "host:port,…" or a URL → one "host:port" per line.
 addresses_in() {
     local item port
     for item in ${1//,/ }; do
@@ -51,95 +52,98 @@ addresses_in() {
     done
 }
 
-# stop_outdated: stops what runs with an older program or other settings, the last started first.
+# stop_outdated: stops components whose program or settings have changed, and local stores that an external one
+# replaces, in reverse start order.
 stop_outdated() {
-    local index part
-    for ((index = ${#PARTS[@]} - 1; index >= 0; index--)); do
-        part=${PARTS[index]}
-        is_running "$part" || continue
-        if is_external "$part"; then
-            say_part "$part" "replaced by $(without_password "${EXTERNAL[$part]}")"
-            stop_part "$part"
+    local index component
+    for ((index = ${#COMPONENTS[@]} - 1; index >= 0; index--)); do
+        component=${COMPONENTS[index]}
+        is_running "$component" || continue
+        if is_external "$component"; then
+            report "$component" "replaced by $(without_password "${EXTERNAL[$component]}")"
+            stop_component "$component"
             continue
         fi
-        command_of "$part"
-        if ! is_current "$part" "$PROGRAM" "${COMMAND[@]}"; then
-            say_part "$part" "has changed: restarting"
-            stop_part "$part"
+        command_of "$component"
+        if ! is_up_to_date "$component" "$PROGRAM" "${COMMAND[@]}"; then
+            report "$component" "program or settings changed: restarting"
+            stop_component "$component"
         fi
     done
 }
 
-# refuse_unreachable_stores: those that are not ours.
-refuse_unreachable_stores() {
-    local part address
-    for part in "${!EXTERNAL[@]}"; do
-        address=$(without_password "${EXTERNAL[$part]}")
-        is_reachable "${EXTERNAL[$part]}" || die "${ADDRESS_OF[$part]} is $address, where nothing answers" \
-            "Correct it, or give it empty to use the local one again: ${ADDRESS_OF[$part]}= deploy/local/up"
+# require_reachable_stores: fails if an external store cannot be reached.
+require_reachable_stores() {
+    local store address
+    for store in "${!EXTERNAL[@]}"; do
+        address=$(without_password "${EXTERNAL[$store]}")
+        is_reachable "${EXTERNAL[$store]}" || die "no connection to $address (${ADDRESS_OF[$store]})" \
+            "Correct the address, or leave it empty to use the local store again: ${ADDRESS_OF[$store]}= deploy/local/up"
     done
 }
 
-# refuse_taken_ports: of the parts that are to be started or moved, before anything slow is done for them.
-refuse_taken_ports() {
-    local part name
-    for part in "${PARTS[@]}"; do
-        is_external "$part" && continue
-        for name in ${PORTS_OF[$part]}; do
-            if is_running "$part" && [ "$(read_value "$STATE/settings" "$name")" = "${!name}" ]; then continue; fi
-            refuse_a_taken_port "$part" "$name" "${!name}"
+# require_free_ports: fails if a port of a component that will be started or moved is in use. It runs before any slow
+# step.
+require_free_ports() {
+    local component name
+    for component in "${COMPONENTS[@]}"; do
+        is_external "$component" && continue
+        for name in ${PORTS_OF[$component]}; do
+            if is_running "$component" && [ "$(read_value "$STATE/settings" "$name")" = "${!name}" ]; then continue; fi
+            require_free_port "$component" "$name" "${!name}"
         done
     done
 }
 
-# start_parts PART...: starts those that are down, all at once, and returns when all are ready.
-start_parts() {
-    local part began
-    local -a started=() waiting=()
+# start_components COMPONENT...: starts those that are down, all at once, and returns when all are ready.
+start_components() {
+    local component began
+    local -a started=() running=()
     began=$(now_us)
-    for part in "$@"; do
-        if is_external "$part"; then
-            say_part "$part" "not ours: $(without_password "${EXTERNAL[$part]}")"
-        elif is_running "$part"; then
-            waiting+=("$part")
+    for component in "$@"; do
+        if is_external "$component"; then
+            report "$component" "external: $(without_password "${EXTERNAL[$component]}")"
+        elif is_running "$component"; then
+            running+=("$component")
         else
-            prepare_part "$part"
-            command_of "$part"
-            start_detached "$part" "$PROGRAM" "${COMMAND[@]}"
-            started+=("$part")
+            prepare_component "$component"
+            command_of "$component"
+            start_detached "$component" "$PROGRAM" "${COMMAND[@]}"
+            started+=("$component")
         fi
     done
-    wait_until_ready "$began" "was running" "${waiting[@]}"
+    wait_until_ready "$began" "already running" "${running[@]}"
     wait_until_ready "$began" "ready" "${started[@]}"
 }
 
-# wait_until_ready BEGAN_US WORD PART...: says each with the time that it took, in the order in which they get ready.
+# wait_until_ready BEGAN_US STATUS COMPONENT...: reports each component with the elapsed time, in the order in which they
+# become ready.
 wait_until_ready() {
-    local began=$1 word=$2 part limit=90
+    local began=$1 status=$2 component limit=90
     shift 2
-    local -a waiting=("$@") still=()
+    local -a waiting=("$@") remaining=()
     while [ ${#waiting[@]} -gt 0 ]; do
-        still=()
-        for part in "${waiting[@]}"; do
-            if is_ready "$part" >/dev/null 2>&1; then
-                say_part "$part" "$word ($(seconds_since "$began") s)"
+        remaining=()
+        for component in "${waiting[@]}"; do
+            if is_ready "$component" >/dev/null 2>&1; then
+                report "$component" "$status ($(seconds_since "$began") s)"
                 continue
             fi
-            give_up_if_dead "$part"
-            give_up_if_late "$part" "$began" "$limit"
-            still+=("$part")
+            fail_if_exited "$component"
+            fail_if_late "$component" "$began" "$limit"
+            remaining+=("$component")
         done
-        waiting=("${still[@]}")
+        waiting=("${remaining[@]}")
         [ ${#waiting[@]} -eq 0 ] || sleep 0.1
     done
 }
 
-# stop_parts: everything that was started here, the last started first. → STOPPED, how many there were.
-stop_parts() {
+# stop_components: stops all components that were started here, in reverse start order. → STOPPED, their number.
+stop_components() {
     local index
     STOPPED=0
-    for ((index = ${#PARTS[@]} - 1; index >= 0; index--)); do
-        ! is_running "${PARTS[index]}" || STOPPED=$((STOPPED + 1))
-        stop_part "${PARTS[index]}"
+    for ((index = ${#COMPONENTS[@]} - 1; index >= 0; index--)); do
+        ! is_running "${COMPONENTS[index]}" || STOPPED=$((STOPPED + 1))
+        stop_component "${COMPONENTS[index]}"
     done
 }

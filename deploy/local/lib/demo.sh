@@ -1,17 +1,19 @@
 # shellcheck shell=bash
-# The demo project and its connection, made through the management API like anybody's, once; and what to do with them.
+# The demo project and its connection. They are created once, through the management API.
 
-# load_demo: from the last time; each is empty when it was never made.
+# load_demo: reads the secrets and ids of the last `up`; creates the secrets that the operator did not set.
 load_demo() {
     OPERATOR_TOKEN=${OPERATOR_TOKEN:-$(read_value "$STATE/env" OPERATOR_TOKEN)}
-    # 32 random bytes in hex.
-    OPERATOR_TOKEN=${OPERATOR_TOKEN:-$(od -An -N32 -v -tx1 /dev/urandom | tr -d ' \n')}
+    OPERATOR_TOKEN=${OPERATOR_TOKEN:-$(random_secret)}
     ADDRESS_HASH_KEY=${ADDRESS_HASH_KEY:-$(read_value "$STATE/env" ADDRESS_HASH_KEY)}
-    ADDRESS_HASH_KEY=${ADDRESS_HASH_KEY:-$(od -An -N32 -v -tx1 /dev/urandom | tr -d ' \n')}
+    ADDRESS_HASH_KEY=${ADDRESS_HASH_KEY:-$(random_secret)}
     DEMO_PROJECT_ID=$(read_value "$STATE/env" DEMO_PROJECT_ID)
     DEMO_MANAGE_KEY=$(read_value "$STATE/env" DEMO_MANAGE_KEY)
     DEMO_API_KEY=$(read_value "$STATE/env" DEMO_API_KEY)
 }
+
+# random_secret → 32 random bytes in hexadecimal.
+random_secret() { od -An -N32 -v -tx1 /dev/urandom | tr -d ' \n'; }
 
 save_env() {
     local name
@@ -21,39 +23,39 @@ save_env() {
     done | write_private "$STATE/env"
 }
 
-# make_demo: saved after each step, so that a broken-off run goes on where it was.
-make_demo() {
+# create_demo: saves its state after each step, so that an interrupted run can be continued.
+create_demo() {
     local status answer
     if [ -n "$DEMO_MANAGE_KEY" ]; then
-        call GET "/projects/$DEMO_PROJECT_ID" "$DEMO_MANAGE_KEY"
+        call_api GET "/projects/$DEMO_PROJECT_ID" "$DEMO_MANAGE_KEY"
         case $status in
             200) ;;
             401 | 404)
-                say_part demo "the project of the last time is not known any more: making another"
+                report demo "the previous demo project no longer exists: creating another"
                 DEMO_PROJECT_ID='' DEMO_MANAGE_KEY='' DEMO_API_KEY=''
                 ;;
-            *) refuse_answer "GET /projects/$DEMO_PROJECT_ID" ;;
+            *) die_of_answer "GET /projects/$DEMO_PROJECT_ID" ;;
         esac
     fi
     if [ -z "$DEMO_MANAGE_KEY" ]; then
-        call POST /projects "$OPERATOR_TOKEN" '{"name":"Demo","plan":"unlimited"}'
-        [ "$status" = 201 ] || refuse_answer "POST /projects"
+        call_api POST /projects "$OPERATOR_TOKEN" '{"name":"Demo","plan":"unlimited"}'
+        [ "$status" = 201 ] || die_of_answer "POST /projects"
         DEMO_PROJECT_ID=$(json_string projectId "$answer")
         DEMO_MANAGE_KEY=$(json_string manageKey "$answer")
         save_env
     fi
     if [ -z "$DEMO_API_KEY" ]; then
-        call POST /connections "$DEMO_MANAGE_KEY" '{"name":"Demo Webhook"}'
-        [ "$status" = 201 ] || refuse_answer "POST /connections"
+        call_api POST /connections "$DEMO_MANAGE_KEY" '{"name":"Demo Webhook"}'
+        [ "$status" = 201 ] || die_of_answer "POST /connections"
         DEMO_API_KEY=$(json_string apiKey "$answer")
         save_env
-        say_part demo "project and connection made"
+        report demo "project and connection created"
     fi
 }
 
-# call METHOD PATH TOKEN [BODY] → status and answer, in the caller's variables. The token goes through a descriptor:
-# arguments can be read by everyone on the machine. What is unavailable for the moment is asked again for 30 s.
-call() {
+# call_api METHOD PATH TOKEN [BODY] → status and answer, variables of the caller. The token is passed through a
+# descriptor, because arguments are visible to every user of the machine. Temporary failures are retried for 30 s.
+call_api() {
     local began reply
     began=$(now_us)
     while :; do
@@ -69,17 +71,17 @@ call() {
     done
 }
 
-refuse_answer() { die "$1 was answered with ${status:-nothing}" "$answer" "The log: $STATE/logs/query-api.log"; }
+die_of_answer() { die "$1 was answered with status ${status:-none}" "$answer" "Log: $STATE/logs/query-api.log"; }
 
-# json_string KEY JSON → its value; only for ids, keys and URLs, which need no unescaping.
+# json_string KEY JSON → the value of a string. It does not unescape; ids, keys and URLs need no escapes.
 json_string() {
     local value
     value=$(sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$2")
-    [ -n "$value" ] || die "an answer lacks $1"
+    [ -n "$value" ] || die "an answer has no $1"
     echo "$value"
 }
 
-say_how_to_use_it() {
+print_instructions() {
     cat <<TEXT
 
   Page          $QUERY_URL/
@@ -93,10 +95,10 @@ Send a metric:
 
 curl -sS -X POST '$GATEWAY_URL/api/webhooks/custom' -H 'Authorization: Bearer $DEMO_API_KEY' -H 'Content-Type: application/json' -d '{"projectId":"$DEMO_PROJECT_ID","metrics":[{"metricId":"daily_signups","metricName":"Daily Signups","value":42,"unit":"count"}]}'
 
-See it on the page, or so, within a second:
+Read it, within a second, on the page or with:
 
 curl -sS -H 'Authorization: Bearer $DEMO_MANAGE_KEY' '$QUERY_URL/api/v1/metrics/daily_signups/points'
 
-The API's description: $QUERY_URL/api/v1/openapi.json. All keys: $STATE/env
+API description: $QUERY_URL/api/v1/openapi.json. All keys: $STATE/env
 TEXT
 }

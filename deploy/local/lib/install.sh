@@ -1,39 +1,47 @@
 # shellcheck shell=bash
-# What the machine must have. Debian packages are installed when something of them is missing; the Rust toolchain is
-# only named, for how it gets onto a machine is its owner's choice.
+# Programs and libraries that the machine must have. Missing Debian packages are installed. The Rust toolchain is not,
+# because there are several ways to install it and the choice is the user's.
 
-# The tool that proves a package to be there, and the package. A tool counts wherever it comes from.
+# The package of each tool. A tool from any other source is accepted.
 declare -A PACKAGE_OF_TOOL=(
     [curl]=curl [cmake]=cmake [make]=make [cc]=gcc [c++]=g++ [pkg-config]=pkg-config
     [java]=default-jre-headless [mvn]=maven [npm]=npm [node]=nodejs
     [redis-cli]=redis-tools [python3]=python3 [wrk]=wrk [openssl]=openssl [chromium]=chromium
-    [victoria-metrics]=victoria-metrics
+    [victoria-metrics]=victoria-metrics [shellcheck]=shellcheck [git]=git [patch]=patch
 )
 BUILD_TOOLS=(cmake make cc c++ pkg-config)
 BUILD_LIBRARIES=(libcurl4-openssl-dev libssl-dev zlib1g-dev)
 
-# install_packages TOOL...: those and what the build and the local stores need.
+# install_packages TOOL...: installs these tools and those that the build and the local stores need.
 install_packages() {
-    local tool library
-    local -a tools=(curl "${BUILD_TOOLS[@]}" "$@") missing=()
+    local -a tools=("${BUILD_TOOLS[@]}" curl "$@")
     if ! is_external kafka; then
         tools+=(java)
         kafka_is_cached || tools+=(mvn)
     fi
     is_external redis || tools+=(redis-cli)
     is_external clickhouse || chdb_is_cached || tools+=(npm)
-    for tool in "${tools[@]}"; do
-        command -v "$tool" >/dev/null || missing+=("${PACKAGE_OF_TOOL[$tool]}")
-    done
-    for library in "${BUILD_LIBRARIES[@]}"; do
-        has_library "$library" || missing+=("$library")
-    done
-    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+    install_tools "${tools[@]}"
     is_external kafka || require_java
     is_external redis || find_redis_server >/dev/null || apt_install redis-server
 }
 
-# Where there is no dpkg, pkg-config must know the library.
+# install_tools TOOL...: installs the packages of missing tools, and missing build libraries if a build tool is wanted.
+install_tools() {
+    local tool library
+    local -a missing=()
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || missing+=("${PACKAGE_OF_TOOL[$tool]}")
+    done
+    if [[ " $* " == *" cc "* ]]; then
+        for library in "${BUILD_LIBRARIES[@]}"; do
+            has_library "$library" || missing+=("$library")
+        done
+    fi
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
+# has_library PACKAGE: on systems without dpkg, pkg-config is asked.
 has_library() {
     if command -v dpkg-query >/dev/null; then
         [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == *" installed" ]]
@@ -47,31 +55,38 @@ has_library() {
 }
 
 apt_install() {
-    local -a as_root=()
-    command -v apt-get >/dev/null || die "missing here: $*" \
-        "These are names of Debian packages; install what they are called on this system."
+    report packages "installing $*"
+    apt_update "$@"
+    run_logged packages "$STATE/logs/install-packages.log" \
+        "${AS_ROOT[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+# apt_update [PACKAGE...]: updates the package lists. The packages are only named in error messages. → AS_ROOT, the
+# command that runs others as root.
+apt_update() {
+    AS_ROOT=()
+    command -v apt-get >/dev/null || die "missing: $*" \
+        "These are names of Debian packages. Install the equivalent packages of this system."
     if [ "$(id -u)" -ne 0 ]; then
-        # Asking for a password would need a terminal; without one it fails at once and the line to type is shown.
+        # sudo can ask for a password only on a terminal. Without one it fails at once, and the command is printed.
         if command -v sudo >/dev/null && { [ -t 0 ] && sudo -v || sudo -n true; } 2>/dev/null; then
-            as_root=(sudo -n)
+            AS_ROOT=(sudo -n)
         else
-            die "missing here: $*" "Install them: sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
+            die "missing: $*" "Install them: sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
         fi
     fi
-    say_part packages "installing $*"
-    run_job "package lists" "$STATE/logs/install-packages.log" "${as_root[@]}" apt-get update
-    run_job packages "$STATE/logs/install-packages.log" \
-        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    run_logged "package lists" "$STATE/logs/install-packages.log" "${AS_ROOT[@]}" apt-get update
 }
 
 require_java() {
     local version
     version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
     [ "${version:-0}" -ge 17 ] ||
-        die "Kafka needs Java 17 or newer, and this is ${version:-unknown}" "Install openjdk-17-jre-headless or newer, or name a Kafka: KAFKA_BROKERS=host:port"
+        die "Java is ${version:-of an unknown version}; Kafka needs 17 or newer" \
+            "Install openjdk-17-jre-headless or newer, or name a Kafka: KAFKA_BROKERS=host:port"
 }
 
-# The oldest toolchain that builds this is what the workspace says.
+# require_rust: the workspace states the oldest toolchain that builds it.
 require_rust() {
     local wanted found
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
@@ -81,5 +96,5 @@ require_rust() {
         "Get it from https://rustup.rs: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y" \
         "then run this again."
     [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
-        die "cargo is $found, and $wanted or newer is needed" "Update it: rustup update stable (https://rustup.rs)"
+        die "cargo is $found; $wanted or newer is needed" "Update it: rustup update stable (https://rustup.rs)"
 }

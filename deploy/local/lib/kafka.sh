@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# One Kafka broker that is its own controller (KRaft), from the jars that kafka/pom.xml names.
-# Needs STATE, KAFKA_PORT, KAFKA_CONTROLLER_PORT. Data in data/kafka; lost when that directory is.
+# One Kafka broker that is its own controller (KRaft), from the jars that kafka/pom.xml lists. All of its data is in
+# data/kafka. Needs STATE, KAFKA_PORT, KAFKA_CONTROLLER_PORT.
 
 KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$HERE/kafka/pom.xml")
-# The pom's digest is in the name: another set of jars is another directory.
-KAFKA_CACHE=kafka-$KAFKA_VERSION-$(sha256sum "$HERE/kafka/pom.xml" | cut -c1-8)
+# The name contains a digest of the pom, so that another set of jars gets another directory.
+KAFKA_CACHE=kafka-$KAFKA_VERSION-$(digest "$HERE/kafka/pom.xml")
 KAFKA_CLASSPATH="$CACHE/$KAFKA_CACHE/*"
 
 kafka_is_cached() { [ -d "$CACHE/$KAFKA_CACHE" ]; }
@@ -12,21 +12,22 @@ kafka_is_cached() { [ -d "$CACHE/$KAFKA_CACHE" ]; }
 install_kafka() { fetch_into_cache "$KAFKA_CACHE" fetch_kafka_jars; }
 
 fetch_kafka_jars() {
-    # -C: a jar whose checksum is not the repository's fails the run.
-    run_job "Kafka $KAFKA_VERSION" "$STATE/logs/install-kafka.log" \
+    # -C fails the download if a jar does not have the checksum of the repository.
+    run_logged "Kafka $KAFKA_VERSION" "$STATE/logs/install-kafka.log" \
         mvn -q -B -C -f "$HERE/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$1"
 }
 
-# A node that was never formatted to the end has never run, so there is nothing in it to lose.
+# prepare_kafka: writes the properties and formats the storage once. Storage without the marker file was never formatted
+# completely and never used, so it is deleted.
 prepare_kafka() {
     local data=$STATE/data/kafka id
     [ -f "$data/formatted" ] || rm -rf "$data"
     mkdir -p "$data/log"
     write_kafka_properties >"$data/server.properties"
     [ -f "$data/formatted" ] && return 0
-    # 16 random bytes in URL-safe base64; a leading '-' would be taken for an option.
+    # 16 random bytes in URL-safe base64; a leading '-' would be parsed as an option.
     id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/T/')
-    run_job "Kafka's storage" "$STATE/logs/format-kafka.log" \
+    run_logged "Kafka storage" "$STATE/logs/format-kafka.log" \
         java -cp "$KAFKA_CLASSPATH" kafka.tools.StorageTool format \
         --cluster-id "$id" --config "$data/server.properties"
     touch "$data/formatted"
@@ -48,7 +49,7 @@ write_kafka_properties() {
 
 command_of_kafka() {
     local properties
-    # In the command, so that changed properties are a changed command.
+    # The digest is part of the command, so that a changed property restarts the broker.
     properties=$(write_kafka_properties | sha256sum | cut -c1-16)
     PROGRAM=$(command -v java)
     COMMAND=(
@@ -58,7 +59,8 @@ command_of_kafka() {
     )
 }
 
-# A port that accepts proves little: ask for the versions of the API (key 18, version 0, no client id) and want an answer.
+# kafka_answers HOST:PORT: the broker answers an ApiVersions request (key 18, version 0, no client id). An accepted
+# connection alone does not prove that it serves requests.
 kafka_answers() {
     local host=${1%:*} port=${1##*:} answer
     exec {answer}<>"/dev/tcp/$host/$port" || return 1
@@ -66,5 +68,5 @@ kafka_answers() {
     [ "$(timeout 2 head -c 8 <&"$answer" | wc -c)" -eq 8 ]
 }
 
-# In a subshell: a refused connection must not print, and the descriptor must not stay.
+# The subshell hides the message of a refused connection and closes the descriptor.
 kafka_is_ready() { (kafka_answers "$KAFKA_BROKERS") 2>/dev/null; }

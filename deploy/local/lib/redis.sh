@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# A Redis of our own. Needs STATE, REDIS_PORT. Data in data/redis, an append-only file synced every second.
+# A Redis with an append-only file that is synced every second. Data is in data/redis. Needs STATE, REDIS_PORT.
 
-# Debian's package redis-server would also start a server of the machine's own, on the very port that we want. The
-# program is in redis-tools: redis-server and redis-check-rdb are one file, which goes by the name it is called by.
+# find_redis_server → the path of the program. Debian's package redis-server would also start a system service on the
+# port that is wanted here. The package redis-tools contains the same program: redis-server and redis-check-rdb are one
+# executable that selects its function by the name it is called with.
 find_redis_server() {
     command -v redis-server && return 0
     local link=$CACHE/bin/redis-server checker
@@ -19,10 +20,10 @@ command_of_redis() {
     COMMAND=(
         "$PROGRAM" --bind 127.0.0.1 --port "$REDIS_PORT" --dir "$STATE/data/redis" --daemonize no
         --appendonly yes --appendfsync everysec --save ''
-        # What the services keep there is nobody's to evict.
+        # The keys of the services must not be evicted.
         --maxmemory-policy noeviction
     )
 }
 
-# PONG only once the append-only file is loaded.
+# Redis answers PONG only after it has loaded the append-only file.
 redis_is_ready() { [ "$(timeout 2 redis-cli -h 127.0.0.1 -p "$REDIS_PORT" ping 2>/dev/null)" = PONG ]; }

@@ -1,10 +1,15 @@
 # shellcheck shell=bash
-# Stores of one run alone, on free ports, in a directory that ends with the run: for `test` and `bench`.
-# Needs SCRATCH, the run's name; sets STATE. A run that fails keeps its data and says where.
+# Stores of one run, on free ports, in a temporary directory that is deleted after a successful run. Used by `test`,
+# `campaign`, `faults` and `bench`. Needs SCRATCH, the name of the run; sets STATE.
 
-# Whatever the environment says, no setting of a running `up` may reach the run.
+# The environment of a shell may contain the settings of a running `up`; none of them may reach this run.
 for name in $(compgen -e | grep -E '_PORT$|^(KAFKA_BROKERS|REDIS_URL|CLICKHOUSE_URL|OPERATOR_TOKEN|ADDRESS_HASH_KEY|WEBHOOK_URL|LISTEN|OPS_LISTEN)$'); do
     unset "$name"
+done
+# Stores that somebody else has started for tests have names of their own.
+for name in KAFKA_BROKERS REDIS_URL CLICKHOUSE_URL; do
+    variable=TEST_$name
+    [ -z "${!variable:-}" ] || printf -v "$name" '%s' "${!variable}"
 done
 TIDEMARK_STATE=$(mktemp -d "${TMPDIR:-/tmp}/tidemark-$SCRATCH.XXXXXX")
 export -n TIDEMARK_STATE
@@ -16,12 +21,12 @@ clean_up() {
     local status=$?
     trap - EXIT
     set +e
-    end_job
-    stop_parts >/dev/null
+    kill_jobs
+    stop_components >/dev/null
     if [ "$status" -eq 0 ]; then
         rm -rf "$STATE"
     else
-        echo "data and logs of this run are kept: $STATE"
+        echo "data and logs of this run: $STATE"
     fi
     exit "$status"
 }
@@ -38,21 +43,26 @@ choose_ports() {
     done
 }
 
-# prepare_scratch TOOL...: those and everything that the stores need, installed.
+# prepare_scratch TOOL...: installs these tools and what the build and the stores need.
 prepare_scratch() {
-    cd "$ROOT"
+    cd "$ROOT" || exit
     mkdir -p "$STATE/logs"
     choose_ports
     load_settings
     require_rust
     install_packages "$@"
-    install_kafka
-    install_chdb
+    is_external kafka || install_kafka
+    is_external clickhouse || install_chdb
 }
 
+# start_stores [STORE...]: starts the stores and exports their addresses. All of them if none is named.
 start_stores() {
+    local store
+    [ $# -gt 0 ] || set -- "${STORES[@]}"
     load_settings
-    refuse_taken_ports
-    start_parts "${STORES[@]}"
-    export LIBCHDB KAFKA_BROKERS REDIS_URL CLICKHOUSE_URL
+    require_reachable_stores
+    require_free_ports
+    start_components "$@"
+    for store in "$@"; do export "${ADDRESS_OF[$store]?}"; done
+    export LIBCHDB
 }

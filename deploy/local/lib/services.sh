@@ -1,10 +1,14 @@
 # shellcheck shell=bash
-# Our own binaries: built here, told by their environment where everything is.
+# The binaries of this repository. They are built here and configured through their environment.
 # Needs STATE, the ports and addresses of settings.sh, OPERATOR_TOKEN, ADDRESS_HASH_KEY.
 
-build_services() {
-    run_job build "$STATE/logs/build.log" \
-        cargo build --manifest-path "$ROOT/Cargo.toml" --release --workspace --locked
+# The services, the operators' command line, and the ClickHouse engine that replaces a server.
+SERVICE_BINARIES=(--bin gateway --bin ingest-worker --bin query-api --bin tidemarkctl --bin clickhouse-embedded)
+
+# build_release BINARY...: builds the services and these binaries with the profile that is shipped.
+build_release() {
+    run_logged build "$STATE/logs/build.log" \
+        cargo build --manifest-path "$ROOT/Cargo.toml" --release --locked --workspace "${SERVICE_BINARIES[@]}" "${@/#/--bin=}"
 }
 
 prepare_service() { [ -x "$BIN/$1" ] || die "$BIN/$1 was not built"; }
@@ -24,7 +28,7 @@ command_of_service() {
             COMMAND+=(
                 "LISTEN=127.0.0.1:$QUERY_PORT" "OPS_LISTEN=127.0.0.1:$QUERY_OPS_PORT" "CLICKHOUSE_URL=$CLICKHOUSE_URL"
                 "OPERATOR_TOKEN=$OPERATOR_TOKEN" "WEBHOOK_URL=$GATEWAY_URL/api/webhooks/custom"
-                # A receiver on this machine can be tried.
+                # Webhook receivers on this machine are allowed.
                 "ALLOW_OUTGOING=${ALLOW_OUTGOING-127.0.0.0/8}"
             )
             ;;

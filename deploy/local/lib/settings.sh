@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Where things are, which ports they use, and which parts are somebody else's. What `up` was told is remembered in
-# the state directory, so that `status`, `logs`, `down` and the next `up` need not be told again.
+# Paths, ports, and the stores that `up` does not start. The settings of `up` are kept in the state directory, so that
+# `status`, `logs`, `down` and the next `up` need none.
 
 LC_ALL=C.UTF-8
 export LC_ALL
@@ -9,12 +9,16 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
 STATE=$(realpath -m "${TIDEMARK_STATE:-$ROOT/.local}")
 CACHE=$(realpath -m "${XDG_CACHE_HOME:-${HOME:?HOME must be set}/.cache}/tidemark")
-BIN=$(cd "$ROOT" && realpath -m "${CARGO_TARGET_DIR:-target}")/release
+# A relative CARGO_TARGET_DIR is relative to the repository; Cargo would resolve it against the working directory.
+TARGET=$(cd "$ROOT" && realpath -m "${CARGO_TARGET_DIR:-target}")
+[ -z "${CARGO_TARGET_DIR:-}" ] || export CARGO_TARGET_DIR=$TARGET
+# Directory of the binaries that are run. Tests set it to those of Cargo's dev profile.
+BIN=$TARGET/release
 
-# In the order in which they are started; they are stopped the other way round.
+# In start order; components stop in the reverse order.
 STORES=(kafka redis clickhouse)
 SERVICES=(gateway ingest-worker query-api)
-PARTS=("${STORES[@]}" "${SERVICES[@]}")
+COMPONENTS=("${STORES[@]}" "${SERVICES[@]}")
 
 PORT_NAMES=(
     GATEWAY_PORT QUERY_PORT GATEWAY_OPS_PORT WORKER_OPS_PORT QUERY_OPS_PORT
@@ -25,40 +29,41 @@ declare -A DEFAULT_PORT=(
     [GATEWAY_OPS_PORT]=9080 [WORKER_OPS_PORT]=9081 [QUERY_OPS_PORT]=9082
     [KAFKA_PORT]=9092 [KAFKA_CONTROLLER_PORT]=9093 [REDIS_PORT]=6379 [CLICKHOUSE_PORT]=8123
 )
-# The ports that a part listens on; the first is the one that others connect to.
+# The ports that each component listens on; clients connect to the first.
 declare -A PORTS_OF=(
     [kafka]="KAFKA_PORT KAFKA_CONTROLLER_PORT" [redis]="REDIS_PORT" [clickhouse]="CLICKHOUSE_PORT"
     [gateway]="GATEWAY_PORT GATEWAY_OPS_PORT" [ingest-worker]="WORKER_OPS_PORT" [query-api]="QUERY_PORT QUERY_OPS_PORT"
 )
-# The setting that names each store's address.
+# The setting with each store's address.
 declare -A ADDRESS_OF=([kafka]=KAFKA_BROKERS [redis]=REDIS_URL [clickhouse]=CLICKHOUSE_URL)
 
+# Addresses of stores that these scripts do not start.
 declare -A EXTERNAL=()
 
-# read_value FILE KEY → the value of a KEY=VALUE line, nothing when it is not there.
+# read_value FILE KEY → the value of a KEY=VALUE line; nothing if there is none.
 read_value() {
     [ ! -f "$1" ] || sed -n "s/^$2=//p" "$1" | tail -n 1
 }
 
-# write_private FILE: standard input becomes the file, whole or not at all, readable by its owner alone.
+# write_private FILE: writes standard input to the file, atomically, readable by its owner only.
 write_private() {
     mkdir -p "$(dirname "$1")"
     (umask 077 && cat >"$1.new")
     mv -f "$1.new" "$1"
 }
 
-# load_settings: environment first, then what is remembered, then the default.
+# load_settings: the environment takes precedence over the saved settings, and those over the defaults.
 load_settings() {
     local name value
     for name in "${PORT_NAMES[@]}"; do
         value=${!name:-$(read_value "$STATE/settings" "$name")}
         value=${value:-${DEFAULT_PORT[$name]}}
         if ! [[ $value =~ ^[1-9][0-9]{0,4}$ ]] || [ "$value" -gt 65535 ]; then
-            die "$name is '$value', which is no port" "A port is a number from 1 to 65535."
+            die "$name is '$value', which is not a port" "A port is a number from 1 to 65535."
         fi
         printf -v "$name" '%s' "$value"
     done
-    refuse_a_port_used_twice
+    require_distinct_ports
     load_addresses
     GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
     QUERY_URL=http://127.0.0.1:$QUERY_PORT
@@ -67,25 +72,25 @@ load_settings() {
     QUERY_OPS_URL=http://127.0.0.1:$QUERY_OPS_PORT
 }
 
-# load_settings_of_last_up: what runs is what `up` was told, whatever the environment says now.
-load_settings_of_last_up() {
+# load_saved_settings: ignores the environment, because the running components use the settings of the last `up`.
+load_saved_settings() {
     unset "${PORT_NAMES[@]}" "${ADDRESS_OF[@]}"
     load_settings
 }
 
-# A store whose address is given is somebody else's and is never started. An empty address means: the local one.
-# So does the local one's own address, which is what a shell has that has read `.local/env`.
+# A store with a configured address is external and never started. An empty address selects the local store, and so
+# does the local store's own address, which a shell has in its environment after it has sourced `.local/env`.
 load_addresses() {
-    local part name own given
-    for part in "${STORES[@]}"; do
-        name=${ADDRESS_OF[$part]}
-        own=$(local_address "$part")
-        given=${!name-$(read_value "$STATE/settings" "$name")}
-        unset "EXTERNAL[$part]"
-        if [ -n "$given" ] && [ "$given" != "$own" ]; then
-            EXTERNAL[$part]=$given
+    local store name local_store configured
+    for store in "${STORES[@]}"; do
+        name=${ADDRESS_OF[$store]}
+        local_store=$(local_address "$store")
+        configured=${!name-$(read_value "$STATE/settings" "$name")}
+        unset "EXTERNAL[$store]"
+        if [ -n "$configured" ] && [ "$configured" != "$local_store" ]; then
+            EXTERNAL[$store]=$configured
         fi
-        printf -v "$name" '%s' "${EXTERNAL[$part]:-$own}"
+        printf -v "$name" '%s' "${EXTERNAL[$store]:-$local_store}"
     done
 }
 
@@ -97,24 +102,24 @@ local_address() {
     esac
 }
 
-remember_settings() {
-    local name part
+save_settings() {
+    local name store
     {
         for name in "${PORT_NAMES[@]}"; do echo "$name=${!name}"; done
-        for part in "${!EXTERNAL[@]}"; do echo "${ADDRESS_OF[$part]}=${EXTERNAL[$part]}"; done
+        for store in "${!EXTERNAL[@]}"; do echo "${ADDRESS_OF[$store]}=${EXTERNAL[$store]}"; done
     } | write_private "$STATE/settings"
 }
 
 is_external() { [ -n "${EXTERNAL[$1]:-}" ]; }
 
-refuse_a_port_used_twice() {
+require_distinct_ports() {
     local name
     declare -A seen=()
     for name in "${PORT_NAMES[@]}"; do
-        [ -z "${seen[${!name}]:-}" ] || die "${seen[${!name}]} and $name are both ${!name}" "Give each part a port of its own."
+        [ -z "${seen[${!name}]:-}" ] || die "${seen[${!name}]} and $name are both ${!name}" "Use a different port for each."
         seen[${!name}]=$name
     done
 }
 
-# without_password URL: for showing.
+# without_password URL → the URL for display.
 without_password() { sed -E 's#//[^/@]*@#//…@#g' <<<"$1"; }

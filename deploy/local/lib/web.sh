@@ -1,37 +1,41 @@
 # shellcheck shell=bash
-# The page, query-api/web: built before the services, for it goes into the query API's binary.
-# Needs ROOT, STATE, CACHE. What npm downloads is kept in the cache, outside the tree.
+# The web page in query-api/web. It is compiled into the query API, so it is built first. npm's downloads are kept in
+# the cache. Needs ROOT, STATE, CACHE.
 
 WEB=$ROOT/query-api/web
 
-# build_page: only what has changed since the last time.
+# build_page: installs the packages and builds the page if their sources have changed.
 build_page() {
     require_node
-    page_packages_are_current || run_job "page packages" "$STATE/logs/install-page.log" install_page_packages
-    page_is_current || run_job page "$STATE/logs/build-page.log" run_page_script build
+    install_page_packages
+    page_is_up_to_date || run_logged page "$STATE/logs/build-page.log" run_page_script build
 }
 
-# What the page is built with asks for it.
+# The page's build tools need this version.
 require_node() {
     local version
     version=$(node --version)
     [ "$(printf '%s\n' v20.19.0 "$version" | sort -V | head -n 1)" = v20.19.0 ] ||
-        die "Node is $version, and v20.19.0 or newer is needed to build the page" "Get it from https://nodejs.org"
+        die "Node is $version; building the page needs v20.19.0 or newer" "Get it from https://nodejs.org"
 }
 
-install_page_packages() { cd "$WEB" && npm ci --cache "$CACHE/npm" --no-audit --no-fund; }
+install_page_packages() {
+    page_packages_are_up_to_date || run_logged "page packages" "$STATE/logs/install-page.log" run_npm_ci
+}
 
-run_page_script() { cd "$WEB" && npm run --silent "$@"; }
+run_npm_ci() ( cd "$WEB" && npm ci --cache "$CACHE/npm" --no-audit --no-fund )
 
-# npm writes this file at its end.
-page_packages_are_current() {
+run_page_script() ( cd "$WEB" && npm run --silent "$@" )
+
+# npm writes node_modules/.package-lock.json as its last step.
+page_packages_are_up_to_date() {
     [ -f "$WEB/node_modules/.package-lock.json" ] &&
         [ ! "$WEB/package-lock.json" -nt "$WEB/node_modules/.package-lock.json" ]
 }
 
-page_is_current() {
+page_is_up_to_date() {
     local -a sources=("$WEB"/{src,public,scripts,index.html,openapi.json,package-lock.json,vite.config.ts,tsconfig.json})
-    # The generated client is made by the build itself.
+    # schema.d.ts is excluded because the build generates it.
     [ -f "$WEB/dist/index.html" ] &&
         [ -z "$(find "${sources[@]}" -newer "$WEB/dist/index.html" ! -name schema.d.ts ! -type d -print -quit)" ]
 }
