@@ -1,23 +1,25 @@
-//! One worker that catches up: rows a second, and CPU a row.
+//! Rows per second and CPU per row of one worker that processes a backlog.
 
+use service::kafka::KafkaBrokers;
 use e2e::{Installation, Result};
 use proto::encode::{BatchRef, SampleRef};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
+/// Number of metrics per batch.
 const BATCH: u64 = 100;
-/// Series of a backlog.
+/// Number of series in the backlog.
 pub const SERIES: u64 = 1_000;
 
-/// Fills the topic while no worker runs, then starts one and watches.
+/// Fills the topic while no worker runs, then starts one and prints its rate.
 pub async fn run(metrics: u64) -> Result<()> {
     let mut installation = Installation::start("bench", 0, 1).await?;
     installation.workers.clear();
     eprintln!("writing a backlog of {metrics} metrics");
     let topic = installation.topics().metrics;
     tokio::task::spawn_blocking(move || fill(&topic, "prj_bench", metrics)).await??;
-    let begun = Instant::now();
+    let started = Instant::now();
     installation.add_worker()?;
     let clickhouse = installation.clickhouse()?;
     let mut first = None;
@@ -29,31 +31,32 @@ pub async fn run(metrics: u64) -> Result<()> {
         if stored >= metrics {
             break stored;
         }
-        eprint!("\r{stored} of {metrics} in {:.0} s", begun.elapsed().as_secs_f64());
-        if begun.elapsed() > Duration::from_secs(600) {
-            return Err("the backlog was not gone within 600 s".into());
+        eprint!("\r{stored} of {metrics} in {:.0} s", started.elapsed().as_secs_f64());
+        if started.elapsed() > Duration::from_secs(600) {
+            return Err("the worker did not process the backlog within 600 s".into());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     eprintln!();
-    let (already, since) = first.unwrap_or((0, begun));
+    // The rate excludes the worker's start: it counts from the first rows that were seen.
+    let (initial, since) = first.unwrap_or((0, started));
     let seconds = since.elapsed().as_secs_f64();
     let cpu = installation.workers[0].cpu()?.as_secs_f64();
     println!("backlog: {stored} metrics in batches of {BATCH}, {SERIES} series, one worker, 4 partitions");
     println!("| rows/s | worker CPU µs/row | from start to done s |\n|---|---|---|");
     println!(
         "| {:.0} | {:.2} | {:.1} |",
-        (stored - already) as f64 / seconds,
+        (stored - initial) as f64 / seconds,
         cpu * 1e6 / stored as f64,
-        begun.elapsed().as_secs_f64()
+        started.elapsed().as_secs_f64()
     );
     Ok(())
 }
 
-/// Writes metrics of `project` to `topic`, over the last day.
+/// Writes metrics of `project` to `topic`, with event times in the last day.
 pub fn fill(topic: &str, project: &str, metrics: u64) -> Result<()> {
     let producer: ThreadedProducer<_> =
-        service::kafka::client(&e2e::environment::required("KAFKA_BROKERS")?, "bench")
+        service::kafka::client(&KafkaBrokers::plaintext(&e2e::environment::required("KAFKA_BROKERS")?), "bench")
             .set("acks", "all")
             .set("compression.type", "lz4")
             .set("linger.ms", "20")
@@ -77,12 +80,12 @@ pub fn fill(topic: &str, project: &str, metrics: u64) -> Result<()> {
         }
         .encode();
         let mut record: BaseRecord<'_, (), _> = BaseRecord::to(topic).payload(&payload);
-        while let Err((error, again)) = producer.send(record) {
+        while let Err((error, unsent)) = producer.send(record) {
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());
             }
             std::thread::sleep(Duration::from_millis(10));
-            record = again;
+            record = unsent;
         }
     }
     Ok(producer.flush(Duration::from_secs(60))?)

@@ -1,4 +1,4 @@
-//! What a server costs that does nothing but read the same body and parse it: hyper and serde_json, no more.
+//! Baseline for the gateway: a server that only reads and parses the same body, with hyper and serde_json.
 
 use bytes::Bytes;
 use e2e::Result;
@@ -31,7 +31,7 @@ struct Metric {
     timestamp: Option<i64>,
 }
 
-/// Serves until the process is ended.
+/// Serves until SIGTERM or SIGINT.
 pub async fn serve(listen: SocketAddr) -> Result<()> {
     let listener = service::http::bind(listen, "--listen").await?;
     let stop = service::stop::on_signal()?;

@@ -1,11 +1,11 @@
-//! How long a point takes from the answer of its POST until a query returns it.
+//! Time from the answer to a POST until a query returns the point.
 
 use crate::statistics::quantile;
 use e2e::{Installation, Result};
 use serde_json::json;
 use std::time::Instant;
 
-/// Prints p50 and p99.
+/// Prints p50 and p99 of `points` points.
 pub async fn run(points: u32) -> Result<()> {
     let installation = Installation::start("bench", 1, 1).await?;
     let client = installation.client();
@@ -29,7 +29,7 @@ pub async fn run(points: u32) -> Result<()> {
         .await?;
         visible.push(accepted.elapsed().as_secs_f64() * 1e3);
     }
-    println!("freshness: {points} points, one after the other, by query every 10 ms");
+    println!("freshness: {points} points, one after the other, with a query every 10 ms");
     println!("| | p50 ms | p99 ms |\n|---|---|---|");
     for (name, values) in [("POST to 200", &mut answered), ("200 to queryable", &mut visible)] {
         println!("| {name} | {:.0} | {:.0} |", quantile(values, 0.5), quantile(values, 0.99));

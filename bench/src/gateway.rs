@@ -1,6 +1,8 @@
-//! The gateway under load, beside the baseline: the same generator (`wrk`), the same bodies, turn by turn. One project
-//! without a limit and one whose requests are counted show what the quota check costs.
+//! The gateway under load, compared with the baseline: the same load generator (`wrk`) and the same bodies,
+//! in alternating rounds. A project without a limit and a project with a quota show the cost of the quota
+//! check.
 
+use service::kafka::KafkaBrokers;
 use control::commands::PUBLISH_TIMEOUT;
 use control::control_log::ControlWriter;
 use e2e::{Installation, Project, Result};
@@ -10,32 +12,33 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// In so many turns each case is loaded, so that what others do on the machine meets all of them; every other turn the other
-/// way round, so that none always comes after the same one.
-const TURNS: u32 = 6;
+/// Number of rounds over which the load of each case is spread, so that other activity on the machine affects
+/// all cases. Every other round runs the cases in reverse order, so that no case always follows the same one.
+const ROUNDS: u32 = 6;
 
 struct Case<'a> {
     name: &'static str,
     url: &'a str,
     project: &'a Project,
-    outcome: Outcome,
+    totals: Totals,
 }
 
 impl<'a> Case<'a> {
     fn new(name: &'static str, url: &'a str, project: &'a Project) -> Self {
-        Self { name, url, project, outcome: Outcome::default() }
+        Self { name, url, project, totals: Totals::default() }
     }
 }
 
+/// Measurements of a case, summed over the rounds.
 #[derive(Default)]
-struct Outcome {
+struct Totals {
     requests: u64,
     seconds: f64,
     cpu: Duration,
     failed: u64,
 }
 
-impl Outcome {
+impl Totals {
     fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.seconds += other.seconds;
@@ -47,18 +50,18 @@ impl Outcome {
         self.requests as f64 / self.seconds
     }
 
-    fn micros(&self) -> f64 {
+    fn cpu_us_per_request(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.requests.max(1) as f64
     }
 }
 
-/// Prints a table. With a pause of each connection between two requests all cases have about the same rate, so that what
-/// one costs more than another is not hidden by what is shared among more requests.
+/// Prints a table. If each connection pauses between requests, all cases have about the same rate. Otherwise
+/// a faster case shares fixed costs among more requests, which hides part of the difference.
 pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
     let mut installation = Installation::start("bench", 1, 1).await?;
     let unlimited = installation.client().project("unlimited").await?;
-    let counted = counted(&installation).await?;
-    // The worker filled Redis; under load it would only compete for the cores.
+    let limited = project_with_quota(&installation).await?;
+    // The worker is needed only to fill Redis. Under load it would compete for the cores.
     installation.workers.clear();
     let listen = format!("127.0.0.1:{}", e2e::ports::free_port()?);
     let mut bare = Command::new(std::env::current_exe()?).args(["baseline", "--listen", &listen]).spawn()?;
@@ -66,7 +69,7 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
     e2e::wait::until("the baseline listens", async || Ok(reqwest::get(&bare_url).await.ok().map(drop)))
         .await?;
     println!(
-        "gateway: {connections} connections, {pause_ms} ms between two requests, {seconds} s each, 2 threads of wrk on the same machine"
+        "gateway: {connections} connections, {pause_ms} ms pause between requests, {seconds} s per case, 2 threads of wrk on the same machine"
     );
     println!(
         "| metrics | server | requests/s | CPU µs/request | ratio | not 200 |\n|---|---|---|---|---|---|"
@@ -77,27 +80,27 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
         let mut cases = [
             Case::new("bare hyper + serde_json", &bare_url, &unlimited),
             Case::new("gateway", &unlimited.webhook_url, &unlimited),
-            Case::new("gateway with quota", &counted.webhook_url, &counted),
+            Case::new("gateway with quota", &limited.webhook_url, &limited),
         ];
         let last = cases.len() - 1;
-        for turn in 0..TURNS {
-            for place in 0..=last {
-                let index = if turn % 2 == 0 { place } else { last - place };
+        for round in 0..ROUNDS {
+            for position in 0..=last {
+                let index = if round % 2 == 0 { position } else { last - position };
                 let case = &mut cases[index];
                 let script = installation.directory.join("load.lua");
                 std::fs::write(&script, lua(case.project, metrics, pause_ms))?;
                 let cpu = || if index == 0 { e2e::process::cpu_of(pid) } else { gateway.cpu() };
-                case.outcome.add(&load(case.url, &script, (seconds / TURNS).max(1), connections, cpu)?);
+                case.totals.add(&load(case.url, &script, (seconds / ROUNDS).max(1), connections, cpu)?);
             }
         }
-        let baseline = cases[0].outcome.micros();
-        for Case { name, outcome, .. } in &cases {
+        let baseline = cases[0].totals.cpu_us_per_request();
+        for Case { name, totals, .. } in &cases {
             println!(
                 "| {metrics} | {name} | {:.0} | {:.1} | {:.2} | {} |",
-                outcome.rate(),
-                outcome.micros(),
-                outcome.micros() / baseline,
-                outcome.failed
+                totals.rate(),
+                totals.cpu_us_per_request(),
+                totals.cpu_us_per_request() / baseline,
+                totals.failed
             );
         }
     }
@@ -106,33 +109,34 @@ pub async fn run(seconds: u32, connections: u32, pause_ms: u32) -> Result<()> {
     Ok(())
 }
 
-/// A project on a plan whose hour no load uses up: each request is counted, none is refused.
-async fn counted(installation: &Installation) -> Result<Project> {
+/// Creates a project with a quota that the load cannot exhaust: every request is counted and none is rejected.
+async fn project_with_quota(installation: &Installation) -> Result<Project> {
     let requests_per_hour = Some(1_000_000_000);
     let plan = Plan { name: "endless".to_owned(), requests_per_hour, ..Plan::default() };
     let brokers = e2e::environment::required("KAFKA_BROKERS")?;
-    let writer = ControlWriter::new(&brokers, &installation.topics(), PUBLISH_TIMEOUT)?;
+    let writer = ControlWriter::new(&KafkaBrokers::plaintext(&brokers), &installation.topics(), PUBLISH_TIMEOUT)?;
     writer.publish(&Entity { kind: Some(Kind::Plan(plan)) }).await?;
     let client = installation.client();
-    let project = e2e::wait::until("there is a project on the plan", async || {
+    let project = e2e::wait::until("a project with the plan exists", async || {
         Ok(Some(client.project("endless").await?))
     })
     .await?;
     let response = client.send(0, &project.api_key, body(&project, 1)).await?;
     if !response.headers().contains_key("x-ratelimit-remaining") {
-        return Err("its requests are not counted".into());
+        return Err("the requests of the project are not counted".into());
     }
     e2e::client::expect(response, StatusCode::OK).await?;
     Ok(project)
 }
 
+/// Runs `wrk` and returns its results, with the CPU time that the server used meanwhile.
 fn load(
     url: &str,
     script: &Path,
     seconds: u32,
     connections: u32,
     cpu: impl Fn() -> Result<Duration>,
-) -> Result<Outcome> {
+) -> Result<Totals> {
     let arguments = [
         "-t2".to_owned(),
         format!("-c{connections}"),
@@ -148,12 +152,15 @@ fn load(
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("RESULT "))
-        .ok_or_else(|| format!("wrk said: {text}"))?;
+        .ok_or_else(|| format!("unexpected output of wrk: {text}"))?;
     let numbers: Vec<u64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-    let [requests, micros, failed] = numbers[..] else { return Err(format!("wrk said: {line}").into()) };
-    Ok(Outcome { requests, seconds: micros as f64 / 1e6, cpu: spent, failed })
+    let [requests, duration_us, failed] = numbers[..] else {
+        return Err(format!("unexpected output of wrk: {line}").into());
+    };
+    Ok(Totals { requests, seconds: duration_us as f64 / 1e6, cpu: spent, failed })
 }
 
+/// Returns the script with which `wrk` sends the requests and prints its results.
 fn lua(project: &Project, metrics: usize, pause_ms: u32) -> String {
     let (key, body) = (&project.api_key, body(project, metrics));
     let pause =

@@ -1,5 +1,7 @@
-//! Benchmarks on the real parts; `deploy/local/bench` starts them. Machines are shared and noisy: what counts is the ratio
-//! to the baseline of the same run, and CPU time rather than time.
+//! Benchmarks of the whole pipeline with real services and stores. `deploy/local/bench` runs them.
+//!
+//! Machines are shared and noisy: compare the ratio to the baseline of the same run, and CPU time rather than
+//! elapsed time.
 
 mod alerts;
 mod backlog;
@@ -16,87 +18,86 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "bench", version, about = "Benchmarks of the whole pipeline on the real parts")]
+#[command(name = "bench", version, about = "Benchmarks of the whole pipeline with real services and stores")]
 struct Arguments {
     #[command(subcommand)]
-    what: What,
+    benchmark: Benchmark,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Requests a second and CPU a request of the gateway, beside a bare server that parses the same body.
+enum Benchmark {
+    /// Request rate and CPU per request of the gateway, compared with a bare server that parses the same body
     Gateway {
-        /// Seconds that each case is loaded for.
+        /// Duration of the load per case in seconds
         #[arg(long, default_value_t = 10)]
         seconds: u32,
-        /// Connections of the load.
+        /// Number of concurrent connections
         #[arg(long, default_value_t = 256)]
         connections: u32,
-        /// Milliseconds between an answer and the next request of a connection.
+        /// Pause of a connection between an answer and the next request in milliseconds
         #[arg(long, default_value_t = 0)]
         pause: u32,
     },
-    /// From the 200 to the point being queryable.
+    /// Time from the 200 until the point is queryable
     Freshness {
-        /// Points that are sent, one after the other.
+        /// Number of points, which are sent one after the other
         #[arg(long, default_value_t = 200)]
         points: u32,
     },
-    /// Rows a second of one worker that catches up.
+    /// Rows per second of one worker that processes a backlog
     Backlog {
-        /// Metrics in the backlog.
+        /// Number of metrics in the backlog
         #[arg(long, default_value_t = 5_000_000)]
         metrics: u64,
     },
-    /// A project's reads beside another one's that asks for as much as it can.
+    /// Latency of one project's reads while another project sends as many expensive queries as possible
     Reads {
-        /// Seconds that each case is measured for.
+        /// Duration of the measurement per case in seconds
         #[arg(long, default_value_t = 15)]
         seconds: u64,
-        /// Points of the other project's metric.
+        /// Number of points of the other project's metric
         #[arg(long, default_value_t = 4_000_000)]
         points: u64,
     },
-    /// Alert rules: from a POST to the receiver's request, and the evaluation of many.
+    /// Alerts: time from a POST to the receiver's request, and cost of evaluating many rules
     Alerts {
-        /// Rules that are evaluated.
+        /// Number of evaluated rules
         #[arg(long, default_value_t = 10_000)]
         rules: usize,
-        /// Series that they are over.
+        /// Number of series of the rules
         #[arg(long, default_value_t = 1000)]
         series: usize,
-        /// POSTs over a threshold.
+        /// Number of POSTs with a value over a threshold
         #[arg(long, default_value_t = 100)]
         posts: usize,
     },
-    /// A rebuild of the store beside running ingestion and reads.
+    /// Rebuild of the store during ingestion and reads
     Rebuild {
-        /// Metrics that are rebuilt.
+        /// Number of metrics to rebuild
         #[arg(long, default_value_t = 10_000_000)]
         metrics: u64,
     },
-    /// The pipeline with one, two and four gateways and workers.
+    /// The pipeline with one, two and four gateways and workers
     Scale {
-        /// Batches of 100 metrics that are sent through each.
+        /// Number of batches of 100 metrics for each number of processes
         #[arg(long, default_value_t = 20_000)]
         batches: u64,
     },
-    /// Time series over a month, beside VictoriaMetrics with the same points.
+    /// Time series over a month, compared with VictoriaMetrics with the same points
     Timeseries {
-        /// Series in each store.
+        /// Number of series in each store
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         series: u32,
-        /// Days of points, one every 30 seconds.
+        /// Number of days with one point every 30 seconds
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=90))]
         days: u32,
-        /// How often each question is asked again.
+        /// Number of repetitions of each query for the warm case
         #[arg(long, default_value_t = 200)]
         warm: usize,
     },
-    /// The bare server that `gateway` compares with; started by it.
+    /// The bare server that `gateway` starts for comparison
     #[command(hide = true)]
     Baseline {
-        /// Where it listens.
         #[arg(long)]
         listen: std::net::SocketAddr,
     },
@@ -104,20 +105,20 @@ enum What {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Arguments::parse().what {
-        What::Gateway { seconds, connections, pause } => gateway::run(seconds, connections, pause).await,
-        What::Freshness { points } => freshness::run(points).await,
-        What::Backlog { metrics } => backlog::run(metrics).await,
-        What::Reads { seconds, points } => reads::run(seconds, points).await,
-        What::Alerts { rules, series, posts } => alerts::run(rules, series, posts).await,
-        What::Rebuild { metrics } => rebuild::run(metrics).await,
-        What::Scale { batches } => scale::run(batches).await,
-        What::Timeseries { series, days, warm } => {
+    let result = match Arguments::parse().benchmark {
+        Benchmark::Gateway { seconds, connections, pause } => gateway::run(seconds, connections, pause).await,
+        Benchmark::Freshness { points } => freshness::run(points).await,
+        Benchmark::Backlog { metrics } => backlog::run(metrics).await,
+        Benchmark::Reads { seconds, points } => reads::run(seconds, points).await,
+        Benchmark::Alerts { rules, series, posts } => alerts::run(rules, series, posts).await,
+        Benchmark::Rebuild { metrics } => rebuild::run(metrics).await,
+        Benchmark::Scale { batches } => scale::run(batches).await,
+        Benchmark::Timeseries { series, days, warm } => {
             timeseries::run(series as usize, i64::from(days), warm).await
         }
-        What::Baseline { listen } => baseline::serve(listen).await,
+        Benchmark::Baseline { listen } => baseline::serve(listen).await,
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

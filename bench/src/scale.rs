@@ -1,5 +1,6 @@
-//! The whole pipeline with one, two and four gateways and workers on one machine: what it costs that there are more of
-//! them, and whether each accepted metric is stored once all the same. How much faster more machines are it cannot say.
+//! The whole pipeline with one, two and four gateways and workers on one machine: the cost of more processes.
+//! Verifies that each accepted metric is stored exactly once. It cannot measure how throughput scales with
+//! more machines.
 
 use e2e::{Client, Installation, Project, Result, wait};
 use reqwest::StatusCode;
@@ -9,16 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Metrics in a batch.
+/// Number of metrics per batch.
 const SIZE: u64 = 100;
+/// Number of concurrent clients.
 const CLIENTS: usize = 64;
+/// Numbers of gateways and workers.
 const COUNTS: [usize; 3] = [1, 2, 4];
 
-/// Prints a line for each number of gateways and workers; fails if a metric is lost or stored twice.
+/// Prints a line per number of gateways and workers. Fails if a metric is lost or stored twice.
 pub async fn run(batches: u64) -> Result<()> {
     println!("scale: {batches} batches of {SIZE} metrics from {CLIENTS} clients, 4 partitions");
     println!(
-        "| gateways and workers | requests/s | gateway CPU µs/request | worker CPU µs/row | last 200 to all stored s |"
+        "| gateways and workers | requests/s | gateway CPU µs/request | worker CPU µs/row | seconds from the last 200 until all are stored |"
     );
     println!("|---|---|---|---|---|");
     for count in COUNTS {
@@ -31,14 +34,14 @@ async fn measure(count: usize, batches: u64) -> Result<()> {
     let installation = Installation::start("bench", count, count).await?;
     let client = installation.client();
     let project = client.project("unlimited").await?;
-    spread(&installation).await?;
+    wait_for_partitions(&installation).await?;
     let cpu = || -> Result<(Duration, Duration)> {
         let of = |processes: &[e2e::Process]| processes.iter().map(e2e::Process::cpu).sum::<Result<_>>();
         Ok((of(&installation.gateways)?, of(&installation.workers)?))
     };
-    let (before, begun) = (cpu()?, Instant::now());
+    let (before, started) = (cpu()?, Instant::now());
     send(&client, &project, batches).await?;
-    let (sent, last) = (begun.elapsed(), Instant::now());
+    let (sent, last) = (started.elapsed(), Instant::now());
     let accepted = batches * SIZE;
     let clickhouse = installation.clickhouse()?;
     let stored = wait::until("all accepted metrics are stored", async || {
@@ -53,7 +56,7 @@ async fn measure(count: usize, batches: u64) -> Result<()> {
         return Err(format!("{accepted} metrics were accepted, {stored:?} are stored").into());
     }
     let (drained, after) = (last.elapsed(), cpu()?);
-    let micros = |cpu: Duration, of: u64| cpu.as_secs_f64() * 1e6 / of as f64;
+    let micros = |cpu: Duration, count: u64| cpu.as_secs_f64() * 1e6 / count as f64;
     println!(
         "| {count} | {:.0} | {:.1} | {:.2} | {:.1} |",
         batches as f64 / sent.as_secs_f64(),
@@ -64,8 +67,8 @@ async fn measure(count: usize, batches: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits until each worker has its share of the partitions.
-async fn spread(installation: &Installation) -> Result<()> {
+/// Waits until every worker owns partitions.
+async fn wait_for_partitions(installation: &Installation) -> Result<()> {
     wait::until("every worker has partitions", async || {
         for worker in &installation.workers {
             if worker.metric("tidemark_ingest_partitions").await? < 1.0 {
@@ -77,7 +80,7 @@ async fn spread(installation: &Installation) -> Result<()> {
     .await
 }
 
-/// Sends `batches` batches over all gateways, each metric with a value of its own. Each must be accepted.
+/// Sends `batches` batches through all gateways, each metric with a unique value. Fails if a batch is rejected.
 async fn send(client: &Client, project: &Project, batches: u64) -> Result<()> {
     let next = Arc::new(AtomicU64::new(0));
     let mut senders = JoinSet::new();
@@ -93,9 +96,12 @@ async fn send(client: &Client, project: &Project, batches: u64) -> Result<()> {
                     .map(|index| json!({"metricId": format!("m_{index}"), "value": batch * SIZE + index}))
                     .collect();
                 let body = json!({"projectId": project.project_id, "metrics": metrics}).to_string();
-                let answer = client.send(sender, &project.api_key, body).await?;
-                if answer.status() != StatusCode::OK {
-                    return Err(format!("{} came: {}", answer.status(), answer.text().await?).into());
+                let response = client.send(sender, &project.api_key, body).await?;
+                if response.status() != StatusCode::OK {
+                    let status = response.status();
+                    return Err(
+                        format!("a batch was rejected with {status}: {}", response.text().await?).into()
+                    );
                 }
             }
         });

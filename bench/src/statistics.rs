@@ -1,6 +1,6 @@
-//! Quantiles of a sample.
+//! Quantiles.
 
-/// The value below which the share `q` of `values` lies (nearest rank); 0 for none.
+/// Returns the quantile `q` of `values` by nearest rank, or 0 if there are no values.
 pub fn quantile(values: &mut [f64], q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (q * values.len() as f64).ceil() as usize;
@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_taken_by_nearest_rank() {
+    fn quantiles_use_the_nearest_rank() {
         let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
         assert_eq!(quantile(&mut values, 0.5), 50.0);
         assert_eq!(quantile(&mut values, 0.99), 99.0);

@@ -1,5 +1,6 @@
 //! Reads an installation's topics, and writes records to them as a gateway would.
 
+use service::kafka::KafkaBrokers;
 use crate::environment;
 use crate::error::Result;
 use crate::installation::Installation;
@@ -18,29 +19,40 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Returns all batches of the metrics topic with their partitions, ordered by partition and offset.
 pub fn batches(installation: &Installation) -> Result<Vec<(i32, MetricBatch)>> {
     let topic = installation.topics().metrics;
-    let consumer: BaseConsumer = service::kafka::client(&environment::required("KAFKA_BROKERS")?, "e2e")
+    let consumer: BaseConsumer = service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
         .set("group.id", "e2e")
         .set("enable.auto.commit", "false")
         .create()?;
-    let mut batches = Vec::new();
+    let mut assignment = TopicPartitionList::new();
+    let mut ends = BTreeMap::new();
     for partition in partitions(&consumer, &topic)? {
         let (begin, end) = consumer.fetch_watermarks(&topic, partition, TIMEOUT)?;
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(&topic, partition, Offset::Offset(begin))?;
-        consumer.assign(&assignment)?;
-        let mut next = begin;
-        while next < end {
-            let message = consumer.poll(TIMEOUT).ok_or("Kafka returned no records in time")??;
-            next = message.offset() + 1;
-            batches.push((partition, MetricBatch::decode(message.payload().unwrap_or_default())?));
+        if begin < end {
+            assignment.add_partition_offset(&topic, partition, Offset::Offset(begin))?;
+            ends.insert(partition, end);
         }
     }
-    Ok(batches)
+    consumer.assign(&assignment)?;
+    let mut batches: BTreeMap<i32, Vec<MetricBatch>> = BTreeMap::new();
+    while !ends.is_empty() {
+        let message = consumer.poll(TIMEOUT).ok_or("Kafka returned no record in time")??;
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(&end) = ends.get(&partition) else { continue };
+        let batch = MetricBatch::decode(message.payload().unwrap_or_default())?;
+        batches.entry(partition).or_default().push(batch);
+        if offset + 1 >= end {
+            ends.remove(&partition);
+        }
+    }
+    let with_partition = |(partition, batches): (i32, Vec<MetricBatch>)| {
+        batches.into_iter().map(move |batch| (partition, batch))
+    };
+    Ok(batches.into_iter().flat_map(with_partition).collect())
 }
 
 /// Returns the end offset (that of the next record) of each partition of a topic.
 pub fn end_offsets(brokers: &str, topic: &str) -> Result<BTreeMap<i32, i64>> {
-    let consumer: BaseConsumer = service::kafka::client(brokers, "e2e").create()?;
+    let consumer: BaseConsumer = service::kafka::client(&KafkaBrokers::plaintext(brokers), "e2e").create()?;
     let partitions = partitions(&consumer, topic)?.into_iter();
     partitions.map(|id| Ok((id, consumer.fetch_watermarks(topic, id, TIMEOUT)?.1))).collect()
 }
@@ -108,7 +120,7 @@ impl LogWriter {
     pub fn to(topic: &str) -> Result<Self> {
         let brokers = environment::required("KAFKA_BROKERS")?;
         let config =
-            service::kafka::client(&brokers, "e2e").set("acks", "all").set("linger.ms", "20").to_owned();
+            service::kafka::client(&KafkaBrokers::plaintext(&brokers), "e2e").set("acks", "all").set("linger.ms", "20").to_owned();
         Ok(Self { producer: config.create()?, topic: topic.to_owned() })
     }
 

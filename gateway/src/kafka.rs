@@ -6,6 +6,7 @@ use control::layout;
 use proto::topics::Topics;
 use rdkafka::error::KafkaError;
 use service::health::{Condition, Watch};
+use service::kafka::KafkaBrokers;
 use service::kafka::{TopicError, check_replicas, create_topics};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Parameters for preparing the topics.
 #[derive(Debug, Clone)]
 pub struct TopicSetup {
-    pub brokers: String,
+    pub brokers: KafkaBrokers,
     pub topics: Topics,
     /// Accepts a cluster on which a single replica can acknowledge.
     pub allow_single_replica: bool,
@@ -88,7 +89,7 @@ pub async fn prepare(setup: TopicSetup, publisher: &Arc<KafkaPublisher>) -> Resu
 
 /// Checks the topic of metrics. Returns the number of partitions over which its keyed records are spread.
 async fn check(
-    brokers: &str,
+    brokers: &KafkaBrokers,
     topics: &Topics,
     allow_single_replica: bool,
     publisher: &Arc<KafkaPublisher>,

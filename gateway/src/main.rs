@@ -88,12 +88,13 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let common = &settings.common;
     let topics = Topics::new(&common.namespace);
     let publisher = Arc::new(KafkaPublisher::new(
-        &common.kafka_brokers,
+        &settings.connections.kafka,
         topics.metrics.clone(),
         settings.delivery_timeout,
         telemetry.metrics.clone(),
     )?);
-    let traces = Traces::start("tidemark-gateway", &common.traces, Sampling::ByRatio)?;
+    let traces =
+        Traces::start("tidemark-gateway", &common.traces, &settings.connections.roots, Sampling::ByRatio)?;
     let gateway = build_gateway(&settings, &telemetry, publisher.clone(), traces.clone(), ops_stop.clone())?;
     let gateway = Arc::new(gateway);
     report_readiness(health.clone(), redis_reachable, gateway.keys.clone(), stop.clone());
@@ -105,7 +106,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
 
     tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "gateway started");
     let setup = TopicSetup {
-        brokers: common.kafka_brokers.clone(),
+        brokers: settings.connections.kafka.clone(),
         topics,
         allow_single_replica: settings.allow_single_replica,
     };
@@ -151,12 +152,16 @@ fn build_gateway(
 ) -> Result<ProductionGateway, Box<dyn Error>> {
     let (common, metrics) = (&settings.common, telemetry.metrics.clone());
     let cache = KeyCacheSettings { outage_grace: settings.key_outage_grace, ..KeyCacheSettings::default() };
-    let keys = KeyCache::start(&common.redis_url, &common.namespace, cache, cache_stop)?;
+    let keys = KeyCache::start(&settings.connections.redis, &common.namespace, cache, cache_stop)?;
     metrics.quota.set_policy(settings.quota_outage);
-    let quota =
-        Quotas::new(&common.redis_url, &common.namespace, settings.quota_outage, metrics.quota.clone())?;
+    let quota = Quotas::new(
+        &settings.connections.redis,
+        &common.namespace,
+        settings.quota_outage,
+        metrics.quota.clone(),
+    )?;
     let lease = idempotency::lease_duration(settings.delivery_timeout + publish::DEADLINE_MARGIN);
-    let claims = Claims::new(&common.redis_url, &common.namespace, lease)?;
+    let claims = Claims::new(&settings.connections.redis, &common.namespace, lease)?;
     // Longer than the lease, so that a retry right after a gateway crash outlasts the dead gateway's claim.
     let max_wait = lease + Duration::from_secs(1);
     let idempotency = Idempotency::new(claims, max_wait, metrics.idempotency.clone());

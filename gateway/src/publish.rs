@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureRecord, Producer};
+use service::kafka::KafkaBrokers;
 use service::kafka::writer::Writer;
 use service::traces::{ActiveSpan, TRACEPARENT};
 use sha2::{Digest, Sha256};
@@ -99,7 +100,7 @@ pub struct KafkaPublisher {
 impl KafkaPublisher {
     /// Creates a publisher that rejects every record until it is [opened](Self::open).
     pub fn new(
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: String,
         timeout: Duration,
         metrics: Metrics,
@@ -280,9 +281,13 @@ mod tests {
 
     #[tokio::test]
     async fn records_are_rejected_before_kafka_is_reached() {
-        let publisher =
-            KafkaPublisher::new("127.0.0.1:9", "t".into(), Duration::from_secs(1), Metrics::default())
-                .expect("valid settings");
+        let publisher = KafkaPublisher::new(
+            &KafkaBrokers::plaintext("127.0.0.1:9"),
+            "t".into(),
+            Duration::from_secs(1),
+            Metrics::default(),
+        )
+        .expect("valid settings");
         let record = Record { project_id: "prj_a", idempotency_key: None, payload: b"x", trace: None };
         assert_eq!(publisher.publish(record).await, Err(PublishError::NotConnected));
     }

@@ -3,6 +3,7 @@
 use crate::request::body::BodyTimeouts;
 use ::quota::OutagePolicy;
 use service::client::TrustedProxies;
+use service::connections::Connections;
 use service::settings::{Common, Faults, SettingsError};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub allow_single_replica: bool,
     pub trusted_proxies: TrustedProxies,
     pub address_hash_key: Option<String>,
+    /// Connection settings of the stores.
+    pub connections: Connections,
     pub common: Common,
 }
 
@@ -88,7 +91,7 @@ impl Arguments {
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
         let seconds = Duration::from_secs;
-        self.common.check(&mut faults);
+        let connections = self.common.check(&mut faults);
         let settings = Settings {
             listen: faults.address("--listen", &self.listen),
             ops_listen: faults.address("--ops-listen", &self.ops_listen),
@@ -119,6 +122,7 @@ impl Arguments {
             allow_single_replica: self.allow_single_replica,
             trusted_proxies: faults.trusted_proxies(&self.trusted_proxies),
             address_hash_key: faults.address_hash_key(self.address_hash_key.as_deref()),
+            connections,
             common: self.common,
         };
         faults.into_result(settings)

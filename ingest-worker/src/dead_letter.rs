@@ -6,6 +6,7 @@ use proto::topics::{RecordPosition, dead_letter_header};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
+use service::kafka::KafkaBrokers;
 use service::kafka::writer::Writer;
 
 /// Writes dead letters. Clones share the producer.
@@ -18,7 +19,7 @@ pub struct DeadLetterWriter {
 
 impl DeadLetterWriter {
     /// Creates a writer to `topic` for records of `source_topic`.
-    pub fn new(brokers: &str, topic: &str, source_topic: &str) -> Result<Self, KafkaError> {
+    pub fn new(brokers: &KafkaBrokers, topic: &str, source_topic: &str) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-dead-letters");
         config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", "10000");
         Ok(Self {

@@ -14,6 +14,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use service::kafka::reader::{Reader, is_stalled};
 use service::traces::Traces;
 use std::collections::HashMap;
@@ -47,7 +48,7 @@ struct Session {
 impl Fetcher {
     /// Starts the task that fetches `topic`.
     pub fn start(
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: &str,
         traces: Traces,
         stop: CancellationToken,

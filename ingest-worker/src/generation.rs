@@ -13,6 +13,7 @@ use proto::control::{EntityKind, GENERATIONS_ID};
 use proto::topics::Topics;
 use proto::v1::{Entity, Generation, Generations, entity::Kind};
 use rdkafka::error::KafkaError;
+use service::kafka::KafkaBrokers;
 use std::collections::HashMap;
 
 use crate::kafka_log::KafkaLog;
@@ -40,7 +41,7 @@ pub enum GenerationError {
 /// Finds, creates and checks generations.
 #[derive(Clone)]
 pub struct GenerationManager {
-    pub brokers: String,
+    pub brokers: KafkaBrokers,
     pub topics: Topics,
     pub namespace: String,
     /// Writes the control log.
@@ -52,7 +53,7 @@ pub struct GenerationManager {
 impl GenerationManager {
     pub fn new(settings: &Settings, topics: &Topics, writer: &ControlWriter) -> Self {
         Self {
-            brokers: settings.common.kafka_brokers.clone(),
+            brokers: settings.connections.kafka.clone(),
             topics: topics.clone(),
             namespace: settings.common.namespace.clone(),
             writer: writer.clone(),

@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub struct PartitionBounds {
 /// Reads the log with clients of its own, so that fetching is not disturbed. Clones share the client that reads bounds.
 #[derive(Clone)]
 pub struct KafkaLog {
-    brokers: String,
+    brokers: KafkaBrokers,
     topic: String,
     /// Client that reads bounds. Created on demand and dropped after an error, because a stalled client does not recover.
     /// Reading a record needs a client of its own, because it is assigned a partition.
@@ -33,8 +34,8 @@ pub struct KafkaLog {
 }
 
 impl KafkaLog {
-    pub fn new(brokers: &str, topic: &str) -> Self {
-        Self { brokers: brokers.to_owned(), topic: topic.to_owned(), shared: Arc::default() }
+    pub fn new(brokers: &KafkaBrokers, topic: &str) -> Self {
+        Self { brokers: brokers.clone(), topic: topic.to_owned(), shared: Arc::default() }
     }
 
     /// Reads the bounds of `partition` and, if given, the identity of the record at offset `at`.

@@ -53,9 +53,10 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let health = Health::default();
     let mut registry = Registry::with_prefix("tidemark");
     let metrics = Arc::new(Metrics::new(&mut registry, health.condition("clickhouse")));
-    let common = settings.common.clone();
+    let (common, connections) = (settings.common.clone(), settings.connections.clone());
     let topics = Topics::new(&common.namespace);
-    let usage = Usage::new(&common, &topics, &settings.clickhouse, &mut registry)?;
+    let usage =
+        Usage::new(&connections.kafka, &common.namespace, &topics, &settings.clickhouse, &mut registry)?;
     let listener = service::http::bind(settings.ops_listen, "--ops-listen").await?;
     let stop_ops = CancellationToken::new();
     let ops =
@@ -63,9 +64,9 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
 
     let ready = health.condition("generation");
     let redis_ready = health.condition("redis");
-    service::kafka::create_topics(&common.kafka_brokers, &topics, &stop).await;
-    let writer = ControlWriter::new(&common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
-    let projector = Projector::new(&common, writer.clone())?;
+    service::kafka::create_topics(&connections.kafka, &topics, &stop).await;
+    let writer = ControlWriter::new(&connections.kafka, &topics, PUBLISH_TIMEOUT)?;
+    let projector = Projector::new(&connections, &common.namespace, writer.clone())?;
     let projector = tokio::spawn(projector.run(stop.clone(), move |up_to_date| redis_ready.set(up_to_date)));
     let usage = tokio::spawn(usage.run(stop.clone()));
     tokio::spawn({
@@ -76,7 +77,8 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         }
     });
 
-    let traces = Traces::start("tidemark-ingest-worker", &common.traces, Sampling::FollowCaller)?;
+    let traces =
+        Traces::start("tidemark-ingest-worker", &common.traces, &connections.roots, Sampling::FollowCaller)?;
     let supervisor = Supervisor { settings, topics, writer, traces: traces.clone(), metrics, health, ready };
     supervisor.run(stop).await;
     // The supervisor returns only after a stop, which ends the other tasks too.

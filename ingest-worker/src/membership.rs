@@ -7,6 +7,7 @@
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use service::kafka::reader::{Reader, is_stalled};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ fn partitions(list: &TopicPartitionList) -> Vec<i32> {
 impl Membership {
     /// Joins `group`, and sends changes to the returned channel until `stop`.
     pub fn join(
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: &str,
         group: &str,
         stop: CancellationToken,

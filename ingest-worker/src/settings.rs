@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use service::clickhouse::Server;
+use service::connections::Connections;
 use service::settings::{Common, Faults, Secret, SettingsError};
 use std::net::SocketAddr;
 
@@ -145,6 +146,8 @@ pub struct Verify {
 pub struct Settings {
     /// Command to execute.
     pub command: Command,
+    /// Connection settings of the stores.
+    pub connections: Connections,
     /// Settings that all services share.
     pub common: Common,
     /// ClickHouse client without a database.
@@ -184,7 +187,7 @@ impl Arguments {
     /// Validates the settings; the error lists every invalid one.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
-        self.common.check(&mut faults);
+        let connections = self.common.check(&mut faults);
         let http = ["http://", "https://"].iter().any(|scheme| self.clickhouse_url.starts_with(scheme));
         faults.check(http, "--clickhouse-url", "must begin with `http://` or `https://`");
         let ops_listen = faults.address("--ops-listen", &self.ops_listen);
@@ -193,13 +196,20 @@ impl Arguments {
             url: self.clickhouse_url,
             user: Some(self.clickhouse_user).filter(|user| !user.is_empty()),
             password: (!user_is_empty).then(|| Secret::new(self.clickhouse_password)),
+            roots: connections.roots.clone(),
         };
         let client = service::clickhouse::client(&server).unwrap_or_else(|error| {
             faults.add("--clickhouse-url", error);
             clickhouse::Client::default()
         });
         let command = self.command.unwrap_or(Command::Run);
-        faults.into_result(Settings { command, common: self.common, clickhouse: client, ops_listen })
+        faults.into_result(Settings {
+            command,
+            connections,
+            common: self.common,
+            clickhouse: client,
+            ops_listen,
+        })
     }
 }
 

@@ -5,7 +5,7 @@
 //! The checks come before anything else of a call: a key that may not make it learns nothing of what it would have said.
 
 use crate::app::App;
-use crate::error::{Error, Needs, unreadable};
+use crate::error::{Error, RequiredScope, directory_unavailable};
 use crate::session;
 use axum::extract::FromRequestParts;
 use control::Scope;
@@ -75,8 +75,13 @@ impl OperatorToken {
 
 /// Fails unless the plan of the project includes alerts.
 pub async fn require_alerts(app: &App, project_id: &str) -> Result<(), Error> {
-    let project = app.directory.project(project_id).await.map_err(unreadable)?.ok_or(Error::NoProject)?;
-    let plan = app.directory.plan(&project.plan).await.map_err(unreadable)?;
+    let project = app
+        .directory
+        .project(project_id)
+        .await
+        .map_err(directory_unavailable)?
+        .ok_or(Error::ProjectNotFound)?;
+    let plan = app.directory.plan(&project.plan).await.map_err(directory_unavailable)?;
     if plan.is_some_and(|plan| plan.alerts) { Ok(()) } else { Err(Error::PlanRequired) }
 }
 
@@ -84,7 +89,7 @@ impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        caller(parts, app).await?.key(Scope::Read, Needs::Read).map(Self)
+        caller(parts, app).await?.key(Scope::Read, RequiredScope::Read).map(Self)
     }
 }
 
@@ -92,7 +97,7 @@ impl FromRequestParts<Arc<App>> for Manager {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        caller(parts, app).await?.key(Scope::Manage, Needs::Manage).map(Self)
+        caller(parts, app).await?.key(Scope::Manage, RequiredScope::Manage).map(Self)
     }
 }
 
@@ -122,7 +127,7 @@ impl FromRequestParts<Arc<App>> for Operator {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         match caller(parts, app).await? {
             Caller::Operator => Ok(Self),
-            Caller::Key(_) => Err(Error::InsufficientScope(Needs::Operator)),
+            Caller::Key(_) => Err(Error::InsufficientScope(RequiredScope::Operator)),
         }
     }
 }
@@ -133,7 +138,7 @@ impl FromRequestParts<Arc<App>> for ReaderOrOperator {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         match caller(parts, app).await? {
             Caller::Operator => Ok(Self::Operator),
-            caller => caller.key(Scope::Read, Needs::Read).map(Self::Reader),
+            caller => caller.key(Scope::Read, RequiredScope::Read).map(Self::Reader),
         }
     }
 }
@@ -144,7 +149,7 @@ impl FromRequestParts<Arc<App>> for ManagerOrOperator {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         match caller(parts, app).await? {
             Caller::Operator => Ok(Self::Operator),
-            caller => caller.key(Scope::Manage, Needs::Manage).map(Self::Manager),
+            caller => caller.key(Scope::Manage, RequiredScope::Manage).map(Self::Manager),
         }
     }
 }
@@ -160,7 +165,7 @@ impl FromRequestParts<Arc<App>> for Anyone {
 impl Caller {
     /// The key, if it is one that `scope` is allowed to. The operator belongs to no project, so there is nothing that he
     /// could read.
-    fn key(self, scope: Scope, needs: Needs) -> Result<Arc<Key>, Error> {
+    fn key(self, scope: Scope, needs: RequiredScope) -> Result<Arc<Key>, Error> {
         match self {
             Self::Key(key) if key.allows(scope) => Ok(key),
             _ => Err(Error::InsufficientScope(needs)),

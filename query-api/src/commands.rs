@@ -1,34 +1,37 @@
-//! Commands of the control log and of the alert log, carried out within a time limit.
+//! Changes: commands to the control log and records of the alert topic, each with a timeout.
 
 use crate::app::App;
 use crate::error::{Conflict, Error, Unavailable};
-use crate::fault::{Code, Faults};
+use crate::faults::{FaultCode, Faults};
 use control::commands::{CommandError, Commands};
 use proto::v1::alert_record;
 use std::time::Duration;
 
-/// Time limit of a command; longer than Kafka may take to acknowledge it.
+/// Timeout of a change; longer than Kafka may take to acknowledge a record.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(12);
 
 impl App {
-    /// Records what somebody says of alerts, and waits until this replica has read it.
-    pub async fn note(&self, kind: alert_record::Kind) -> Result<(), Error> {
-        let written = async {
+    /// Appends a record to the alert topic, and waits until this replica has read it.
+    pub async fn append_alert_record(&self, kind: alert_record::Kind) -> Result<(), Error> {
+        let append = async {
             let offset = self.notes.write(kind).await?;
             self.alerts.reached(offset).await;
             Ok::<(), rdkafka::error::KafkaError>(())
         };
-        match tokio::time::timeout(COMMAND_TIMEOUT, written).await {
+        match tokio::time::timeout(COMMAND_TIMEOUT, append).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the topic of alerts cannot be written");
+                tracing::warn!(%error, "alert topic write failed");
                 Err(Error::Unavailable(Unavailable::Command))
             }
-            Err(_) => Err(Error::Unavailable(Unavailable::Command)),
+            Err(_) => {
+                tracing::warn!("alert topic write timed out");
+                Err(Error::Unavailable(Unavailable::Command))
+            }
         }
     }
 
-    /// Carries a change out to its end, also if the client leaves meanwhile: half of one would be of use to nobody.
+    /// Runs a command to its end even if the client disconnects, so that no change stays half done.
     pub async fn command<T, F>(&self, run: impl FnOnce(Commands) -> F) -> Result<T, CommandFailed>
     where
         T: Send + 'static,
@@ -39,29 +42,29 @@ impl App {
             Ok(Ok(Ok(done))) => Ok(done),
             Ok(Ok(Err(error))) => Err(CommandFailed::from(error)),
             Ok(Err(_)) => {
-                tracing::warn!("a change took too long");
+                tracing::warn!("command timed out");
                 Err(CommandFailed::Unavailable)
             }
             Err(error) => {
-                tracing::error!(%error, "a change was interrupted");
+                tracing::error!(%error, "command task panicked");
                 Err(CommandFailed::Unavailable)
             }
         }
     }
 }
 
-/// Why a change was not made.
+/// The reason why a command failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandFailed {
-    /// There is no such plan.
+    /// The plan does not exist.
     UnknownPlan,
-    /// What is to be changed is not there.
+    /// The entity to change does not exist.
     NotFound,
-    /// It has another version than the change was made for.
+    /// The entity has another version than the expected one.
     VersionMismatch,
-    /// Its state does not allow it.
+    /// The entity's state does not allow the change.
     Conflict(Conflict),
-    /// It may or may not have been made.
+    /// The outcome of the change is unknown.
     Unavailable,
 }
 
@@ -74,7 +77,7 @@ impl From<CommandError> for CommandFailed {
             CommandError::Busy => Self::Conflict(Conflict::Busy),
             CommandError::TooManyKeys => Self::Conflict(Conflict::TooManyKeys),
             CommandError::Log(_) | CommandError::Redis(_) | CommandError::TooLate => {
-                tracing::warn!(%error, "a change was not carried out, or not to its end");
+                tracing::warn!(%error, "command failed");
                 Self::Unavailable
             }
         }
@@ -82,11 +85,11 @@ impl From<CommandError> for CommandFailed {
 }
 
 impl CommandFailed {
-    /// The error for the client; `missing` if what is to be changed is not there.
-    pub fn or(self, missing: Error) -> Error {
+    /// Returns the error for the client: `not_found` if the entity to change does not exist.
+    pub fn or(self, not_found: Error) -> Error {
         match self {
-            Self::UnknownPlan => unknown_plan(),
-            Self::NotFound => missing,
+            Self::UnknownPlan => Faults::one("plan", FaultCode::UnknownPlan, UNKNOWN_PLAN).into(),
+            Self::NotFound => not_found,
             Self::VersionMismatch => Error::VersionMismatch,
             Self::Conflict(conflict) => Error::Conflict(conflict),
             Self::Unavailable => Error::Unavailable(Unavailable::Command),
@@ -94,11 +97,5 @@ impl CommandFailed {
     }
 }
 
-fn unknown_plan() -> Error {
-    let mut faults = Faults::default();
-    faults.add("plan", Code::UnknownPlan, UNKNOWN_PLAN);
-    Error::from(faults)
-}
-
-/// What is wrong with a plan that does not exist.
+/// The message of the fault `unknown_plan`.
 pub const UNKNOWN_PLAN: &str = "must be the name of a plan, such as free, pro, scale or unlimited";

@@ -1,9 +1,9 @@
-//! Every error of the API, in one enum: what a client sees of it is decided here and nowhere else.
+//! The errors of the API, in one enum. It alone decides the status, the code and the message that clients see.
 //!
-//! The projections are exhaustive matches, so an error that is added cannot forget its status or its message. A handler
-//! returns the enum; [`crate::answer`] writes it once the request's id is known.
+//! Every projection is an exhaustive match, so a new error cannot lack a status or a message. Handlers return the enum;
+//! [`crate::middleware`] writes the answer, because only it knows the request id.
 
-use crate::fault::{Fault, Faults};
+use crate::faults::{Fault, Faults};
 use axum::response::{IntoResponse, Response};
 use control::keys::AuthError;
 use control::projection::ReadError;
@@ -13,74 +13,74 @@ use service::request_id::RequestId;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
-/// Why a request was refused.
+/// The reason why a request was refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {
-    /// There is nothing at this path.
-    NoRoute,
+    /// No route has this path.
+    RouteNotFound,
     /// The project has no such metric.
-    NoMetric,
-    /// There is no such project, or it is another one than the key's.
-    NoProject,
+    MetricNotFound,
+    /// The project does not exist, or the key belongs to another one.
+    ProjectNotFound,
     /// The project has no such connection.
-    NoConnection,
-    /// The project has no such key that stands alone.
-    NoKey,
+    ConnectionNotFound,
+    /// The project has no such key, or the key belongs to a connection.
+    KeyNotFound,
     /// The project has no such dashboard.
-    NoDashboard,
+    DashboardNotFound,
     /// The project has no such alert rule.
-    NoAlert,
+    AlertNotFound,
     /// The project has no such channel.
-    NoChannel,
-    /// The project's plan does not include it.
+    ChannelNotFound,
+    /// The project's plan does not include the feature.
     PlanRequired,
-    /// The path takes other methods; `Allow` names them.
+    /// The route does not support the method; the header `Allow` lists the supported ones.
     MethodNotAllowed,
-    /// `Content-Type` is something else than JSON.
+    /// The `Content-Type` is not JSON.
     UnsupportedMediaType,
-    /// The body is encoded.
+    /// The body has a `Content-Encoding`.
     UnsupportedContentEncoding,
-    /// There is no `Authorization`.
+    /// The request has no `Authorization` header.
     MissingKey,
-    /// `Authorization` is not `Bearer <token>`.
+    /// The header `Authorization` is not `Bearer <token>`.
     MalformedAuthorization,
-    /// A token that we never gave out.
+    /// The token was never issued.
     InvalidKey,
-    /// A token that was ours once.
+    /// The token was revoked.
     RevokedKey,
-    /// A session cookie that is not ours, or has ended.
+    /// The session cookie was not issued by this installation, or the session has ended.
     InvalidSession,
-    /// The key may never make this call.
-    InsufficientScope(Needs),
-    /// The body stopped arriving.
+    /// The key's scopes do not allow the call.
+    InsufficientScope(RequiredScope),
+    /// The body did not arrive in time.
     RequestTimeout,
-    /// The body is over the limit.
+    /// The body exceeds its size limit.
     BodyTooLarge,
-    /// The body did not arrive whole.
-    BodyBroken,
-    /// The body is not JSON, and why.
+    /// The connection failed before the whole body had arrived.
+    BodyIncomplete,
+    /// The body is not JSON; the parser's reason.
     InvalidJson(String),
-    /// Fields or parameters break rules; at least one.
+    /// Fields or parameters break rules.
     InvalidParameter(Vec<Fault>),
-    /// The change was made for another version.
+    /// `If-Match` names another version than the current one.
     VersionMismatch,
-    /// The change does not say which version it was made for.
+    /// The call requires `If-Match`.
     VersionRequired,
-    /// What is to be changed does not allow it now.
+    /// The state of the entity does not allow the change.
     Conflict(Conflict),
-    /// We cannot do it now.
+    /// A dependency is unavailable.
     Unavailable(Unavailable),
-    /// A query ran into its deadline.
+    /// A query exceeded its deadline.
     QueryTimeout,
-    /// The project's queries wait in a line that is too long, or waited too long.
+    /// The queue of the project's queries is full, or the query waited too long in it.
     TooManyQueries,
-    /// The project has as many streams as it may have.
+    /// The project has reached its limit of concurrent streams.
     TooManyStreams,
 }
 
-/// What a call asks of a key.
+/// The scope that a call requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub enum RequiredScope {
     /// Scope `read`.
     Read,
     /// Scope `manage`.
@@ -89,37 +89,37 @@ pub enum Needs {
     Operator,
 }
 
-/// What stands in the way of a change.
+/// The reason why the state of an entity does not allow a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
-    /// Another change of the same thing.
+    /// Another change of the same entity is in progress.
     Busy,
-    /// Too many replaced keys are in their grace.
+    /// Too many replaced keys are still in their grace period.
     TooManyKeys,
-    /// The rule is ok: there is nothing to acknowledge.
+    /// The rule is in the state `ok`, so it cannot be acknowledged.
     NotFiring,
-    /// The rule has no channels that could be told.
+    /// The rule has no channels to notify.
     NoChannels,
 }
 
-/// What is missing when we cannot serve.
+/// The lookup or change that failed because a dependency is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
     /// The key could not be looked up.
     Keys,
     /// The plan could not be looked up.
     Plans,
-    /// Whether a session was ended could not be looked up.
+    /// The sessions that were ended early could not be looked up.
     Sessions,
-    /// Redis did not say what there is.
+    /// The directory in Redis could not be read.
     Directory,
-    /// Redis did not say which store is read, or there is none yet.
+    /// The current store generation is unknown: Redis is unavailable, or no generation exists yet.
     Store,
     /// ClickHouse did not answer.
     Query,
-    /// Redis did not say how a project stands.
+    /// The usage could not be read.
     Usage,
-    /// A change was not, or may not have been, carried out.
+    /// A change was not made, or its outcome is unknown.
     Command,
 }
 
@@ -134,17 +134,17 @@ impl From<AuthError> for Error {
 }
 
 impl Error {
-    /// The machine code.
+    /// The machine code, stable for clients.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoRoute
-            | Self::NoMetric
-            | Self::NoProject
-            | Self::NoConnection
-            | Self::NoKey
-            | Self::NoDashboard
-            | Self::NoAlert
-            | Self::NoChannel => "not_found",
+            Self::RouteNotFound
+            | Self::MetricNotFound
+            | Self::ProjectNotFound
+            | Self::ConnectionNotFound
+            | Self::KeyNotFound
+            | Self::DashboardNotFound
+            | Self::AlertNotFound
+            | Self::ChannelNotFound => "not_found",
             Self::PlanRequired => "plan_required",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -156,7 +156,7 @@ impl Error {
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge => "body_too_large",
-            Self::BodyBroken | Self::InvalidJson(_) => "invalid_json",
+            Self::BodyIncomplete | Self::InvalidJson(_) => "invalid_json",
             Self::InvalidParameter(_) => "invalid_parameter",
             Self::VersionMismatch => "version_mismatch",
             Self::VersionRequired => "version_required",
@@ -167,24 +167,25 @@ impl Error {
         }
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BodyBroken | Self::InvalidJson(_) | Self::InvalidParameter(_) => StatusCode::BAD_REQUEST,
+            Self::BodyIncomplete | Self::InvalidJson(_) | Self::InvalidParameter(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::MissingKey
             | Self::MalformedAuthorization
             | Self::InvalidKey
             | Self::RevokedKey
             | Self::InvalidSession => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) | Self::PlanRequired => StatusCode::FORBIDDEN,
-            Self::NoRoute
-            | Self::NoMetric
-            | Self::NoProject
-            | Self::NoConnection
-            | Self::NoKey
-            | Self::NoDashboard
-            | Self::NoAlert
-            | Self::NoChannel => StatusCode::NOT_FOUND,
+            Self::RouteNotFound
+            | Self::MetricNotFound
+            | Self::ProjectNotFound
+            | Self::ConnectionNotFound
+            | Self::KeyNotFound
+            | Self::DashboardNotFound
+            | Self::AlertNotFound
+            | Self::ChannelNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -200,80 +201,105 @@ impl Error {
         }
     }
 
-    /// One sentence that a person can act on.
+    /// A sentence that says what is wrong and what to do.
     pub fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::NoRoute => "There is nothing here: /api/v1/openapi.json lists what there is.",
-            Self::NoMetric => "This project has no such metric: it appears with its first point.",
-            Self::NoProject => "There is no such project, or this key belongs to another one.",
-            Self::NoConnection => "This project has no such connection: GET /api/v1/connections lists them.",
-            Self::NoKey => "This project has no such key: GET /api/v1/keys lists them.",
-            Self::NoDashboard => "This project has no such dashboard: GET /api/v1/dashboards lists them.",
-            Self::NoAlert => "This project has no such alert rule: GET /api/v1/alerts lists them.",
-            Self::NoChannel => "This project has no such channel: GET /api/v1/channels lists them.",
-            Self::PlanRequired => "The project's plan has no alerts: ask the operator for one that has.",
+            Self::RouteNotFound => "This path does not exist: see /api/v1/openapi.json for all paths.",
+            Self::MetricNotFound => {
+                "The project has no such metric: a metric is created by the first point that is sent to it."
+            }
+            Self::ProjectNotFound => "The project does not exist, or this key belongs to another project.",
+            Self::ConnectionNotFound => {
+                "The project has no such connection: GET /api/v1/connections lists its connections."
+            }
+            Self::KeyNotFound => "The project has no such key: GET /api/v1/keys lists its keys.",
+            Self::DashboardNotFound => {
+                "The project has no such dashboard: GET /api/v1/dashboards lists its dashboards."
+            }
+            Self::AlertNotFound => "The project has no such alert rule: GET /api/v1/alerts lists its rules.",
+            Self::ChannelNotFound => {
+                "The project has no such channel: GET /api/v1/channels lists its channels."
+            }
+            Self::PlanRequired => {
+                "The project's plan does not include alerts: ask the operator for another plan."
+            }
             Self::MethodNotAllowed => {
-                "The method is not allowed here: the header Allow names those that are."
+                "This path does not support the method: the header Allow lists the supported methods."
             }
             Self::UnsupportedMediaType => "The Content-Type must be application/json.",
-            Self::UnsupportedContentEncoding => "The body must not be encoded: leave Content-Encoding out.",
-            Self::MissingKey => "There is no API key: send the header `Authorization: Bearer <key>`.",
-            Self::MalformedAuthorization => "The header Authorization must read `Bearer <key>`.",
+            Self::UnsupportedContentEncoding => {
+                "The body must not be compressed: send it without Content-Encoding."
+            }
+            Self::MissingKey => "The API key is missing: send the header `Authorization: Bearer <key>`.",
+            Self::MalformedAuthorization => "The header Authorization must be `Bearer <key>`.",
             Self::InvalidKey => {
-                "This API key is not known: check that it was copied whole, or make a new one."
+                "The API key is unknown: check that it was copied completely, or create a new key."
             }
-            Self::RevokedKey => "This API key was revoked: make or rotate a key and use the new one.",
+            Self::RevokedKey => "The API key was revoked: use another key, or create a new one.",
             Self::InvalidSession => "The session has ended: sign in again.",
-            Self::InsufficientScope(Needs::Read) => {
-                "This key may not read: use a key with the scope `read` or `manage`."
+            Self::InsufficientScope(RequiredScope::Read) => {
+                "The key lacks the scope `read`: use a key with the scope `read` or `manage`."
             }
-            Self::InsufficientScope(Needs::Manage) => {
-                "This key may not do this: use a key with the scope `manage`."
+            Self::InsufficientScope(RequiredScope::Manage) => {
+                "The key lacks the scope `manage`: use a key with the scope `manage`."
             }
-            Self::InsufficientScope(Needs::Operator) => "Only the operator's token may do this.",
-            Self::RequestTimeout => "The body stopped arriving: send it again.",
-            Self::BodyTooLarge => "The body is over 64 KiB: leave something out, or split it.",
-            Self::BodyBroken => "The body did not arrive whole: send it again.",
+            Self::InsufficientScope(RequiredScope::Operator) => "This call requires the operator's token.",
+            Self::RequestTimeout => "The body did not arrive in time: send the request again.",
+            Self::BodyTooLarge => "The body exceeds 64 KiB: shorten it, or split the request.",
+            Self::BodyIncomplete => "The body did not arrive completely: send the request again.",
             Self::InvalidJson(reason) => return format!("The body is not valid JSON: {reason}.").into(),
             Self::InvalidParameter(faults) => return parameter_message(faults),
             Self::VersionMismatch => {
-                "It was changed meanwhile, and has another version than If-Match says: get it again."
+                "If-Match does not name the current version: get the entity again and repeat the change."
             }
             Self::VersionRequired => {
-                "Say which version the change was made for: send the answer's ETag as If-Match, or `*`."
+                "The header If-Match is missing: send the ETag of the version to change, or `*`."
             }
             Self::Conflict(Conflict::Busy) => {
-                "Another change of it is under way, and nothing was changed: try again in a few seconds."
+                "Another change of the same entity is in progress, and nothing was changed: retry in a few seconds."
             }
             Self::Conflict(Conflict::TooManyKeys) => {
-                "Too many replaced keys are in their grace: rotate without grace, which ends them, or wait."
+                "Too many replaced keys are in their grace period: rotate without a grace period, which ends \
+                 those of all replaced keys, or wait."
             }
-            Self::Conflict(Conflict::NotFiring) => "The rule is ok: there is nothing to acknowledge.",
+            Self::Conflict(Conflict::NotFiring) => {
+                "The rule is in the state ok: there is nothing to acknowledge."
+            }
             Self::Conflict(Conflict::NoChannels) => {
-                "The rule has no channels that could be told: give it some with PUT."
+                "The rule has no channels to notify: add channels to it with PUT."
             }
-            Self::Unavailable(Unavailable::Directory) => "It cannot be looked up at the moment: try again.",
-            Self::Unavailable(Unavailable::Keys) => "The key cannot be looked up at the moment: try again.",
+            Self::Unavailable(Unavailable::Directory) => {
+                "The directory cannot be read at the moment: retry the request."
+            }
+            Self::Unavailable(Unavailable::Keys) => {
+                "The key cannot be looked up at the moment: retry the request."
+            }
             Self::Unavailable(Unavailable::Sessions) => {
-                "The session cannot be looked up at the moment: try again."
+                "The session cannot be looked up at the moment: retry the request."
             }
-            Self::Unavailable(Unavailable::Plans) => "The plan cannot be looked up at the moment: try again.",
+            Self::Unavailable(Unavailable::Plans) => {
+                "The plan cannot be looked up at the moment: retry the request."
+            }
             Self::Unavailable(Unavailable::Store | Unavailable::Query) => {
-                "The metrics cannot be read at the moment: try again."
+                "The metrics cannot be read at the moment: retry the request."
             }
-            Self::Unavailable(Unavailable::Usage) => "The usage cannot be read at the moment: try again.",
+            Self::Unavailable(Unavailable::Usage) => {
+                "The usage cannot be read at the moment: retry the request."
+            }
             Self::Unavailable(Unavailable::Command) => {
-                "The change may or may not have been made: look, and try again."
+                "The change may or may not have been made: check its result, then retry."
             }
-            Self::QueryTimeout => "The query took too long: ask for a shorter range or for longer intervals.",
+            Self::QueryTimeout => "The query took too long: request a shorter range or a longer interval.",
             Self::TooManyQueries => {
-                "Too many queries of this project wait already: ask for several series at once by POST /api/v1/query."
+                "Too many queries of this project are waiting: request several series at once with POST /api/v1/query."
             }
-            Self::TooManyStreams => "This project has as many streams as it may have: close one first.",
+            Self::TooManyStreams => {
+                "The project has reached its limit of concurrent streams: close one first."
+            }
         })
     }
 
-    /// What is wrong in detail; empty where the answer has no `details`.
+    /// The `details` of the answer; empty for errors without details.
     pub fn details(&self) -> &[Fault] {
         match self {
             Self::InvalidParameter(faults) => faults,
@@ -281,7 +307,7 @@ impl Error {
         }
     }
 
-    /// After how many seconds it may work.
+    /// Seconds after which a retry may succeed.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Unavailable(
@@ -299,7 +325,7 @@ impl Error {
         }
     }
 
-    /// The header that only this error has.
+    /// The additional header of the answer.
     pub fn header(&self) -> Option<(hyper::header::HeaderName, &'static str)> {
         match self {
             Self::MissingKey
@@ -311,7 +337,7 @@ impl Error {
         }
     }
 
-    /// The answer's body.
+    /// The body of the answer.
     pub fn body(&self, request_id: RequestId) -> ErrorBody {
         ErrorBody {
             error: self.code(),
@@ -323,25 +349,25 @@ impl Error {
     }
 }
 
-/// The shape of every error.
+/// The body of every error answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    /// The machine code.
+    /// Machine code of the error.
     error: &'static str,
-    /// One sentence that a person can act on.
+    /// A sentence for people that says what to do.
     message: Cow<'static, str>,
-    /// The id that `X-Request-Id` has too.
+    /// The id of the request, as in the header `X-Request-Id`.
     request_id: String,
-    /// With 429 and 503: after how many whole seconds it may work.
+    /// With 429 and 503: seconds after which a retry may succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
-    /// With `invalid_parameter`: every broken rule.
+    /// With `invalid_parameter`: all faults of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<Fault>,
 }
 
-/// The error travels with the response until it is written.
+/// The error travels in the extensions of the response until the middleware writes the body.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
@@ -362,7 +388,7 @@ fn parameter_message(faults: &[Fault]) -> Cow<'static, str> {
 }
 
 /// Logs a failed lookup in the directory and returns the error for the client.
-pub fn unreadable(error: ReadError) -> Error {
+pub fn directory_unavailable(error: ReadError) -> Error {
     tracing::warn!(%error, "directory lookup failed: Redis unavailable");
     Error::Unavailable(Unavailable::Directory)
 }
@@ -370,7 +396,7 @@ pub fn unreadable(error: ReadError) -> Error {
 impl From<reads::Error> for Error {
     fn from(error: reads::Error) -> Self {
         match error {
-            reads::Error::UnknownMetric => Self::NoMetric,
+            reads::Error::UnknownMetric => Self::MetricNotFound,
             reads::Error::StoreUnknown => Self::Unavailable(Unavailable::Store),
             reads::Error::QueryFailed => Self::Unavailable(Unavailable::Query),
             reads::Error::QueryTimeout => Self::QueryTimeout,

@@ -1,4 +1,4 @@
-//! What the query API counts: requests by route and status, and how long they and their queries took.
+//! Metrics of the query API: requests by route and status, and their durations.
 
 use hyper::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,23 +8,23 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Instant;
 
-/// The labels of requests.
+/// Labels of the request counter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     method: String,
-    /// As it is in the OpenAPI document; `none` where there is no route.
+    /// The path as in the OpenAPI document; `none` if no route matched.
     route: String,
-    /// The HTTP status, or `abandoned` if the client left before it.
+    /// The HTTP status, or `abandoned` if the client disconnected before the answer.
     status: String,
 }
 
-/// The label of durations.
+/// Labels of the duration histogram.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
     route: String,
 }
 
-/// The metrics. Clones share them.
+/// The metrics. Clones share their values.
 #[derive(Clone)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
@@ -40,7 +40,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Adds them to `registry`.
+    /// Adds the metrics to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("tidemark_query");
         registry.register("requests", "Requests by method, route and status", self.requests.clone());
@@ -51,36 +51,36 @@ impl Metrics {
         }
     }
 
-    /// Begins to count a request.
-    pub fn begin(&self, method: &Method, route: &str, begun: Instant) -> Count {
-        // Methods are the client's to choose; labels are not.
+    /// Returns the counter of a request that started at `started`.
+    pub fn begin(&self, method: &Method, route: &str, started: Instant) -> RequestInFlight {
+        // Clients choose the method, so unknown methods share one label value.
         let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
         let method = if known.contains(method) { method.as_str() } else { "other" };
         let (method, route) = (method.to_owned(), route.to_owned());
-        Count { metrics: self.clone(), method, route, begun, status: None }
+        RequestInFlight { metrics: self.clone(), method, route, started, status: None }
     }
 }
 
-/// A request under way: counted when it is dropped, so that none is forgotten.
-pub struct Count {
+/// A request in flight. It is counted on drop, so that cancelled requests are counted too.
+pub struct RequestInFlight {
     metrics: Metrics,
     method: String,
     route: String,
-    begun: Instant,
+    started: Instant,
     status: Option<StatusCode>,
 }
 
-impl Count {
-    /// The request was answered.
+impl RequestInFlight {
+    /// Sets the status of the answer and counts the request.
     pub fn end(mut self, status: StatusCode) {
         self.status = Some(status);
     }
 }
 
-impl Drop for Count {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         let (method, route) = (std::mem::take(&mut self.method), std::mem::take(&mut self.route));
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         self.metrics.request_seconds.get_or_create(&Route { route: route.clone() }).observe(seconds);
         let status = self.status.map_or_else(|| "abandoned".to_owned(), |status| status.as_str().to_owned());
         self.metrics.requests.get_or_create(&Request { method, route, status }).inc();

@@ -39,7 +39,7 @@ use reads::watermark::Watermarks;
 use service::auth_throttle::AuthThrottle;
 use service::client::Clients;
 use service::health::{Condition, Health};
-use service::settings::Common;
+use service::kafka::KafkaBrokers;
 use service::traces::{Sampling, Traces};
 use service::{http, ops, stop};
 use std::error::Error;
@@ -86,9 +86,14 @@ pub async fn run(
 
     let app = Arc::new(build(&settings, (metrics, read_metrics), auth_throttle, &last, &stop)?);
     let evaluation = evaluation(&settings, &app, alert_metrics);
-    let lease = Lease::new(&settings.common.namespace, redis_access::connect(&settings.common.redis_url)?);
+    let lease = Lease::new(&settings.common.namespace, redis_access::connect(&settings.connections.redis)?);
     let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
-    tokio::spawn(create_topics(settings.common.clone(), kafka, stop.clone()));
+    tokio::spawn(create_topics(
+        settings.connections.kafka.clone(),
+        Topics::new(&settings.common.namespace),
+        kafka,
+        stop.clone(),
+    ));
     tokio::spawn(watch_redis(app.keys.clone(), health.clone(), redis, stop.clone()));
     tokio::spawn(watch_clickhouse(app.reads.store.clone(), clickhouse, stop.clone()));
 
@@ -119,22 +124,22 @@ fn build(
     last: &CancellationToken,
     stop: &CancellationToken,
 ) -> Result<App, Box<dyn Error>> {
-    let Common { kafka_brokers, redis_url, namespace, .. } = &settings.common;
-    let redis = redis_access::connect(redis_url)?;
+    let (connections, namespace) = (&settings.connections, &settings.common.namespace);
+    let redis = redis_access::connect(&connections.redis)?;
     let topics = Topics::new(namespace);
     let store = Store::new(&settings.clickhouse, settings.query_timeout, read_metrics.clone())?
         .with_limits(Limits::of(settings.concurrent_queries));
     let cache = Cache::new(read_metrics.clone());
     let reads = Engine {
         watermarks: Watermarks::start(
-            kafka_brokers,
+            &connections.kafka,
             &topics.metrics,
             settings.max_publish_time,
             read_metrics,
             last.clone(),
         )?,
         streams: Streams::start(
-            kafka_brokers,
+            &connections.kafka,
             &topics.metrics,
             settings.streams.clone(),
             cache.clone(),
@@ -146,9 +151,9 @@ fn build(
         cache,
     };
     Ok(App {
-        keys: KeyCache::start(redis_url, namespace, KeyCacheSettings::default(), last.clone())?,
+        keys: KeyCache::start(&connections.redis, namespace, KeyCacheSettings::default(), last.clone())?,
         directory: Directory::new(namespace, redis.clone()),
-        commands: Commands::new(kafka_brokers, namespace, redis.clone())?,
+        commands: Commands::new(&connections.kafka, namespace, redis.clone())?,
         operator: OperatorToken::new(&settings.operator_token),
         sessions: Sessions::new(&settings.operator_token),
         ended_sessions: EndedSessions::new(namespace, redis.clone()),
@@ -157,20 +162,25 @@ fn build(
         reads: Arc::new(reads),
         clients: Clients::new(settings.trusted_proxies.clone(), None),
         auth_throttle,
-        alerts: Follower::start(kafka_brokers, namespace, stop.clone()),
-        notes: Notes::new(kafka_brokers, namespace)?,
-        history: History::new(&settings.clickhouse, kafka_brokers, namespace)?,
+        alerts: Follower::start(&connections.kafka, namespace, stop.clone()),
+        notes: Notes::new(&connections.kafka, namespace)?,
+        history: History::new(&settings.clickhouse, &connections.kafka, namespace)?,
         alert_interval: settings.alert_interval,
         outgoing: Client::new(settings.allow_outgoing.clone())?,
         webhook_url: settings.webhook_url.clone(),
-        traces: Traces::start("tidemark-query-api", &settings.common.traces, Sampling::ByRatio)?,
+        traces: Traces::start(
+            "tidemark-query-api",
+            &settings.common.traces,
+            &connections.roots,
+            Sampling::ByRatio,
+        )?,
         metrics,
     })
 }
 
 fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluation {
     Evaluation {
-        brokers: settings.common.kafka_brokers.clone(),
+        brokers: settings.connections.kafka.clone(),
         namespace: settings.common.namespace.clone(),
         interval: settings.alert_interval,
         public_url: settings.public_url.as_str().into(),
@@ -183,9 +193,8 @@ fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluati
 }
 
 /// Makes the topics that are missing, trying until Kafka is there.
-async fn create_topics(common: Common, made: Condition, stop: CancellationToken) {
-    let topics = Topics::new(&common.namespace);
-    made.set(service::kafka::create_topics(&common.kafka_brokers, &topics, &stop).await);
+async fn create_topics(brokers: KafkaBrokers, topics: Topics, made: Condition, stop: CancellationToken) {
+    made.set(service::kafka::create_topics(&brokers, &topics, &stop).await);
 }
 
 async fn watch_redis(keys: KeyCache, health: Health, believed: Condition, stop: CancellationToken) {

@@ -6,6 +6,7 @@ use reads::stream::tail::StreamSettings;
 use reads::usage::notices::Thresholds;
 use service::clickhouse::Server;
 use service::client::TrustedProxies;
+use service::connections::Connections;
 use service::settings::{Common, Faults, Secret, SettingsError};
 use std::fmt;
 use std::net::SocketAddr;
@@ -135,6 +136,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// From when on something is worth a notice.
     pub notices: Thresholds,
+    /// Connection settings of the stores.
+    pub connections: Connections,
     /// What all services share.
     pub common: Common,
 }
@@ -143,7 +146,7 @@ impl Arguments {
     /// The settings, or all that is wrong with them.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
-        self.common.check(&mut faults);
+        let connections = self.common.check(&mut faults);
         let token = self.operator_token.unwrap_or_default();
         let fits = token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
         faults.check(fits, "--operator-token", "must be given, at least 16 visible ASCII characters");
@@ -175,6 +178,7 @@ impl Arguments {
                 url: self.clickhouse_url,
                 user: self.clickhouse_user,
                 password: self.clickhouse_password.map(Secret::new),
+                roots: connections.roots.clone(),
             },
             operator_token: Secret::new(token),
             webhook_url: self.webhook_url,
@@ -217,6 +221,7 @@ impl Arguments {
                     1.0..=1_000_000.0,
                 ),
             },
+            connections,
             common: self.common,
         };
         faults.into_result(settings)

@@ -2,6 +2,7 @@
 //!
 //! A rule is active if it is enabled, its project was not removed, and the project's plan allows alerts.
 
+use service::kafka::KafkaBrokers;
 use control::control_log::{self, ControlReader, Event, LogError};
 use control::plans;
 use proto::Message as _;
@@ -131,14 +132,14 @@ impl Directory {
     }
 
     /// Reads the log from its beginning on, for as long as it can be read.
-    pub async fn follow(&self, brokers: &str, topics: &Topics) -> LogError {
+    pub async fn follow(&self, brokers: &KafkaBrokers, topics: &Topics) -> LogError {
         match self.read(brokers, topics).await {
             Ok(never) => match never {},
             Err(error) => error,
         }
     }
 
-    async fn read(&self, brokers: &str, topics: &Topics) -> Result<std::convert::Infallible, LogError> {
+    async fn read(&self, brokers: &KafkaBrokers, topics: &Topics) -> Result<std::convert::Infallible, LogError> {
         let end = control_log::end(brokers, topics).await?;
         self.filled.send_replace(end == 0);
         let reader = ControlReader::from(brokers, topics, 0)?;

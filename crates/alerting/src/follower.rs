@@ -1,5 +1,6 @@
 //! Reads `alerts.v1` into the [`Book`]. Every replica runs one; what was not committed it never sees.
 
+use service::kafka::KafkaBrokers;
 use super::book::{Book, News};
 use proto::Message as _;
 use proto::topics::Topics;
@@ -28,14 +29,14 @@ pub struct Follower {
 
 impl Follower {
     /// Reads the topic of the installation until `stop`.
-    pub fn start(brokers: &str, namespace: &str, stop: CancellationToken) -> Self {
+    pub fn start(brokers: &KafkaBrokers, namespace: &str, stop: CancellationToken) -> Self {
         let follower = Self {
             book: Arc::default(),
             next: watch::Sender::new(0),
             tasks: watch::Sender::new(0),
             notices: watch::Sender::new(0),
         };
-        let (topic, brokers, worker) = (Topics::new(namespace).alerts, brokers.to_owned(), follower.clone());
+        let (topic, brokers, worker) = (Topics::new(namespace).alerts, brokers.clone(), follower.clone());
         tokio::spawn(async move {
             let work = async {
                 loop {
@@ -76,7 +77,7 @@ impl Follower {
 
     async fn read(
         &self,
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: &str,
         from: i64,
     ) -> Result<std::convert::Infallible, KafkaError> {
@@ -103,7 +104,7 @@ impl Follower {
 }
 
 /// A reader of what was committed, from `from` on.
-pub(super) fn reader(brokers: &str, topic: &str, from: i64) -> Result<Reader, KafkaError> {
+pub(super) fn reader(brokers: &KafkaBrokers, topic: &str, from: i64) -> Result<Reader, KafkaError> {
     let mut config = service::kafka::client(brokers, "tidemark-alerts-reader");
     config
         .set("group.id", "tidemark-alerts-reader")

@@ -3,6 +3,7 @@
 //! `alert_events` is derived from `alerts.v1` and may be dropped: the evaluator's replica copies the topic into it, from
 //! the greatest offset that is there. A record that is copied twice is one row, for rows of one offset replace each other.
 
+use service::kafka::KafkaBrokers;
 use super::follower::reader;
 use super::machine::{Notice, State};
 use super::records;
@@ -113,16 +114,16 @@ pub enum HistoryError {
 pub struct History {
     client: Client,
     database: String,
-    brokers: String,
+    brokers: KafkaBrokers,
     topic: String,
 }
 
 impl History {
     /// The table of the installation `namespace`.
-    pub fn new(server: &Server, brokers: &str, namespace: &str) -> Result<Self, TlsError> {
+    pub fn new(server: &Server, brokers: &KafkaBrokers, namespace: &str) -> Result<Self, TlsError> {
         let client = service::clickhouse::client(server)?.with_setting("async_insert", "0");
         let database = service::clickhouse::alerts_database(namespace);
-        Ok(Self { client, database, brokers: brokers.to_owned(), topic: Topics::new(namespace).alerts })
+        Ok(Self { client, database, brokers: brokers.clone(), topic: Topics::new(namespace).alerts })
     }
 
     /// Copies the topic, for ever.

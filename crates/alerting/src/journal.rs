@@ -4,6 +4,7 @@
 //! fences the first off. What a fenced one writes is never read; its term ends at the first attempt. [`Notes`] is
 //! everybody's, for what people say.
 
+use service::kafka::KafkaBrokers;
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::{AlertRecord, alert_record::Kind};
@@ -42,7 +43,7 @@ pub struct Journal {
 impl Journal {
     /// Opens it, and closes every other one of the installation. The task ends with the journal, or with what ended it.
     pub async fn open(
-        brokers: &str,
+        brokers: &KafkaBrokers,
         namespace: &str,
     ) -> Result<(Self, tokio::task::JoinHandle<JournalError>), JournalError> {
         let topic = Topics::new(namespace).alerts;
@@ -135,7 +136,7 @@ pub struct Notes {
 
 impl Notes {
     /// A writer whose records all in-sync replicas have acknowledged.
-    pub fn new(brokers: &str, namespace: &str) -> Result<Self, KafkaError> {
+    pub fn new(brokers: &KafkaBrokers, namespace: &str) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-notes");
         config
             .set("acks", "all")

@@ -4,6 +4,7 @@
 //! until it reads that back: then it knows all that was ever decided. It ends when the lease is lost, the journal fails,
 //! or the process stops; whatever it had in hand then, the next term finds in the topic.
 
+use service::kafka::KafkaBrokers;
 use super::arrivals::Arrivals;
 use super::deliver::{Deliverer, State};
 use super::directory::{Directory, Entries};
@@ -55,7 +56,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Evaluation {
     /// Kafka.
-    pub brokers: String,
+    pub brokers: KafkaBrokers,
     /// The installation.
     pub namespace: String,
     /// How often all rules are evaluated.
@@ -352,7 +353,7 @@ fn next(planned: Instant, interval: Duration) -> Instant {
 }
 
 /// Reads the topic from its present end on; says how many partitions it has.
-async fn tail(brokers: &str, topic: &str) -> Result<(Reader, i32), KafkaError> {
+async fn tail(brokers: &KafkaBrokers, topic: &str) -> Result<(Reader, i32), KafkaError> {
     let mut config = service::kafka::client(brokers, "tidemark-alerts-tail");
     config
         .set("group.id", "tidemark-alerts-tail")

@@ -1,7 +1,7 @@
 //! Reads request bodies, and streams the data of an insert to the engine with bounded memory.
 //!
-//! Only a body that is complete, by HTTP and by its compressed frames, is followed by [`Chunk::End`]. In every other case
-//! the channel closes without it, and the insert stores nothing.
+//! Only a body that is complete, by HTTP and by its compressed frames, is followed by [`Chunk::End`]. In
+//! every other case the channel closes without it, and the insert stores nothing.
 
 use crate::error::Error;
 use crate::frames::Decoder;
@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout};
 
-/// Maximum number of chunks that wait for the engine. A chunk is one read of hyper, or the content of one frame.
+/// Maximum number of chunks that wait for the engine. A chunk is one read of hyper, or the content of one
+/// frame.
 pub const CHANNEL_CAPACITY: usize = 4;
 
 /// Part of the data of an insert.
@@ -36,8 +37,9 @@ pub struct Body {
 }
 
 impl Body {
-    /// Sends the content to `chunks` until the body ends or fails. If the insert has failed meanwhile, that is not an error
-    /// here: the rest of the body is read and discarded, so that the client reaches the point where it reads the response.
+    /// Sends the content to `chunks` until the body ends or fails. If the insert has failed meanwhile, that
+    /// is not an error here: the rest of the body is read and discarded, so that the client reaches the point
+    /// where it reads the response.
     pub async fn send_to(mut self, chunks: Sender<Chunk>, deadline: Instant) -> Result<(), Error> {
         let mut decoder = self.decompress.then(Decoder::default);
         let mut receiver_alive = true;
@@ -82,8 +84,8 @@ impl Body {
     }
 }
 
-/// Returns the next bytes, or `None` at the end of a complete body. hyper reports an incomplete body as an error, for both
-/// `Content-Length` and chunked encoding.
+/// Returns the next bytes, or `None` at the end of a complete body. hyper reports an incomplete body as an
+/// error, for both `Content-Length` and chunked encoding.
 async fn next_data(
     incoming: &mut Incoming,
     receive_timeout: Duration,

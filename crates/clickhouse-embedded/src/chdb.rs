@@ -38,7 +38,8 @@ pub struct Output {
     pub stats: Stats,
 }
 
-/// Names and values of a statement's `{name:Type}` parameters. The values have the escaped text form of the HTTP interface.
+/// Names and values of a statement's `{name:Type}` parameters. The values have the escaped text form of the
+/// HTTP interface.
 pub type Params = [(String, String)];
 
 // Opaque types: they occur only behind pointers that the library returned.
@@ -68,7 +69,8 @@ macro_rules! functions {
         impl Functions {
             fn load(library: &libloading::Library) -> Result<Self, libloading::Error> {
                 Ok(Self { $(
-                    // SAFETY: the signature is the one that the library's header `chdb.h` declares for this symbol.
+                    // SAFETY: the signature is the one that the library's header `chdb.h` declares for this
+                    // symbol.
                     $name: unsafe { *library.get(concat!("chdb_", stringify!($name)).as_bytes())? },
                 )* })
             }
@@ -125,17 +127,19 @@ pub enum LoadError {
 pub struct Library(&'static Functions);
 
 impl Library {
-    /// Loads the library and keeps it from installing signal handlers, because the process handles SIGTERM and SIGINT itself.
+    /// Loads the library and keeps it from installing signal handlers, because the process handles SIGTERM
+    /// and SIGINT itself.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let load_error = |error: libloading::Error| LoadError::Library {
             path: path.display().to_string(),
             reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
         };
-        // SAFETY: loading runs the library's initialisers. The operator chose the library and thereby trusts them, and
-        // `dlopen` is thread-safe.
+        // SAFETY: loading runs the library's initialisers. The operator chose the library and thereby trusts
+        // them, and `dlopen` is thread-safe.
         let library = unsafe { libloading::Library::new(path) }.map_err(load_error)?;
         let functions = Functions::load(&library).map_err(load_error)?;
-        // The function pointers are valid as long as the library is loaded. It is never closed, so they stay valid.
+        // The function pointers are valid as long as the library is loaded. It is never closed, so they stay
+        // valid.
         std::mem::forget(library);
         let functions: &'static Functions = Box::leak(Box::new(functions));
         // SAFETY: the function takes a flag and may be called at any time. No engine runs yet.
@@ -149,8 +153,9 @@ impl Library {
         unsafe { text((self.0.version)()) }.unwrap_or_default()
     }
 
-    /// Opens a session. The first session starts the engine in the directory of the `--path=` argument, and closing the last
-    /// session stops it. Returns `None` if the engine fails; it prints its reason to standard error.
+    /// Opens a session. The first session starts the engine in the directory of the `--path=` argument, and
+    /// closing the last session stops it. Returns `None` if the engine fails; it prints its reason to
+    /// standard error.
     pub fn connect(&self, arguments: &[CString]) -> Option<Session> {
         let pointers: Vec<*const c_char> = arguments.iter().map(|argument| argument.as_ptr()).collect();
         let count = c_int::try_from(pointers.len()).ok()?;
@@ -168,8 +173,8 @@ pub struct Session {
     handle: *mut *mut RawConnection,
 }
 
-// SAFETY: the library does not bind a connection to a thread, because each call locks the connection. `Session` is not
-// `Sync`, so only one thread uses it at a time.
+// SAFETY: the library does not bind a connection to a thread, because each call locks the connection.
+// `Session` is not `Sync`, so only one thread uses it at a time.
 unsafe impl Send for Session {}
 
 impl Session {
@@ -182,8 +187,9 @@ impl Session {
     pub fn count_statements(&mut self, sql: &[u8]) -> u32 {
         let size = u32::try_from(size_of::<RawAnalysis>()).unwrap_or(0);
         let mut analysis = RawAnalysis { struct_size: size, statement_count: 0, flags: 0, query_class: 0 };
-        // SAFETY: the connection is open; `sql` and `analysis` outlive the call, and `struct_size` is the size of `analysis`.
-        // A null database of length 0 means that the statement is not checked against a database.
+        // SAFETY: the connection is open; `sql` and `analysis` outlive the call, and `struct_size` is the
+        // size of `analysis`. A null database of length 0 means that the statement is not checked against a
+        // database.
         unsafe {
             (self.functions.classify_query_n)(
                 self.connection(),
@@ -200,8 +206,8 @@ impl Session {
     /// Runs `sql` to completion. `format` applies to a result for which the statement specifies no format.
     pub fn run(&mut self, sql: &[u8], format: &str, params: &Params) -> Result<Output, Exception> {
         let params = RawParams::new(params);
-        // SAFETY: the connection is open and, because of `&mut self`, idle. All texts outlive the call, which copies them,
-        // and the four parameter arrays have the same length.
+        // SAFETY: the connection is open and, because of `&mut self`, idle. All texts outlive the call, which
+        // copies them, and the four parameter arrays have the same length.
         let result = unsafe {
             (self.functions.query_with_params_n)(
                 self.connection(),
@@ -261,8 +267,8 @@ pub struct Insert<'session> {
 }
 
 impl Insert<'_> {
-    /// Passes the next bytes of the data, split at any position. Blocks while the engine's queue is full. Returns `false` if
-    /// the insert has failed; [`Insert::finish`] returns the error.
+    /// Passes the next bytes of the data, split at any position. Blocks while the engine's queue is full.
+    /// Returns `false` if the insert has failed; [`Insert::finish`] returns the error.
     pub fn append(&mut self, data: &[u8]) -> bool {
         let append = self.session.functions.stream_append;
         // SAFETY: the handle has not been destroyed; `data` outlives the call, which copies it.
@@ -282,7 +288,8 @@ impl Insert<'_> {
 impl Drop for Insert<'_> {
     fn drop(&mut self) {
         let functions = self.session.functions;
-        // SAFETY: `drop` runs once, so the handle is destroyed once. It is cancelled only if it has not been finished.
+        // SAFETY: `drop` runs once, so the handle is destroyed once. It is cancelled only if it has not been
+        // finished.
         unsafe {
             if !self.finished {
                 (functions.stream_cancel_insert)(self.handle);
@@ -304,8 +311,8 @@ impl QueryResult {
         if self.handle.is_null() {
             return Err(Exception::from_engine("the engine returned no result"));
         }
-        // SAFETY: the handle is valid until `self` is dropped. The text and the bytes are copied before that, and the buffer
-        // contains `length` bytes.
+        // SAFETY: the handle is valid until `self` is dropped. The text and the bytes are copied before that,
+        // and the buffer contains `length` bytes.
         unsafe {
             if let Some(error) = text((functions.result_error)(self.handle)) {
                 return Err(Exception::from_engine(&error));

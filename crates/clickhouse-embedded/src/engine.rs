@@ -1,13 +1,14 @@
 //! The engine runs statements concurrently, each in its own session and with a deadline.
 //!
-//! Each statement gets a new session, which is closed after it. This costs 1/6 ms, less than one `SET`, and prevents
-//! settings, the current database and temporary tables from leaking into the next statement. One more session, the control
-//! session, stays open, because closing the last session stops the engine. It also runs `KILL QUERY` for queries that exceed
-//! their deadline or whose client disconnected. These are identified by a tag in the setting `chdb_client_name`, because
-//! libchdb does not let the caller choose the query id.
+//! Each statement gets a new session, which is closed after it. This costs 1/6 ms, less than one `SET`, and
+//! prevents settings, the current database and temporary tables from leaking into the next statement. One
+//! more session, the control session, stays open, because closing the last session stops the engine. It also
+//! runs `KILL QUERY` for queries that exceed their deadline or whose client disconnected. These are
+//! identified by a tag in the setting `chdb_client_name`, because libchdb does not let the caller choose the
+//! query id.
 //!
-//! The client's `query_id` appears in `system.processes` as `Settings['log_comment']`, unless the client sets a comment of
-//! its own. A query with the id of a running query is rejected, as by a server.
+//! The client's `query_id` appears in `system.processes` as `Settings['log_comment']`, unless the client sets
+//! a comment of its own. A query with the id of a running query is rejected, as by a server.
 
 use crate::body::{self, Body, Chunk};
 use crate::chdb::{Library, Output, Session};
@@ -116,8 +117,8 @@ impl Engine {
     pub async fn query(self: &Arc<Self>, job: Job, sql: Vec<u8>) -> Result<Output, Error> {
         let deadline = Instant::now() + self.query_deadline;
         self.supervise(job, deadline, move |session, job| {
-            // Counting statements parses the text, so it is done only if a semicolon before the end makes a second statement
-            // possible.
+            // Counting statements parses the text, so it is done only if a semicolon before the end makes a
+            // second statement possible.
             let inner_semicolon = sql.trim_ascii_end().iter().rev().skip(1).any(|&byte| byte == b';');
             if inner_semicolon && session.count_statements(&sql) > 1 {
                 return Err(Error::MultipleStatements);
@@ -127,8 +128,8 @@ impl Engine {
         .await
     }
 
-    /// Runs an insert with the data of `body`. If the body is incomplete, the block in progress is not stored. The job's
-    /// settings determine the size of the blocks.
+    /// Runs an insert with the data of `body`. If the body is incomplete, the block in progress is not
+    /// stored. The job's settings determine the size of the blocks.
     pub async fn insert(self: &Arc<Self>, job: Job, sql: String, body: Body) -> Result<Output, Error> {
         let deadline = Instant::now() + self.query_deadline;
         let (sender, receiver) = mpsc::channel(body::CHANNEL_CAPACITY);
@@ -150,8 +151,8 @@ impl Engine {
         }
     }
 
-    /// Runs `work` on a blocking thread with its own session, once one of the connections is free, until `deadline`.
-    /// Dropping the future kills the query.
+    /// Runs `work` on a blocking thread with its own session, once one of the connections is free, until
+    /// `deadline`. Dropping the future kills the query.
     async fn supervise<F>(self: &Arc<Self>, job: Job, deadline: Instant, work: F) -> Result<Output, Error>
     where
         F: FnOnce(&mut Session, &Job) -> Result<Output, Error> + Send + 'static,
@@ -167,8 +168,8 @@ impl Engine {
         let kill_on_drop = KillOnDrop { engine: self.clone(), tag: tag.clone(), finished: finished.clone() };
         let engine = self.clone();
         let mut worker = spawn_blocking(move || {
-            // Dropped in this order, also on a panic: the kill is called off, then the query id and the connection become
-            // free.
+            // Dropped in this order, also on a panic: the kill is called off, then the query id and the
+            // connection become free.
             let _guards = (SetOnDrop(finished), id_guard, permit);
             let mut session = engine.session(&job, &tag)?;
             work(&mut session, &job)
@@ -180,7 +181,8 @@ impl Engine {
         };
         drop(kill_on_drop);
         match timeout(KILL_TIMEOUT, worker).await {
-            // The query ended by itself before the kill took effect: report its own result instead of the timeout.
+            // The query ended by itself before the kill took effect: report its own result instead of the
+            // timeout.
             Ok(Ok(Ok(output))) => Ok(output),
             Ok(Ok(Err(Error::Engine(exception)))) if exception.code != QUERY_WAS_CANCELLED => {
                 Err(Error::Engine(exception))
@@ -209,8 +211,8 @@ impl Engine {
         }
     }
 
-    /// Waits up to `grace` for running queries, kills the rest and stops the engine. Returns `false` if a query did not end;
-    /// the engine then still runs.
+    /// Waits up to `grace` for running queries, kills the rest and stops the engine. Returns `false` if a
+    /// query did not end; the engine then still runs.
     pub async fn close(&self, grace: Duration) -> bool {
         let all = || self.permits.acquire_many(self.max_connections);
         let mut idle = timeout(grace, all()).await.is_ok();
@@ -228,7 +230,8 @@ impl Engine {
     }
 }
 
-/// Passes data from the channel to the engine. If the channel closes without [`Chunk::End`], the insert is cancelled.
+/// Passes data from the channel to the engine. If the channel closes without [`Chunk::End`], the insert is
+/// cancelled.
 fn store(
     session: &mut Session,
     job: &Job,
@@ -250,7 +253,8 @@ fn store(
     insert.finish().map_err(Error::Engine)
 }
 
-/// Returns one `SET` with all settings of the job: after a separate `SET readonly`, the others would be forbidden.
+/// Returns one `SET` with all settings of the job: after a separate `SET readonly`, the others would be
+/// forbidden.
 fn set_statement(job: &Job, tag: &str) -> String {
     let comment = ("log_comment".to_owned(), job.query_id.clone());
     let has_comment = job.settings.iter().any(|(name, _)| *name == comment.0);
@@ -262,13 +266,14 @@ fn set_statement(job: &Job, tag: &str) -> String {
     format!("SET {}", assignments.join(", "))
 }
 
-/// Returns the arguments of every session. Server settings take effect only in the first session, which starts the engine;
-/// query settings take effect in each.
+/// Returns the arguments of every session. Server settings take effect only in the first session, which
+/// starts the engine; query settings take effect in each.
 fn engine_arguments(settings: &Settings) -> Vec<String> {
     let memory = settings.memory;
     vec![
         "clickhouse".to_owned(),
-        // Like a server's default profile, except for asynchronous inserts: an insert must be stored when it is answered.
+        // Like a server's default profile, except for asynchronous inserts: an insert must be stored when it
+        // is answered.
         "--async_insert=0".to_owned(),
         "--implicit_select=0".to_owned(),
         format!("--max_server_memory_usage={memory}"),
@@ -285,8 +290,8 @@ fn path_argument(path: &Path) -> Result<CString, StartError> {
         .map_err(|error| StartError::Path { path: path.to_owned(), error: std::io::Error::other(error) })
 }
 
-/// Creates the data directory and locks it. The engine has its own lock, but a second process that fails to get that lock
-/// deletes its file, and the lock of the first process is lost.
+/// Creates the data directory and locks it. The engine has its own lock, but a second process that fails to
+/// get that lock deletes its file, and the lock of the first process is lost.
 fn lock_data_directory(path: &Path) -> Result<(PathBuf, File), StartError> {
     let path_error = |error| StartError::Path { path: path.to_owned(), error };
     std::fs::create_dir_all(path).map_err(path_error)?;

@@ -136,8 +136,8 @@ pub fn encode(content: &[u8]) -> Vec<u8> {
         let start = body.len() + CHECKSUM;
         body.extend_from_slice(&[0; CHECKSUM]);
         body.push(LZ4);
-        // The casts cannot truncate: a part has at most `ENCODED_FRAME` bytes, and LZ4 adds less than 1 % to incompressible
-        // data.
+        // The casts cannot truncate: a part has at most `ENCODED_FRAME` bytes, and LZ4 adds less than 1 % to
+        // incompressible data.
         body.extend_from_slice(&((HEADER + block.len()) as u32).to_le_bytes());
         body.extend_from_slice(&(part.len() as u32).to_le_bytes());
         body.extend_from_slice(&block);
@@ -147,7 +147,8 @@ pub fn encode(content: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Returns the checksum with its halves swapped, so that the low half comes first when it is written little-endian.
+/// Returns the checksum with its halves swapped, so that the low half comes first when it is written
+/// little-endian.
 fn checksum_of(frame: &[u8]) -> u128 {
     cityhash_rs::cityhash_102_128(frame).rotate_right(64)
 }

@@ -27,8 +27,8 @@ const SUMMARY: HeaderName = HeaderName::from_static("x-clickhouse-summary");
 const EXCEPTION_CODE: HeaderName = HeaderName::from_static("x-clickhouse-exception-code");
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
 
-/// Default settings of an insert with a body: its data forms one block, which is stored as a whole once the body is
-/// complete, or not at all. The cost is that the engine keeps the data in memory until then.
+/// Default settings of an insert with a body: its data forms one block, which is stored as a whole once the
+/// body is complete, or not at all. The cost is that the engine keeps the data in memory until then.
 const ONE_BLOCK: [(&str, &str); 4] = [
     ("max_insert_block_size", "1000000000000"),
     ("max_insert_block_size_bytes", "0"),
@@ -191,7 +191,8 @@ fn lz4_file(content: &[u8]) -> Result<Vec<u8>, lz4_flex::frame::Error> {
     encoder.finish()
 }
 
-/// Returns the counters as JSON. The values are strings, like those of a server, because they are 64-bit numbers.
+/// Returns the counters as JSON. The values are strings, like those of a server, because they are 64-bit
+/// numbers.
 fn summary(output: &Output) -> HeaderValue {
     let Stats { read_rows, read_bytes, written_rows, written_bytes, result_rows, elapsed_ns } = output.stats;
     let counts = [

@@ -1,8 +1,8 @@
 //! `clickhouse-embedded`: the ClickHouse engine as a library behind a subset of ClickHouse's HTTP interface.
 //!
-//! It replaces a ClickHouse server where everything runs on one machine. A request passes through [`http`] (routes and
-//! responses), [`request`] (parameters) and [`statement`] (is the body data?). [`body`] streams insert data to the
-//! [`engine`], which calls libchdb through [`chdb`], the binding.
+//! It replaces a ClickHouse server where everything runs on one machine. A request passes through [`http`]
+//! (routes and responses), [`request`] (parameters) and [`statement`] (is the body data?). [`body`] streams
+//! insert data to the [`engine`], which calls libchdb through [`chdb`], the binding.
 //!
 //! # Supported subset of the HTTP interface
 //!
@@ -18,13 +18,14 @@
 //! | response headers | `X-ClickHouse-Query-Id`, `X-ClickHouse-Summary`, `X-ClickHouse-Exception-Code` |
 //! | users | one user or none; no access rights |
 //!
-//! A result is complete before its first byte is sent, so there is no streaming of results, no progress header, and no
-//! exception inside a response with status 200.
+//! A result is complete before its first byte is sent, so there is no streaming of results, no progress
+//! header, and no exception inside a response with status 200.
 //!
 //! # Guarantees
 //!
 //! - An insert that is answered with 200 is stored.
-//! - An insert whose body ends early stores nothing, unless the client's settings make blocks smaller than the body.
+//! - An insert whose body ends early stores nothing, unless the client's settings make blocks smaller than
+//!   the body.
 //! - No setting, database or temporary table of one request affects the next.
 
 mod body;
@@ -48,8 +49,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Stack size of the threads in bytes. The engine recurses deeply on the calling thread, so they get as much as the main
-/// thread of a process has by default.
+/// Stack size of the threads in bytes. The engine recurses deeply on the calling thread, so they get as much
+/// as the main thread of a process has by default.
 const STACK_SIZE: usize = 8 << 20;
 
 fn main() -> ExitCode {
@@ -83,7 +84,8 @@ fn main() -> ExitCode {
 
 async fn serve(settings: &settings::Settings) -> Result<(), Box<dyn std::error::Error>> {
     let stop = service::stop::on_signal()?;
-    // Bound before the engine starts: a port in use is reported at once, and clients queue while the engine starts.
+    // Bound before the engine starts: a port in use is reported at once, and clients queue while the engine
+    // starts.
     let listener = service::http::bind(settings.listen, "--listen").await?;
     let engine = Engine::start(settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");

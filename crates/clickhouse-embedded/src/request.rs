@@ -7,7 +7,8 @@ use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING};
 use hyper::{HeaderMap, Method};
 use subtle::ConstantTimeEq;
 
-/// Parameters of a server's HTTP interface that have no effect here, because results are complete before they are sent.
+/// Parameters of a server's HTTP interface that have no effect here, because results are complete before they
+/// are sent.
 const IGNORED: [&str; 6] = [
     "wait_end_of_query",
     "buffer_size",
@@ -140,7 +141,8 @@ fn is_on(value: &str) -> bool {
     value == "1" || value == "true"
 }
 
-/// Returns whether `name` is an identifier. Names become part of a `SET` statement, so anything else is an injection risk.
+/// Returns whether `name` is an identifier. Names become part of a `SET` statement, so anything else is an
+/// injection risk.
 fn is_setting(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The ClickHouse engine as a library behind ClickHouse's HTTP interface. Replaces a ClickHouse server on one machine.
+/// The ClickHouse engine as a library behind ClickHouse's HTTP interface. Replaces a ClickHouse server on one
+/// machine.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Arguments {
@@ -27,17 +28,19 @@ pub struct Arguments {
     /// Maximum number of queries and inserts that run concurrently. Further ones wait.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_CONNECTIONS", default_value = "8")]
     connections: String,
-    /// User that requests must specify. Without user and password, everyone who can reach the port has full access.
+    /// User that requests must specify. Without user and password, everyone who can reach the port has full
+    /// access.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_USER")]
     user: Option<String>,
     /// Password that requests must specify.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// Maximum duration of a request, including the wait for a connection. A query that takes longer is cancelled with code
-    /// 159.
+    /// Maximum duration of a request, including the wait for a connection. A query that takes longer is
+    /// cancelled with code 159.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_QUERY_DEADLINE", default_value = "5m")]
     query_deadline: String,
-    /// Maximum time without data within a request's body. After that, the insert is cancelled and stores nothing.
+    /// Maximum time without data within a request's body. After that, the insert is cancelled and stores
+    /// nothing.
     #[arg(long, env = "CLICKHOUSE_EMBEDDED_RECEIVE_TIMEOUT", default_value = "30s")]
     receive_timeout: String,
     /// Maximum length of a request's body in MiB, as sent.
@@ -54,7 +57,8 @@ pub struct Arguments {
     pub validate: bool,
 }
 
-/// User and password that requests must specify. The type has no `Debug`, so that the password is never printed.
+/// User and password that requests must specify. The type has no `Debug`, so that the password is never
+/// printed.
 #[derive(Clone)]
 pub struct Credentials {
     pub user: String,

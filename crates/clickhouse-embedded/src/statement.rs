@@ -1,8 +1,9 @@
 //! Distinguishes inserts whose data is in the request's body from all other statements.
 //!
-//! The engine parses SQL. This module finds only the end of a statement like `INSERT INTO t (a, b) SETTINGS x = 1 FORMAT
-//! RowBinary`, and its format, because the engine's streamed insert takes the format as an argument. `INSERT … SELECT`,
-//! inserts with their rows in the text, and statements that are not inserts are passed to the engine unchanged.
+//! The engine parses SQL. This module finds only the end of a statement like `INSERT INTO t (a, b) SETTINGS x
+//! = 1 FORMAT RowBinary`, and its format, because the engine's streamed insert takes the format as an
+//! argument. `INSERT … SELECT`, inserts with their rows in the text, and statements that are not inserts are
+//! passed to the engine unchanged.
 
 use std::ops::Range;
 

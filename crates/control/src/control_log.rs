@@ -12,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use service::kafka::reader::Reader;
 use service::kafka::writer::Writer;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub struct ControlWriter {
 
 impl ControlWriter {
     /// A writer whose records are acknowledged by all in-sync replicas within `timeout`, or fail.
-    pub fn new(brokers: &str, topics: &Topics, timeout: Duration) -> Result<Self, LogError> {
+    pub fn new(brokers: &KafkaBrokers, topics: &Topics, timeout: Duration) -> Result<Self, LogError> {
         let mut config = service::kafka::client(brokers, "tidemark-control");
         config
             .set("acks", "all")
@@ -92,7 +93,7 @@ pub struct ControlReader {
 
 impl ControlReader {
     /// A reader that begins at `offset`.
-    pub fn from(brokers: &str, topics: &Topics, offset: i64) -> Result<Self, LogError> {
+    pub fn from(brokers: &KafkaBrokers, topics: &Topics, offset: i64) -> Result<Self, LogError> {
         let mut config = service::kafka::client(brokers, "tidemark-control");
         config
             .set("group.id", "tidemark-control-reader")
@@ -116,11 +117,11 @@ impl ControlReader {
 }
 
 /// The offset after the log's last record.
-pub async fn end(brokers: &str, topics: &Topics) -> Result<i64, LogError> {
+pub async fn end(brokers: &KafkaBrokers, topics: &Topics) -> Result<i64, LogError> {
     Ok(bounds(brokers, topics).await?.1)
 }
 
-async fn bounds(brokers: &str, topics: &Topics) -> Result<(i64, i64), LogError> {
+async fn bounds(brokers: &KafkaBrokers, topics: &Topics) -> Result<(i64, i64), LogError> {
     let consumer: BaseConsumer<DefaultConsumerContext> =
         service::kafka::client(brokers, "tidemark-control").create()?;
     let topic = topics.control.clone();
@@ -131,7 +132,7 @@ async fn bounds(brokers: &str, topics: &Topics) -> Result<(i64, i64), LogError> 
 }
 
 /// Every entity's last state, in the order of the log, and the offset after what was read.
-pub async fn snapshot(brokers: &str, topics: &Topics) -> Result<(Vec<Event>, i64), LogError> {
+pub async fn snapshot(brokers: &KafkaBrokers, topics: &Topics) -> Result<(Vec<Event>, i64), LogError> {
     let (begin, end) = bounds(brokers, topics).await?;
     let mut events = Vec::new();
     if begin < end {
@@ -150,7 +151,11 @@ pub async fn snapshot(brokers: &str, topics: &Topics) -> Result<(Vec<Event>, i64
 }
 
 /// The log's id. A log without one is given one; of two writers that meet there, the first to arrive names it.
-pub async fn log_id(brokers: &str, topics: &Topics, writer: &ControlWriter) -> Result<String, LogError> {
+pub async fn log_id(
+    brokers: &KafkaBrokers,
+    topics: &Topics,
+    writer: &ControlWriter,
+) -> Result<String, LogError> {
     let (begin, end) = bounds(brokers, topics).await?;
     if let Some(id) = find_birth(brokers, topics, begin, end).await? {
         return Ok(id);
@@ -161,7 +166,7 @@ pub async fn log_id(brokers: &str, topics: &Topics, writer: &ControlWriter) -> R
 }
 
 async fn find_birth(
-    brokers: &str,
+    brokers: &KafkaBrokers,
     topics: &Topics,
     begin: i64,
     end: i64,

@@ -19,6 +19,7 @@ use proto::v1::{ApiKey, Plan, entity::Kind};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisError, Value};
 use redis_access::Servers;
+use service::connections::RedisEndpoint;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -117,12 +118,12 @@ impl KeyCache {
     /// Starts the cache and keeps its connection until `stop`. Fails only if the address cannot be read: while Redis is
     /// away, lookups answer [`AuthError::Unavailable`].
     pub fn start(
-        redis_url: &str,
+        redis: &RedisEndpoint,
         namespace: &str,
         settings: KeyCacheSettings,
         stop: CancellationToken,
     ) -> Result<Self, RedisError> {
-        let servers = Servers::new(redis_url)?;
+        let servers = Servers::new(redis)?;
         let state = State { outage_since: Some(Instant::now()), ..State::default() };
         let cache =
             Self { state: Arc::new(RwLock::new(state)), projection: Projection::new(namespace), settings };

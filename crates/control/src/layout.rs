@@ -8,11 +8,12 @@ use crate::control_log::{self, ControlReader, ControlWriter, LogError};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::{Entity, TopicLayout, entity::Kind};
+use service::kafka::KafkaBrokers;
 
 /// Over how many partitions keyed records of `topic` are spread. `partitions` is what the topic has, and is declared if
 /// nothing was before.
 pub async fn keyed_partitions(
-    brokers: &str,
+    brokers: &KafkaBrokers,
     topics: &Topics,
     topic: &str,
     partitions: u32,
@@ -33,7 +34,12 @@ pub async fn keyed_partitions(
 }
 
 /// The first declaration before `end`, which a record precedes unless it is 0.
-async fn first(brokers: &str, topics: &Topics, topic: &str, end: i64) -> Result<Option<u32>, LogError> {
+async fn first(
+    brokers: &KafkaBrokers,
+    topics: &Topics,
+    topic: &str,
+    end: i64,
+) -> Result<Option<u32>, LogError> {
     if end == 0 {
         return Ok(None);
     }

@@ -9,7 +9,8 @@ use crate::projection::Projection;
 use proto::topics::Topics;
 use redis::RedisError;
 use redis_access::Redis;
-use service::settings::Common;
+use service::connections::Connections;
+use service::kafka::KafkaBrokers;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ enum Interruption {
 
 /// The projector of one installation.
 pub struct Projector {
-    brokers: String,
+    brokers: KafkaBrokers,
     topics: Topics,
     /// Writes the log's certificate of birth if it has none.
     writer: ControlWriter,
@@ -40,13 +41,17 @@ pub struct Projector {
 
 impl Projector {
     /// The projector of the installation that `common` names. Fails only if Redis's address cannot be read.
-    pub fn new(common: &Common, writer: ControlWriter) -> Result<Self, RedisError> {
+    pub fn new(
+        connections: &Connections,
+        namespace: &str,
+        writer: ControlWriter,
+    ) -> Result<Self, RedisError> {
         Ok(Self {
-            brokers: common.kafka_brokers.clone(),
-            topics: Topics::new(&common.namespace),
+            brokers: connections.kafka.clone(),
+            topics: Topics::new(namespace),
             writer,
-            projection: Projection::new(&common.namespace),
-            redis: redis_access::connect(&common.redis_url)?,
+            projection: Projection::new(namespace),
+            redis: redis_access::connect(&connections.redis)?,
         })
     }
 

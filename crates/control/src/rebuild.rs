@@ -12,7 +12,7 @@ use proto::topics::Topics;
 use redis::RedisError;
 use redis::aio::ConnectionManager;
 use redis_access::Servers;
-use service::settings::Common;
+use service::connections::Connections;
 use std::time::Duration;
 
 /// So long nobody else may call Redis filled, without a sign of life of the one who fills it.
@@ -48,15 +48,16 @@ pub enum Progress {
 
 /// Fills the Redis of the installation that `common` names; tells the number of entities.
 pub async fn rebuild(
-    common: &Common,
+    connections: &Connections,
+    namespace: &str,
     writer: &ControlWriter,
     mut progress: impl FnMut(Progress),
 ) -> Result<usize, RebuildError> {
-    let topics = Topics::new(&common.namespace);
-    let log = control_log::log_id(&common.kafka_brokers, &topics, writer).await?;
-    let projection = Projection::new(&common.namespace);
+    let topics = Topics::new(namespace);
+    let log = control_log::log_id(&connections.kafka, &topics, writer).await?;
+    let projection = Projection::new(namespace);
     // All of it is on one server, and only that one can list what it has.
-    let holder = Servers::new(&common.redis_url)?.server_of(&projection.position_key()).await?;
+    let holder = Servers::new(&connections.redis)?.server_of(&projection.position_key()).await?;
     let redis = redis_access::managed(holder)?;
     let holder = uuid::Uuid::new_v4().to_string();
     let mut rebuild = Rebuild { projection, redis, log, holder };
@@ -64,7 +65,7 @@ pub async fn rebuild(
         return Err(RebuildError::Held);
     }
     rebuild.sweep(&mut progress).await?;
-    let (events, end) = control_log::snapshot(&common.kafka_brokers, &topics).await?;
+    let (events, end) = control_log::snapshot(&connections.kafka, &topics).await?;
     for (index, event) in events.iter().enumerate() {
         if index % BATCH == 0 {
             rebuild.renew().await?;

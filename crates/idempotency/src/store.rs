@@ -6,6 +6,7 @@ use redis::{ErrorKind, RedisError, Script};
 use redis_access::CircuitBreakers;
 use redis_access::KeyNames;
 use redis_access::Redis;
+use service::connections::RedisEndpoint;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock};
@@ -34,8 +35,8 @@ struct Inner {
 impl Claims {
     /// Creates the claims of the installation `namespace`. A holder has certainly ended after `lease`. Fails only if the
     /// address is invalid. Connects with the first call.
-    pub fn new(redis_url: &str, namespace: &str, lease: Duration) -> Result<Self, RedisError> {
-        let redis = redis_access::connect(redis_url)?;
+    pub fn new(redis: &RedisEndpoint, namespace: &str, lease: Duration) -> Result<Self, RedisError> {
+        let redis = redis_access::connect(redis)?;
         Ok(Self(Arc::new(Inner {
             breakers: CircuitBreakers::of(&redis),
             redis,

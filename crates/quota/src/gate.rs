@@ -6,6 +6,7 @@ use super::reserve::MAX_IDLE_MS;
 use super::store::Keys;
 use redis::RedisError;
 use redis_access::{CircuitBreakers, KeyNames, Redis};
+use service::connections::RedisEndpoint;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -52,12 +53,12 @@ struct State {
 impl Quotas {
     /// Creates the quotas of the installation `namespace`. Fails only if the address is invalid. Connects lazily.
     pub fn new(
-        redis_url: &str,
+        redis: &RedisEndpoint,
         namespace: &str,
         policy: OutagePolicy,
         observer: impl Observer,
     ) -> Result<Self, RedisError> {
-        let redis = redis_access::connect(redis_url)?;
+        let redis = redis_access::connect(redis)?;
         Ok(Self(Arc::new(Inner {
             breakers: CircuitBreakers::of(&redis),
             redis,

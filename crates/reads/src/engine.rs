@@ -3,7 +3,7 @@
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::generations::Generations;
-use crate::hidden::{DeletedSamples, Hidden, View};
+use crate::deletions::{DeletionReader, DeletionMask, View};
 use crate::store::Store;
 use crate::stream::tail::Streams;
 use crate::watermark::Watermarks;
@@ -19,7 +19,7 @@ pub struct Engine {
     /// The generation that is read.
     pub generations: Generations,
     /// Deletions of metrics.
-    pub deletions: DeletedSamples,
+    pub deletions: DeletionReader,
     /// Live streams of points.
     pub streams: Streams,
 }
@@ -31,14 +31,14 @@ impl Engine {
     }
 
     /// Returns the view, and all deletions of the project's metrics.
-    pub async fn view_and_deletions(&self, project: &str) -> Result<(View, Hidden), Error> {
+    pub async fn view_and_deletions(&self, project: &str) -> Result<(View, DeletionMask), Error> {
         let store = self.generations.store().await?;
         let deleted = self.deletions.of(project, store.number).await?;
         Ok((View { database: store.database, hidden: deleted.open }, deleted.all))
     }
 
     /// Returns the deletions that a reader of the log must respect for `project`.
-    pub async fn hidden_in_log(&self, project: &str) -> Result<Hidden, Error> {
+    pub async fn hidden_in_log(&self, project: &str) -> Result<DeletionMask, Error> {
         let store = self.generations.store().await?;
         Ok(self.deletions.of(project, store.number).await?.all)
     }

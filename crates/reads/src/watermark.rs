@@ -21,6 +21,7 @@
 //!
 //! What expired from Kafka before any store had it is no longer asked for: it is lost, and the ingest worker says so.
 
+use service::kafka::KafkaBrokers;
 use crate::metrics::Metrics;
 use crate::store::Head;
 use rdkafka::ClientConfig;
@@ -109,7 +110,7 @@ struct Inner {
 impl Watermarks {
     /// Starts to look at the ends of `topic` until `stop`.
     pub fn start(
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: &str,
         max_publish_time: Duration,
         metrics: Metrics,

@@ -12,7 +12,7 @@
 //! alone. From then on that series is read alone, after all others.
 
 use crate::error::Error;
-use crate::hidden::{Hidden, View};
+use crate::deletions::{DeletionMask, View};
 use crate::series::aggregation::Aggregation;
 use crate::series::buckets::Range;
 use crate::series::merge::Partial;
@@ -64,7 +64,7 @@ impl WindowQueries {
             let range = Range { start: end_ms - length_ms, end: end_ms };
             let slow = slow.0.entry(key).or_default();
             for (view, series) in snapshot.split(series) {
-                let mask = view.hidden.mask();
+                let mask = view.hidden.condition();
                 let statement = query::window(range, kind, &mask);
                 let series = slow_first(series, slow);
                 let mut chunks = chunks(&series, slow);
@@ -91,7 +91,7 @@ pub struct Snapshot {
     /// The store's database.
     pub database: Arc<str>,
     /// By project, the deletions that the store has not applied; projects without any are left out.
-    pub hidden: BTreeMap<String, Hidden>,
+    pub hidden: BTreeMap<String, DeletionMask>,
 }
 
 impl Snapshot {
@@ -101,7 +101,7 @@ impl Snapshot {
         let mut parts: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
         for series in series {
             let (project, metric) = series;
-            match self.hidden.get(project).filter(|hidden| hidden.touches(metric)) {
+            match self.hidden.get(project).filter(|hidden| hidden.affects(metric)) {
                 Some(_) => parts.entry(project).or_default().push(series),
                 None => whole.push(series),
             }
@@ -109,9 +109,9 @@ impl Snapshot {
         let parts = parts.into_iter().map(|(project, series)| {
             let hidden = self.hidden.get(project).cloned().unwrap_or_default();
             let view = View { database: self.database.clone(), hidden };
-            (view.among(series.iter().map(|(_, metric)| metric.as_str())), series)
+            (view.for_metrics(series.iter().map(|(_, metric)| metric.as_str())), series)
         });
-        let whole = (!whole.is_empty()).then(|| (View::of(&self.database), whole));
+        let whole = (!whole.is_empty()).then(|| (View::unmasked(&self.database), whole));
         whole.into_iter().chain(parts).collect()
     }
 }

@@ -13,6 +13,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
     Pipeline, ProtocolVersion, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
 };
+use service::connections::{RedisEndpoint, TrustedRoots};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub struct Servers {
     topology: Topology,
     /// Number of lookups, to rotate over the nodes.
     lookups: AtomicUsize,
+    roots: TrustedRoots,
 }
 
 #[derive(Debug)]
@@ -57,12 +59,13 @@ pub struct Cluster {
     current: Mutex<(ClusterConnection, Instant)>,
 }
 
-/// Returns a connection to the Redis at `url`. Connects with the first call. Fails only if the address is invalid.
-pub fn connect(url: &str) -> Result<Redis, RedisError> {
-    match Servers::new(url)?.topology {
-        Topology::Server(server) => managed(client(*server)?).map(Redis::Server),
+/// Returns a connection to the Redis at `endpoint`. Connects with the first call. Fails only if the address is invalid.
+pub fn connect(endpoint: &RedisEndpoint) -> Result<Redis, RedisError> {
+    let roots = &endpoint.roots;
+    match Servers::new(endpoint)?.topology {
+        Topology::Server(server) => managed(client(*server, roots)?).map(Redis::Server),
         Topology::Cluster(nodes) => {
-            let certificates = nodes.first().and_then(certificates);
+            let certificates = nodes.first().and_then(|node| certificates(node, roots));
             let mut builder = ClusterClient::builder(nodes)
                 .retries(2)
                 .min_retry_wait(20)
@@ -117,19 +120,17 @@ fn pending(client: &ClusterClient) -> ClusterConnection {
 }
 
 impl Servers {
-    /// Parses `url`. The error names the invalid part.
-    pub fn new(url: &str) -> Result<Self, RedisError> {
+    /// Parses the URL of `endpoint`. The error names the invalid part.
+    pub fn new(endpoint: &RedisEndpoint) -> Result<Self, RedisError> {
+        let RedisEndpoint { url, roots } = endpoint;
+        let with = |topology| Self { topology, lookups: AtomicUsize::new(0), roots: roots.clone() };
         let Some((scheme, rest)) = url.split_once("-cluster://") else {
-            return Ok(Self::with(Topology::Server(Box::new(url.into_connection_info()?))));
+            return Ok(with(Topology::Server(Box::new(url.as_str().into_connection_info()?))));
         };
         let (user, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
         let nodes = hosts.trim_end_matches('/').split(',');
         let nodes = nodes.map(|node| format!("{scheme}://{user}{node}").into_connection_info());
-        Ok(Self::with(Topology::Cluster(nodes.collect::<Result<_, _>>()?)))
-    }
-
-    fn with(topology: Topology) -> Self {
-        Self { topology, lookups: AtomicUsize::new(0) }
+        Ok(with(Topology::Cluster(nodes.collect::<Result<_, _>>()?)))
     }
 
     /// Returns a client of the server that currently holds `key`, with protocol RESP3, for operations that a cluster
@@ -140,7 +141,7 @@ impl Servers {
             Topology::Cluster(nodes) => self.master(nodes, key).await?,
         };
         let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        client(server.set_redis_settings(settings))
+        client(server.set_redis_settings(settings), &self.roots)
     }
 
     /// Returns the master that holds `key` according to the first of `nodes` that answers.
@@ -150,7 +151,7 @@ impl Servers {
         let (later, sooner) = nodes.split_at(first);
         let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "the address lists no node"));
         for node in sooner.iter().chain(later) {
-            match master(node, key).await {
+            match master(node, key, &self.roots).await {
                 Ok(server) => return Ok(server),
                 Err(error) => failure = error,
             }
@@ -205,28 +206,33 @@ pub fn managed(client: Client) -> Result<ConnectionManager, RedisError> {
 }
 
 /// Returns a client of one server. Over TLS it trusts the authorities of the settings.
-fn client(server: ConnectionInfo) -> Result<Client, RedisError> {
-    match certificates(&server) {
+fn client(server: ConnectionInfo, roots: &TrustedRoots) -> Result<Client, RedisError> {
+    match certificates(&server, roots) {
         Some(certificates) => Client::build_with_tls(server, certificates),
         None => Client::open(server),
     }
 }
 
 /// Returns the trusted authorities if `server` uses TLS.
-fn certificates(server: &ConnectionInfo) -> Option<TlsCertificates> {
+fn certificates(server: &ConnectionInfo, roots: &TrustedRoots) -> Option<TlsCertificates> {
     if !matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
         return None;
     }
-    let root_cert = service::connections::current().ca_pem()?.to_vec();
+    let root_cert = roots.pem()?.to_vec();
     Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
 }
 
 /// Returns the master that holds `key` according to `node`.
-async fn master(node: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
+async fn master(
+    node: &ConnectionInfo,
+    key: &str,
+    roots: &TrustedRoots,
+) -> Result<ConnectionInfo, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(NODE_CONNECT_TIMEOUT))
         .set_response_timeout(Some(CLUSTER_CALL_TIMEOUT));
-    let mut connection = client(node.clone())?.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut connection =
+        client(node.clone(), roots)?.get_multiplexed_async_connection_with_config(&config).await?;
     let state: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await?;
     if !state.contains("cluster_state:ok") {
         return Err((
@@ -272,7 +278,9 @@ mod tests {
     #[test]
     fn cluster_nodes_share_user_and_scheme() {
         let url = "rediss-cluster://tide:p%40ss@one:7000,two:7001,three:7002/";
-        let Topology::Cluster(nodes) = Servers::new(url).expect("the address is valid").topology else {
+        let Topology::Cluster(nodes) =
+            Servers::new(&RedisEndpoint::new(url)).expect("the address is valid").topology
+        else {
             panic!("not a cluster");
         };
         let addresses: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
@@ -287,13 +295,13 @@ mod tests {
     #[test]
     fn single_servers_and_invalid_addresses_are_told_apart() {
         assert!(matches!(
-            Servers::new("redis://localhost").expect("the address is valid").topology,
+            Servers::new(&RedisEndpoint::new("redis://localhost")).expect("the address is valid").topology,
             Topology::Server(_)
         ));
         for wrong in
             ["localhost:6379", "redis-cluster://", "redis-cluster://one:port", "http-cluster://one:1"]
         {
-            assert!(Servers::new(wrong).is_err(), "{wrong}");
+            assert!(Servers::new(&RedisEndpoint::new(wrong)).is_err(), "{wrong}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! ClickHouse client (over TLS for `https://` addresses), database names that several services use, and error
 //! codes.
 
-use crate::connections::{self, TlsError};
+use crate::connections::{self, TlsError, TrustedRoots};
 use crate::settings::Secret;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -22,6 +22,8 @@ pub struct Server {
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<Secret>,
+    /// The certificate authorities that are trusted over TLS.
+    pub roots: TrustedRoots,
 }
 
 /// Returns a client of `server`.
@@ -32,7 +34,7 @@ pub fn client(server: &Server) -> Result<clickhouse::Client, TlsError> {
     let mut http = HttpClient::builder(TokioExecutor::new());
     http.pool_idle_timeout(POOL_IDLE_TIMEOUT);
     let client = if url.starts_with("https://") {
-        let connector = connections::https(connector, connections::current().roots()?)?;
+        let connector = connections::https(connector, server.roots.store()?)?;
         clickhouse::Client::with_http_client(http.build(connector))
     } else {
         clickhouse::Client::with_http_client(http.build(connector))

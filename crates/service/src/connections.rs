@@ -1,12 +1,9 @@
-//! Connection settings of Kafka, Redis and ClickHouse: trusted certificate authorities and credentials.
+//! Connection settings of Kafka, Redis and ClickHouse: addresses, trusted certificate authorities and credentials.
 //!
-//! One process connects to one Kafka, one Redis and one ClickHouse. [`Security::check`] validates the
-//! settings and sets them process-wide, before any client is created. Every client created by
-//! [`crate::kafka::client`] or [`crate::clickhouse::client`], or with [`current`], uses them. Until they are
-//! set, connections to Kafka are plaintext, and TLS to the others trusts the system's certificate
-//! authorities.
+//! [`Security::check`] validates the settings and returns them as one value, which is passed to every client.
 
 use crate::faults::Faults;
+use crate::kafka::KafkaBrokers;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
@@ -14,11 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-
-/// Connection settings of this process; unset until a check succeeds.
-static CURRENT: OnceLock<Connections> = OnceLock::new();
-static DEFAULT: Connections = Connections { ca_pem: None, kafka: Vec::new() };
+use std::sync::Arc;
 
 const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 const SASL_MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -81,16 +74,50 @@ impl fmt::Debug for Security {
     }
 }
 
-/// Validated connection settings.
-#[derive(Clone, Default)]
+/// Validated connection settings of the stores. Clones share the data.
+#[derive(Debug, Clone)]
 pub struct Connections {
-    ca_pem: Option<Vec<u8>>,
-    kafka: Vec<(&'static str, String)>,
+    /// The Kafka cluster.
+    pub kafka: KafkaBrokers,
+    /// The Redis server or cluster.
+    pub redis: RedisEndpoint,
+    /// The certificate authorities that TLS connections trust.
+    pub roots: TrustedRoots,
 }
 
-/// Returns the connection settings of this process.
-pub fn current() -> &'static Connections {
-    CURRENT.get().unwrap_or(&DEFAULT)
+/// Address of a Redis server or cluster, with the certificate authorities that are trusted over TLS.
+#[derive(Clone)]
+pub struct RedisEndpoint {
+    /// The URL, see the setting `--redis-url`. It may contain a password.
+    pub url: String,
+    /// The certificate authorities that are trusted over TLS.
+    pub roots: TrustedRoots,
+}
+
+impl RedisEndpoint {
+    /// Returns the endpoint at `url`, which trusts the system's certificate authorities.
+    pub fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), roots: TrustedRoots::default() }
+    }
+}
+
+/// Shows no URL: it may contain a password.
+impl fmt::Debug for RedisEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisEndpoint").finish_non_exhaustive()
+    }
+}
+
+/// Certificate authorities that TLS connections trust; by default those of the system. Clones share the data.
+#[derive(Clone, Default)]
+pub struct TrustedRoots {
+    pem: Option<Arc<[u8]>>,
+}
+
+impl fmt::Debug for TrustedRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.pem.is_some() { "TrustedRoots(file)" } else { "TrustedRoots(system)" })
+    }
 }
 
 /// Failure to set up TLS.
@@ -106,21 +133,16 @@ pub enum TlsError {
     Protocol(#[from] rustls::Error),
 }
 
-impl Connections {
+impl TrustedRoots {
     /// Returns the certificate authorities as PEM, if a file is set.
-    pub fn ca_pem(&self) -> Option<&[u8]> {
-        self.ca_pem.as_deref()
-    }
-
-    /// Returns the properties that every Kafka client must have.
-    pub fn kafka(&self) -> &[(&'static str, String)] {
-        &self.kafka
+    pub fn pem(&self) -> Option<&[u8]> {
+        self.pem.as_deref()
     }
 
     /// Returns the trusted certificate authorities: those of the file, or the system's.
-    pub fn roots(&self) -> Result<RootCertStore, TlsError> {
+    pub fn store(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
-        let errors = match &self.ca_pem {
+        let errors = match &self.pem {
             Some(pem) => {
                 roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
                 String::new()
@@ -154,17 +176,8 @@ pub fn https(
 }
 
 impl Security {
-    /// Validates the settings and reads the files that they name. If they are valid, sets them process-wide.
-    pub fn check(&self, faults: &mut Faults) {
-        let before = faults.count();
-        let connections = self.read(faults);
-        if faults.count() == before {
-            // A second check in one process has the same settings.
-            let _ = CURRENT.set(connections);
-        }
-    }
-
-    fn read(&self, faults: &mut Faults) -> Connections {
+    /// Validates the settings and reads the files that they name.
+    pub fn check(&self, brokers: &str, redis_url: &str, faults: &mut Faults) -> Connections {
         let protocol = self.kafka_security.to_ascii_lowercase();
         faults.check(
             PROTOCOLS.contains(&&*protocol),
@@ -188,7 +201,12 @@ impl Security {
         }
         self.read_user(sasl, faults, &mut kafka);
         self.read_certificate(tls, faults, &mut kafka);
-        Connections { ca_pem, kafka }
+        let roots = TrustedRoots { pem: ca_pem.map(Into::into) };
+        Connections {
+            kafka: KafkaBrokers::with_properties(brokers, kafka),
+            redis: RedisEndpoint { url: redis_url.to_owned(), roots: roots.clone() },
+            roots,
+        }
     }
 
     fn read_user(&self, sasl: bool, faults: &mut Faults, kafka: &mut Vec<(&'static str, String)>) {
@@ -263,7 +281,7 @@ mod tests {
 
     fn read(security: &Security) -> Result<Connections, String> {
         let mut faults = Faults::default();
-        let connections = security.read(&mut faults);
+        let connections = security.check("127.0.0.1:9092", "redis://127.0.0.1", &mut faults);
         faults.into_result(connections).map_err(|error| error.to_string())
     }
 
@@ -274,7 +292,7 @@ mod tests {
     #[test]
     fn defaults_are_plaintext_kafka_and_system_authorities() {
         let connections = read(&Security::default()).expect("the defaults are valid");
-        assert!(connections.kafka().is_empty() && connections.ca_pem().is_none());
+        assert!(connections.kafka.properties().is_empty() && connections.roots.pem().is_none());
     }
 
     #[test]
@@ -293,8 +311,8 @@ mod tests {
             ("sasl.mechanism", "SCRAM-SHA-512"),
         ]
         .map(|(name, value)| (name, value.to_owned()));
-        assert_eq!(connections.kafka(), expected);
-        assert!(!format!("{security:?}").contains("secret-of-a-test"));
+        assert_eq!(connections.kafka.properties(), expected);
+        assert!(!format!("{security:?} {connections:?}").contains("secret-of-a-test"));
     }
 
     #[test]

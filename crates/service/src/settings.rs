@@ -4,7 +4,7 @@
 //! The command line collects text only. Each binary converts the text to its own typed settings with
 //! [`Faults`].
 
-use crate::connections::Security;
+use crate::connections::{Connections, Security};
 pub use crate::faults::{Faults, SettingsError};
 use crate::traces::TraceSettings;
 use std::fmt;
@@ -38,9 +38,9 @@ pub struct Common {
 }
 
 impl Common {
-    /// Validates the settings without connecting to anything. If they are valid, sets the process-wide
-    /// connection settings ([`crate::connections`]).
-    pub fn check(&self, faults: &mut Faults) {
+    /// Validates the settings without connecting to anything. Returns the connection settings, which are incomplete if there
+    /// are faults.
+    pub fn check(&self, faults: &mut Faults) -> Connections {
         for broker in self.kafka_brokers.split(',') {
             let port =
                 broker.trim().rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
@@ -55,7 +55,7 @@ impl Common {
                 "must begin with `redis://`, `rediss://`, `redis-cluster://` or `rediss-cluster://`",
             );
         }
-        self.security.check(faults);
+        let connections = self.security.check(&self.kafka_brokers, &self.redis_url, faults);
         self.traces.check(faults);
         if !self.namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             faults.add("--namespace", "may contain only lower case letters, digits and `_`");
@@ -63,6 +63,7 @@ impl Common {
         if let Err(error) = self.log.parse::<tracing_subscriber::EnvFilter>() {
             faults.add("--log", format!("`{}` is not a log filter: {error}", self.log));
         }
+        connections
     }
 }
 

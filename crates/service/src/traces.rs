@@ -9,7 +9,7 @@
 //! a client's header is ignored, because the client does not bear the cost. The worker follows the decision
 //! of the gateway.
 
-use crate::connections::{self, TlsError};
+use crate::connections::{self, TlsError, TrustedRoots};
 use crate::faults::Faults;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -112,6 +112,7 @@ impl Traces {
     pub fn start(
         service: &'static str,
         settings: &TraceSettings,
+        roots: &TrustedRoots,
         sampling: Sampling,
     ) -> Result<Self, TraceError> {
         if settings.otlp_endpoint.is_empty() {
@@ -119,7 +120,7 @@ impl Traces {
         }
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(CollectorClient::new(&settings.otlp_endpoint)?)
+            .with_http_client(CollectorClient::new(&settings.otlp_endpoint, roots)?)
             .with_endpoint(format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/')))
             .with_timeout(TIMEOUT)
             .build()?;
@@ -248,9 +249,9 @@ struct CollectorClient {
 }
 
 impl CollectorClient {
-    fn new(endpoint: &str) -> Result<Self, TlsError> {
+    fn new(endpoint: &str, trusted: &TrustedRoots) -> Result<Self, TlsError> {
         let roots = match endpoint.starts_with("https://") {
-            true => connections::current().roots()?,
+            true => trusted.store()?,
             false => RootCertStore::empty(),
         };
         let connector = connections::https(HttpConnector::new(), roots)?;
@@ -294,8 +295,9 @@ mod tests {
 
     #[test]
     fn nothing_is_traced_without_an_endpoint() {
-        let traces = Traces::start("test", &TraceSettings::default(), Sampling::ByRatio)
-            .expect("tracing that is off cannot fail");
+        let traces =
+            Traces::start("test", &TraceSettings::default(), &TrustedRoots::default(), Sampling::ByRatio)
+                .expect("tracing that is off cannot fail");
         assert!(traces.request("r", &HeaderMap::new()).is_none());
         assert!(traces.record_context(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").is_none());
         traces.stop();

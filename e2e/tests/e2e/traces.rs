@@ -77,9 +77,11 @@ async fn trace_covers_gateway_kafka_and_insert() -> Result<()> {
     let project = client.project("unlimited").await?;
     let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     send(&client, &project, &format!("00-{trace}-{parent}-01")).await?;
+    wait_for_metric(&client, &project, "m").await?;
 
+    // The services export their spans periodically: all are awaited together.
     let send_name = format!("send {}", installation.topics().metrics);
-    let [ingest, send, store] = wait::until("the spans of all services are exported", async || {
+    let [ingest, send, store, read] = wait::until("the spans of all services are exported", async || {
         let spans = spans(&collector)?;
         let find = |service: &str, name: &str| {
             let mut of_trace = spans.iter().filter(|it| hex(&it.span.trace_id) == trace);
@@ -89,9 +91,10 @@ async fn trace_covers_gateway_kafka_and_insert() -> Result<()> {
             find("tidemark-gateway", "ingest"),
             find("tidemark-gateway", &send_name),
             find("tidemark-ingest-worker", "store"),
+            spans.iter().find(|it| it.attribute("http.route") == "/api/v1/metrics/{metricId}").cloned(),
         ];
-        let [Some(ingest), Some(send), Some(store)] = found else { return Ok(None) };
-        Ok(Some([ingest, send, store]))
+        let [Some(ingest), Some(send), Some(store), Some(read)] = found else { return Ok(None) };
+        Ok(Some([ingest, send, store, read]))
     })
     .await?;
     assert_eq!(hex(&ingest.span.parent_span_id), parent);
@@ -102,14 +105,8 @@ async fn trace_covers_gateway_kafka_and_insert() -> Result<()> {
     assert_eq!(store.attribute("tidemark.block.rows"), "1");
     let starts = [&ingest, &send, &store].map(|it| it.span.start_time_unix_nano);
     assert!(starts.is_sorted(), "{starts:?}");
-
-    client.get_json("/api/v1/metrics/m", &project.manage_key).await?;
-    wait::until("a read is traced", async || {
-        let spans = spans(&collector)?;
-        let read = spans.iter().find(|it| it.attribute("http.route") == "/api/v1/metrics/{metricId}");
-        Ok(read.map(|it| assert_eq!(it.service, "tidemark-query-api")))
-    })
-    .await
+    assert_eq!(read.service, "tidemark-query-api");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

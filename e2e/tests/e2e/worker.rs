@@ -1,5 +1,6 @@
 //! The worker: records that it cannot store, blocks, tables that lost data, shutdown.
 
+use service::kafka::KafkaBrokers;
 use crate::support::send;
 use e2e::kafka_log::{LogWriter, TestBatch};
 use e2e::{Installation, Result, environment, wait};
@@ -40,7 +41,7 @@ async fn undecodable_record_becomes_a_dead_letter() -> Result<()> {
     send(&client, &project, "good", 1).await?;
     wait_for_points(&installation, 1).await?;
 
-    let consumer: StreamConsumer = service::kafka::client(&environment::required("KAFKA_BROKERS")?, "e2e")
+    let consumer: StreamConsumer = service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
         .set("group.id", &installation.namespace)
         .set("auto.offset.reset", "earliest")
         .create()?;

@@ -22,7 +22,7 @@ pub async fn run(
     manager: &GenerationManager,
     command: &Dead,
 ) -> Result<(), Failure> {
-    let topic = DeadLetterTopic::new(&settings.common.kafka_brokers, topics);
+    let topic = DeadLetterTopic::new(&settings.connections.kafka, topics);
     let open = topic.open().await?;
     match command {
         Dead::List => {

@@ -7,18 +7,19 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct DeadLetterTopic {
-    brokers: String,
+    brokers: KafkaBrokers,
     topic: String,
 }
 
 impl DeadLetterTopic {
-    pub fn new(brokers: &str, topics: &Topics) -> Self {
-        Self { brokers: brokers.to_owned(), topic: topics.dead.clone() }
+    pub fn new(brokers: &KafkaBrokers, topics: &Topics) -> Self {
+        Self { brokers: brokers.clone(), topic: topics.dead.clone() }
     }
 
     /// Reads the whole topic and returns the open dead letters.
@@ -83,7 +84,7 @@ impl DeadLetterTopic {
     }
 }
 
-fn consumer(brokers: &str) -> Result<BaseConsumer, Failure> {
+fn consumer(brokers: &KafkaBrokers) -> Result<BaseConsumer, Failure> {
     let mut config = service::kafka::client(brokers, "tidemark-ingest-command");
     config
         .set("group.id", "tidemark-ingest-command")

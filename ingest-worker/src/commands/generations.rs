@@ -61,7 +61,7 @@ pub async fn drop_generation(
     settings: &Settings,
     number: u32,
 ) -> Result<(), Failure> {
-    let removed = lock::update_generations(manager, &settings.common.redis_url, |all| {
+    let removed = lock::update_generations(manager, &settings.connections.redis, |all| {
         if all.read == number {
             return Err(format!("generation {number} is live and cannot be dropped").into());
         }

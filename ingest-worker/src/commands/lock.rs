@@ -6,6 +6,7 @@ use crate::generation::GenerationManager;
 use proto::control::GENERATIONS_ID;
 use proto::v1::Generations;
 use redis_access::{KeyNames, Lease, connect};
+use service::connections::RedisEndpoint;
 use std::time::Duration;
 
 /// Duration of the lock: longer than [`MAX_CHANGE_TIME`] plus the timeout of publishing to Kafka.
@@ -18,12 +19,11 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Changes the list of generations. `edit` receives the current list, and may reject the change.
 pub async fn update_generations<T>(
     manager: &GenerationManager,
-    redis_url: &str,
+    redis: &RedisEndpoint,
     edit: impl FnOnce(&mut Generations) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let name = KeyNames::new(&manager.namespace).key("generations-lock", GENERATIONS_ID);
-    let lock =
-        Lease::new(connect(redis_url)?, name).acquire_within(LOCK_DURATION, RETRY, LOCK_DURATION).await?;
+    let lock = Lease::new(connect(redis)?, name).acquire_within(LOCK_DURATION, RETRY, LOCK_DURATION).await?;
     let lock = lock.ok_or("another command is changing the generations: try again once it has ended")?;
     let change = async {
         let (all, _) = manager.recorded().await?;

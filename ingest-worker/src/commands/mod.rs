@@ -28,7 +28,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Executes a command. [`Command::Run`] and [`Command::Health`] are executed by `main`, and do nothing here.
 pub async fn run(settings: &Settings, command: &Command) -> Result<(), Failure> {
     let topics = Topics::new(&settings.common.namespace);
-    let writer = ControlWriter::new(&settings.common.kafka_brokers, &topics, PUBLISH_TIMEOUT)?;
+    let writer = ControlWriter::new(&settings.connections.kafka, &topics, PUBLISH_TIMEOUT)?;
     let manager = GenerationManager::new(settings, &topics, &writer);
     match command {
         Command::Run | Command::Health => Ok(()),

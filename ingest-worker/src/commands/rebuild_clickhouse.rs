@@ -120,7 +120,7 @@ impl Rebuild<'_> {
         let begins: HashMap<i32, i64> =
             bounds.into_iter().map(|bounds| (bounds.partition, bounds.start)).collect();
         let created = self.manager.create(all.last_number + 1, begins).await?;
-        let new = lock::update_generations(self.manager, &self.settings.common.redis_url, |now| {
+        let new = lock::update_generations(self.manager, &self.settings.connections.redis, |now| {
             if now.last_number >= created.number {
                 return Err(
                     "another rebuild was started meanwhile: run the command again to resume it".into()
@@ -264,7 +264,7 @@ impl Rebuild<'_> {
 
     /// Publishes that the new generation is live, and waits until the query services can see that in Redis.
     async fn switch(&self, new: &Generation) -> Result<(), Failure> {
-        lock::update_generations(self.manager, &self.settings.common.redis_url, |all| {
+        lock::update_generations(self.manager, &self.settings.connections.redis, |all| {
             if !all.generations.iter().any(|generation| generation.number == new.number) {
                 return Err(format!("generation {} was dropped meanwhile", new.number).into());
             }
@@ -273,7 +273,7 @@ impl Rebuild<'_> {
         })
         .await?;
         let projection = Projection::new(&self.manager.namespace);
-        let mut redis = connect(&self.settings.common.redis_url)?;
+        let mut redis = connect(&self.settings.connections.redis)?;
         let wanted = [(EntityKind::Generations, GENERATIONS_ID)];
         let mut printer = ProgressPrinter::new();
         loop {

@@ -10,7 +10,7 @@ use std::time::Instant;
 pub async fn run(settings: &Settings, writer: &ControlWriter) -> Result<(), Failure> {
     let started = Instant::now();
     let mut printer = ProgressPrinter::new();
-    let entities = rebuild(&settings.common, writer, |progress| {
+    let entities = rebuild(&settings.connections, &settings.common.namespace, writer, |progress| {
         printer.print(|| match progress {
             Progress::Removed(entities) => format!("removed {entities} entities from Redis"),
             Progress::Filled(done, all) => format!("restored {done} of {all} entities"),

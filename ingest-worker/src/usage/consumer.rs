@@ -7,6 +7,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use service::kafka::reader::{Reader, is_stalled};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct RejectedRecord {
 
 impl Consumer {
     /// Joins `group`.
-    pub fn join(brokers: &str, topic: &str, group: &str) -> Result<Self, KafkaError> {
+    pub fn join(brokers: &KafkaBrokers, topic: &str, group: &str) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-usage");
         config
             .set("group.id", group)

@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use rdkafka::error::KafkaError;
 use service::backoff::Backoff;
-use service::settings::Common;
+use service::kafka::KafkaBrokers;
 use std::fmt::Display;
 use std::future::ready;
 use std::time::Duration;
@@ -30,7 +30,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from
 
 /// Stores the outcomes of requests.
 pub struct Usage {
-    brokers: String,
+    brokers: KafkaBrokers,
     topic: String,
     database: String,
     client: Client,
@@ -41,17 +41,18 @@ pub struct Usage {
 impl Usage {
     /// Prepares the consumer and registers its metrics; connects to nothing yet.
     pub fn new(
-        common: &Common,
+        brokers: &KafkaBrokers,
+        namespace: &str,
         topics: &Topics,
         client: &Client,
         registry: &mut Registry,
     ) -> Result<Self, KafkaError> {
         Ok(Self {
-            brokers: common.kafka_brokers.clone(),
+            brokers: brokers.clone(),
             topic: topics.outcomes.clone(),
-            database: service::clickhouse::usage_database(&common.namespace),
+            database: service::clickhouse::usage_database(namespace),
             client: client.clone(),
-            dead_letters: DeadLetterWriter::new(&common.kafka_brokers, &topics.dead, &topics.outcomes)?,
+            dead_letters: DeadLetterWriter::new(brokers, &topics.dead, &topics.outcomes)?,
             metrics: Metrics::new(registry),
         })
     }

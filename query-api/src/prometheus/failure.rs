@@ -1,25 +1,24 @@
-//! Errors as Prometheus writes them: `{"status": "error", "errorType": "bad_data", "error": "…"}`.
-//!
-//! What the whole service has in common (keys, stores, deadlines) arrives as [`Error`] and is put into this shape here.
+//! Errors in Prometheus's shape: `{"status": "error", "errorType": "bad_data", "error": "…"}`. An [`Error`] of the whole
+//! service (keys, stores, deadlines) is converted to this shape.
 
-use crate::answer::WrongKey;
 use crate::error::Error;
+use crate::middleware::UnknownKey;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 
-/// Why a call was refused.
+/// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
     /// The query was refused.
     Query(promql::Error),
-    /// There is nothing at this path.
-    NoRoute,
-    /// The path takes other methods.
+    /// No route has this path.
+    RouteNotFound,
+    /// The route does not support the method.
     MethodNotAllowed,
-    /// What any call of this service may meet.
+    /// An error that any call of the service may have.
     Service(Error),
 }
 
@@ -66,7 +65,7 @@ impl Failure {
             Self::Query(promql::Error::BadData(_)) => (StatusCode::BAD_REQUEST, "bad_data"),
             Self::Query(promql::Error::Execution(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
             Self::Query(promql::Error::Timeout) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "not_found"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "bad_data"),
             Self::Service(error) => match error.status() {
                 StatusCode::GATEWAY_TIMEOUT => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
@@ -82,12 +81,11 @@ impl Failure {
         }
     }
 
-    /// What a person can act on.
     fn message(&self) -> String {
         match self {
             Self::Query(error) => error.to_string(),
-            Self::NoRoute => "there is no such call: see https://prometheus.io/docs/prometheus/latest/querying/api for what a data source asks".to_owned(),
-            Self::MethodNotAllowed => "the method is not allowed here: the header Allow names those that are".to_owned(),
+            Self::RouteNotFound => "this path does not exist: see https://prometheus.io/docs/prometheus/latest/querying/api for the paths of the API".to_owned(),
+            Self::MethodNotAllowed => "this path does not support the method: the header Allow lists the supported methods".to_owned(),
             Self::Service(error) => error.message().into_owned(),
         }
     }
@@ -108,7 +106,7 @@ impl IntoResponse for Failure {
         let mut response = (status, Json(body)).into_response();
         let Self::Service(error) = self else { return response };
         if error == Error::InvalidKey {
-            response.extensions_mut().insert(WrongKey);
+            response.extensions_mut().insert(UnknownKey);
         }
         if let Some((name, text)) = error.header() {
             response.headers_mut().insert(name, HeaderValue::from_static(text));

@@ -1,7 +1,7 @@
-//! The parameters of a call: from the query string and, with POST, from a form in the body, which goes first.
+//! Parameters of a call: from the query string and, with POST, from a form in the body, which takes precedence.
 
 use super::failure::Failure;
-use crate::body::Collected;
+use crate::body::ReceivedBody;
 use axum::extract::FromRequestParts;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
@@ -14,10 +14,10 @@ use promql_parser::parser::Expr;
 use reads::series::buckets::Range;
 use std::time::Duration;
 
-/// The last moment that is understood, Unix milliseconds: the end of the year 9999. The first is as far back.
+/// Latest accepted time, Unix milliseconds: the end of the year 9999. The earliest one is its negative.
 const LAST_MS: i64 = 253_402_300_799_999;
 
-/// The parameters of a call. An empty one is as if it were absent.
+/// The parameters of a call. An empty parameter counts as absent.
 #[derive(Debug, Default)]
 pub struct Form(pub(super) Vec<(String, String)>);
 
@@ -27,8 +27,7 @@ impl<S: Sync> FromRequestParts<S> for Form {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let mut given = Vec::new();
         if parts.method == Method::POST {
-            let body =
-                parts.extensions.remove::<Collected>().map_or(Ok(Default::default()), Collected::bytes)?;
+            let body = ReceivedBody::take(parts)?;
             let media_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
             if !body.is_empty() && !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -44,23 +43,23 @@ impl<S: Sync> FromRequestParts<S> for Form {
 }
 
 impl Form {
-    /// The parameter's text.
+    /// Returns the text of a parameter.
     pub fn text(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The texts of a parameter that may be given several times.
+    /// Returns all texts of a parameter that may be repeated.
     pub fn texts(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The query, parsed.
+    /// Parses the parameter `query`.
     pub fn query(&self) -> Result<Expr, Failure> {
         parse(self.text("query").unwrap_or_default()).map_err(|reason| Failure::parameter("query", reason))
     }
 
-    /// A moment, Unix milliseconds.
+    /// Reads a time, Unix milliseconds.
     pub fn time(&self, name: &'static str) -> Result<Option<i64>, Failure> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let time = time(text).ok_or_else(|| {
@@ -72,40 +71,42 @@ impl Form {
         Ok(Some(time))
     }
 
-    /// A moment that must be given.
+    /// Reads a required time.
     pub fn required_time(&self, name: &'static str) -> Result<i64, Failure> {
         let missing = || Failure::parameter(name, "cannot parse \"\" to a valid timestamp: it must be given");
         self.time(name)?.ok_or_else(missing)
     }
 
-    /// A duration, in milliseconds; zero and negative ones too.
+    /// Reads a duration in milliseconds, which may be zero or negative.
     pub fn duration(&self, name: &'static str) -> Result<Option<i64>, Failure> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let duration = duration(text).ok_or_else(|| {
             Failure::parameter(
                 name,
-                format!("cannot parse {text:?} to a valid duration: it must be seconds or such as 5m"),
+                format!(
+                    "cannot parse {text:?} to a valid duration: it must be seconds or a duration such as 5m"
+                ),
             )
         })?;
         Ok(Some(duration))
     }
 
-    /// How long the query may take at most.
+    /// Reads the timeout of the query.
     pub fn timeout(&self) -> Result<Option<Duration>, Failure> {
         let milliseconds = self.duration("timeout")?;
         Ok(milliseconds.map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))))
     }
 
-    /// How many items an answer may have; zero and absence set no limit.
+    /// Reads the maximum number of items; zero and absence set no limit.
     pub fn limit(&self, name: &'static str) -> Result<usize, Failure> {
         match self.text(name).map(str::parse::<usize>) {
             None | Some(Ok(0)) => Ok(usize::MAX),
             Some(Ok(limit)) => Ok(limit),
-            Some(Err(_)) => Err(Failure::parameter(name, "must be an integer from 0 on")),
+            Some(Err(_)) => Err(Failure::parameter(name, "must be a non-negative integer")),
         }
     }
 
-    /// The range that `start` and `end` limit; none if neither is given.
+    /// Reads the range from `start` to `end`; absent if neither is given.
     pub fn range(&self) -> Result<Option<Range>, Failure> {
         let (start, end) = (self.time("start")?, self.time("end")?);
         if start.is_none() && end.is_none() {
@@ -118,7 +119,7 @@ impl Form {
         Ok(Some(Range { start, end: end + 1 }))
     }
 
-    /// The selectors `match[]`.
+    /// Parses the selectors `match[]`.
     pub fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Failure> {
         let given = self.0.iter().filter(|(name, value)| name == "match[]" && !value.is_empty());
         given.map(|(_, text)| selector(text)).collect()
@@ -144,10 +145,10 @@ fn selector(text: &str) -> Result<Vec<Matcher>, Failure> {
 fn time(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         let milliseconds = (seconds * 1000.0).round();
-        // Within these bounds every whole number is exact.
+        // Within these bounds every whole number has an exact double.
         return (milliseconds.abs() <= LAST_MS as f64).then_some(milliseconds as i64);
     }
-    // The plus sign of an offset that was not escaped reads as a space.
+    // In a query string an unescaped `+` of an offset is decoded as a space.
     Some(text.replace(' ', "+").parse::<Timestamp>().ok()?.as_millisecond())
 }
 

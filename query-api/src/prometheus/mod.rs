@@ -53,7 +53,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/status/buildinfo", get(status::build))
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))
-        .fallback(async || Failure::NoRoute)
+        .fallback(async || Failure::RouteNotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
 }
 

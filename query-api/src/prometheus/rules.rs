@@ -3,7 +3,7 @@
 
 use super::{Caller, answer};
 use crate::app::App;
-use crate::error::{Error, unreadable};
+use crate::error::{Error, directory_unavailable};
 use crate::prometheus::failure::Failure;
 use crate::prometheus::form::Form;
 use alerting::book::RuleState;
@@ -102,7 +102,7 @@ async fn all(app: &App, project_id: &str) -> Result<Vec<(v1::Alert, RuleState)>,
     let (mut rules, mut after) = (Vec::new(), None::<String>);
     loop {
         let page = app.directory.all_owned::<v1::Alert>(project_id, after.as_deref(), PAGE).await;
-        let page = page.map_err(unreadable)?;
+        let page = page.map_err(directory_unavailable)?;
         app.alerts.look(|book| {
             rules.extend(page.items.into_iter().map(|alert| {
                 let state = book.rule(&alert.alert_id);

@@ -1,14 +1,16 @@
-//! Channels: where notices of alerts go to.
+//! Channels: destinations of alert notifications.
 
 use crate::app::App;
 use crate::auth::{Manager, Reader};
-use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable, unreadable};
-use crate::fault::Code;
-use crate::params::{Params, cursor_text};
+use crate::error::{Error, ErrorBody, directory_unavailable};
+use crate::faults::FaultCode;
+use crate::fields::Fields;
+use crate::params::{PageRequest, Params};
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use alerting::notify::kind::Kind;
 use alerting::notify::webhook;
+use alerting::outgoing::client::Client;
 use alerting::outgoing::target::Target;
 use axum::Json;
 use axum::extract::State;
@@ -20,63 +22,110 @@ use service::wire_enum::WireEnum as _;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A channel to be made. It describes the body; [`Fields`] reads it, so that all faults are told at once.
+/// Name of the list in cursors.
+const LIST: &str = "channels";
+
+/// A channel to create.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewChannel {
     /// 1 to 100 characters, no control characters.
     #[schema(min_length = 1, example = "On call")]
     name: String,
-    /// What it is.
+    /// The kind of the channel.
     kind: Kind,
-    /// Where its requests go to; not for `in_app`. It is a secret, and is shown in part from now on.
-    #[schema(example = "https://hooks.slack.com/services/…")]
-    url: Option<String>,
+    /// Destination of the notifications; not for `in_app`. The URL is a secret: answers contain only a part of it.
+    #[schema(value_type = Option<String>, example = "https://hooks.slack.com/services/…")]
+    url: Option<Target>,
+}
+
+impl NewChannel {
+    /// Reads a channel whose requests `outgoing` would make.
+    fn read(mut fields: Fields, outgoing: &Client) -> Result<Self, Error> {
+        let name = fields.name("name");
+        let kind = fields.choice("kind");
+        let url = match kind {
+            Some(Kind::InApp) => {
+                if fields.has("url") {
+                    let message = "must be left out: in_app is the project's inbox";
+                    fields.fault("url", FaultCode::Unexpected, message);
+                }
+                None
+            }
+            None => None,
+            Some(_) => fields.string("url"),
+        };
+        let url = url.and_then(|url| match Target::parse(&url) {
+            Ok(target) => Some(target),
+            Err(error) => {
+                fields.fault("url", FaultCode::BadUrl, error.to_string());
+                None
+            }
+        });
+        if url.as_ref().is_some_and(|target| outgoing.refuses(target)) {
+            let message =
+                "must not name a private address, unless the operator allows it with --allow-outgoing";
+            fields.fault("url", FaultCode::BadUrl, message);
+        }
+        fields.finish(name.zip(kind).map(|(name, kind)| Self { name, kind, url }))
+    }
+
+    /// Returns the channel of a project. A webhook gets a new signing key.
+    fn into_record(self, project_id: &str) -> v1::Channel {
+        let signing_key = match self.kind {
+            Kind::Webhook => rand::random::<[u8; 32]>().to_vec(),
+            Kind::InApp | Kind::Slack | Kind::Discord | Kind::Teams => Vec::new(),
+        };
+        v1::Channel {
+            project_id: project_id.to_owned(),
+            name: self.name,
+            kind: self.kind.as_str().to_owned(),
+            url: self.url.map(|target| target.reveal().to_owned()).unwrap_or_default(),
+            signing_key,
+            ..v1::Channel::default()
+        }
+    }
 }
 
 /// A channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Channel {
-    /// Its id.
+    /// The id.
     channel_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// What it is.
+    /// The kind of the channel.
     #[schema(value_type = Kind)]
     kind: String,
-    /// Enough of its URL to tell it from others; `null` for `in_app`.
+    /// The part of the URL that tells channels apart; `null` for `in_app`.
     #[schema(required)]
     url: Option<String>,
-    /// The key that a webhook's requests are signed with. It is shown once, to whom makes the channel.
+    /// The key that signs a webhook's requests. Only the answer to the channel's creation contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it was last changed, Unix milliseconds.
+    /// Time of the last change, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
 }
 
-/// A page of channels, in the order in which they were made.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Channels {
-    /// The channels.
-    items: Vec<Channel>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Channel {
+    const LIST_NAME: &'static str = "Channels";
+    const LIST_DESCRIPTION: &'static str = "A page of channels in the order of their creation.";
 }
 
-/// A test that was asked for.
+type Channels = ListResponse<Channel>;
+
+/// A test notification that is being sent.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TestAsked {
-    /// The id of the message that the channels are sent.
+#[schema(as = TestAsked)]
+pub struct StartedTest {
+    /// The id of the test message.
     test_id: String,
-    /// The channels that are told.
+    /// Ids of the channels that receive it.
     channels: Vec<String>,
 }
 
@@ -95,44 +144,7 @@ impl From<v1::Channel> for Channel {
     }
 }
 
-fn read(app: &App, project_id: &str, mut fields: Fields) -> Result<v1::Channel, Error> {
-    let name = fields.name("name");
-    let kind = fields.word::<Kind>("kind", None);
-    let url = match kind {
-        Some(Kind::InApp) => {
-            if fields.has("url") {
-                fields.faults.add("url", Code::Unexpected, "must be left out: in_app is the project's inbox");
-            }
-            None
-        }
-        None => None,
-        Some(_) => fields.string("url"),
-    };
-    let target = url.as_deref().map(Target::parse);
-    match &target {
-        Some(Err(error)) => fields.faults.add("url", Code::BadUrl, error.to_string()),
-        Some(Ok(target)) if app.outgoing.refuses(target) => {
-            fields.faults.add(
-                "url",
-                Code::BadUrl,
-                "must not name a private address: the operator may allow it",
-            );
-        }
-        _ => {}
-    }
-    fields.faults.check()?;
-    let (Some(name), Some(kind)) = (name, kind) else { return Err(Error::Unavailable(Unavailable::Command)) };
-    let url = target.and_then(Result::ok).map(|target| target.reveal().to_owned()).unwrap_or_default();
-    let signing_key = match kind {
-        Kind::Webhook => rand::random::<[u8; 32]>().to_vec(),
-        Kind::InApp | Kind::Slack | Kind::Discord | Kind::Teams => Vec::new(),
-    };
-    let kind = kind.as_str().to_owned();
-    let project_id = project_id.to_owned();
-    Ok(v1::Channel { project_id, name, kind, url, signing_key, ..v1::Channel::default() })
-}
-
-/// Makes a channel. Nothing is sent to it.
+/// Creates a channel. Nothing is sent to it yet.
 #[utoipa::path(
     post,
     path = "/channels",
@@ -142,8 +154,8 @@ fn read(app: &App, project_id: &str, mut fields: Fields) -> Result<v1::Channel, 
     security(("key" = ["manage"])),
     responses(
         (status = 201, description = "The channel", body = Channel),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn create(
@@ -151,12 +163,12 @@ pub async fn create(
     State(app): State<Arc<App>>,
     fields: Fields,
 ) -> Result<(StatusCode, Json<Channel>), Error> {
-    let channel = read(&app, &key.project_id, fields)?;
+    let channel = NewChannel::read(fields, &app.outgoing)?.into_record(&key.project_id);
     let create = |commands: Commands| async move { commands.create_owned(channel).await };
-    let made = app.command(create).await.map_err(|failed| failed.or(Error::NoChannel))?;
-    tracing::info!(project = key.project_id, channel = made.channel_id, "made a channel");
-    let secret = (!made.signing_key.is_empty()).then(|| webhook::secret(&made.signing_key));
-    Ok((StatusCode::CREATED, Json(Channel { signing_secret: secret, ..made.into() })))
+    let created = app.command(create).await.map_err(|failed| failed.or(Error::ChannelNotFound))?;
+    tracing::info!(project = key.project_id, channel = created.channel_id, "created channel");
+    let secret = (!created.signing_key.is_empty()).then(|| webhook::secret(&created.signing_key));
+    Ok((StatusCode::CREATED, Json(Channel { signing_secret: secret, ..created.into() })))
 }
 
 /// Lists the project's channels.
@@ -166,14 +178,14 @@ pub async fn create(
     tag = "alerts",
     operation_id = "listChannels",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"])),
     responses(
         (status = 200, description = "A page of channels", body = Channels),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -181,16 +193,14 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Channels>, Error> {
-    let limit = params.limit();
-    let after: Option<String> = params.cursor("channels");
+    let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
     let page = app.directory.all_owned::<v1::Channel>(&key.project_id, after.as_deref(), limit).await;
-    let page = page.map_err(unreadable)?;
-    let items = page.items.into_iter().map(Channel::from).collect();
-    Ok(Json(Channels { items, next_cursor: page.next.as_ref().map(|next| cursor_text("channels", next)) }))
+    let page = page.map_err(directory_unavailable)?;
+    Ok(Json(ListResponse::from_page(page, LIST, Channel::from)))
 }
 
-/// Removes a channel. Rules that name it go on without it.
+/// Removes a channel. Rules that name it stop notifying it.
 #[utoipa::path(
     delete,
     path = "/channels/{channelId}",
@@ -199,9 +209,9 @@ pub async fn list(
     params(("channelId" = String, Path, description = "The channel's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 204, description = "It is removed"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "Removed"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn remove(
@@ -213,11 +223,11 @@ pub async fn remove(
     let remove = |commands: Commands| async move {
         commands.remove_owned::<v1::Channel>(&key.project_id, &id, &Expected::Any).await
     };
-    app.command(remove).await.map_err(|failed| failed.or(Error::NoChannel))?;
+    app.command(remove).await.map_err(|failed| failed.or(Error::ChannelNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sends a channel a test. It is tried once.
+/// Sends a test notification to a channel. A failed delivery is not retried.
 #[utoipa::path(
     post,
     path = "/channels/{channelId}/test",
@@ -226,18 +236,19 @@ pub async fn remove(
     params(("channelId" = String, Path, description = "The channel's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 202, description = "The test is sent", body = TestAsked),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 202, description = "The test is being sent", body = StartedTest),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn test(
     Manager(key): Manager,
     Id(id): Id,
     State(app): State<Arc<App>>,
-) -> Result<(StatusCode, Json<TestAsked>), Error> {
-    let channel: Option<v1::Channel> = app.directory.owned(&key.project_id, &id).await.map_err(unreadable)?;
-    let channel = channel.ok_or(Error::NoChannel)?;
+) -> Result<(StatusCode, Json<StartedTest>), Error> {
+    let channel: Option<v1::Channel> =
+        app.directory.owned(&key.project_id, &id).await.map_err(directory_unavailable)?;
+    let channel = channel.ok_or(Error::ChannelNotFound)?;
     let subject = AlertSubject {
         project_id: channel.project_id,
         name: channel.name,
@@ -245,14 +256,14 @@ pub async fn test(
         ..AlertSubject::default()
     };
     let test = AlertTest { subject: Some(subject), at_ms: service::clock::now_ms(), ..AlertTest::default() };
-    ask_test(&app, test).await
+    start_test(&app, test).await
 }
 
-/// Asks whoever evaluates to tell the subject's channels `test`, which gets its id here.
-pub async fn ask_test(app: &App, test: AlertTest) -> Result<(StatusCode, Json<TestAsked>), Error> {
+/// Gives `test` an id and records it in the alert topic, from which the evaluating replica delivers it.
+pub async fn start_test(app: &App, test: AlertTest) -> Result<(StatusCode, Json<StartedTest>), Error> {
     let test = AlertTest { test_id: control::token::id("test"), ..test };
     let channels = test.subject.iter().flat_map(|subject| subject.channels.clone()).collect();
-    let asked = TestAsked { test_id: test.test_id.clone(), channels };
-    app.note(alert_record::Kind::Test(test)).await?;
-    Ok((StatusCode::ACCEPTED, Json(asked)))
+    let started = StartedTest { test_id: test.test_id.clone(), channels };
+    app.append_alert_record(alert_record::Kind::Test(test)).await?;
+    Ok((StatusCode::ACCEPTED, Json(started)))
 }

@@ -1,10 +1,12 @@
-//! Connections: what sends metrics, each with a key of its own.
+//! Connections: the senders of metrics, each with a key of its own.
 
 use crate::app::App;
 use crate::auth::{Manager, Reader};
-use crate::body::{Fields, OptionalFields};
-use crate::error::{Error, ErrorBody, Unavailable, unreadable};
-use crate::params::{Params, cursor_text};
+use crate::body::{Validated, ValidatedOrEmpty};
+use crate::error::{Error, ErrorBody, directory_unavailable};
+use crate::fields::{Fields, FromFields};
+use crate::params::{PageRequest, Params};
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
 use axum::Json;
@@ -14,47 +16,56 @@ use control::directory::ConnectionView;
 use hyper::StatusCode;
 use serde::Serialize;
 use service::wire_enum;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// A connection to be made. It describes the body; [`Fields`] reads it, so that all faults are told at once.
+/// Name of the list in cursors.
+const LIST: &str = "connections";
+
+/// A connection to create, or the new name of one.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewConnection {
     /// 1 to 100 characters, no control characters.
     #[schema(min_length = 1, example = "Cron Job Metrics")]
     name: String,
 }
 
-/// A connection that was just made.
+impl FromFields for NewConnection {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self { name: fields.name("name")? })
+    }
+}
+
+/// A connection that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedConnection {
-    /// Its id.
+    /// The id.
     connection_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// Where metrics are sent to.
+    /// URL to which metrics are sent.
     webhook_url: String,
-    /// The key to send them with. It is shown this once.
+    /// The key that sends metrics. No later answer contains it.
     api_key: String,
-    /// The project that they belong to.
+    /// The project that the metrics belong to.
     project_id: String,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it was last changed, Unix milliseconds.
+    /// Time of the last change, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
 }
 
 wire_enum! {
-    /// Whether a connection can be used.
+    /// State of a connection.
     pub enum ConnectionState {
-        /// Its current key is good.
+        /// The current key is valid.
         Active = "active",
-        /// Its current key was revoked: rotate gives it a new one.
+        /// The current key was revoked; rotation creates a new one.
         Revoked = "revoked",
     }
 }
@@ -63,61 +74,62 @@ wire_enum! {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Its id.
+    /// The id.
     connection_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// Whether it can be used.
+    /// State of the connection.
     state: ConnectionState,
-    /// Where metrics are sent to.
+    /// URL to which metrics are sent.
     webhook_url: String,
-    /// The last characters of its current key.
+    /// The last characters of the current key.
     key_hint: String,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it, or its key, was last changed, Unix milliseconds.
+    /// Time of the last change of the connection or its key, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
-    /// When metrics were last sent by it, Unix milliseconds; `null` if that is not known.
+    /// Time of the last request with a key of the connection, Unix milliseconds; `null` if unknown.
     #[schema(required)]
     last_used_at: Option<i64>,
 }
 
-/// A page of connections, in the order in which they were made.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Connections {
-    /// The connections.
-    items: Vec<Connection>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Connection {
+    const LIST_NAME: &'static str = "Connections";
+    const LIST_DESCRIPTION: &'static str = "A page of connections in the order of their creation.";
 }
 
-/// How a key is to be replaced. It describes the body; [`Fields`] reads it.
+type Connections = ListResponse<Connection>;
+
+/// The rotation of a connection's key.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[allow(dead_code)]
 pub struct Rotation {
-    /// For how many seconds the replaced key stays good; 0 if left out.
-    #[schema(minimum = 0, maximum = 86400, example = 3600)]
-    grace_seconds: Option<u32>,
+    /// Number of seconds for which the replaced key stays valid; default 0.
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 86400, example = 3600)]
+    grace_seconds: u64,
 }
 
-/// A key that was just made.
+impl FromFields for Rotation {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self { grace_seconds: fields.integer_or("graceSeconds", 0..=86_400, 0)? })
+    }
+}
+
+/// A key that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedKey {
     /// The connection's id.
     connection_id: String,
-    /// The new key. It is shown this once.
+    /// The new key. No later answer contains it.
     api_key: String,
-    /// From when on the replaced key is refused, Unix milliseconds.
+    /// Time from which the replaced key is refused, Unix milliseconds.
     previous_key_ends_at: i64,
 }
 
-/// Makes a connection, with a key that may send metrics.
+/// Creates a connection with a key of the scope `ingest`.
 #[utoipa::path(
     post,
     path = "/connections",
@@ -126,27 +138,24 @@ pub struct RotatedKey {
     request_body = NewConnection,
     security(("key" = ["manage"])),
     responses(
-        (status = 201, description = "The connection, and its key; its version is the ETag too", body = CreatedConnection),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 201, description = "The connection, and its key; the ETag is its version", body = CreatedConnection),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn create(
     Manager(key): Manager,
     State(app): State<Arc<App>>,
-    mut fields: Fields,
+    Validated(NewConnection { name }): Validated<NewConnection>,
 ) -> Result<(StatusCode, Versioned<CreatedConnection>), Error> {
-    let name = fields.name("name");
-    fields.faults.check()?;
-    let Some(name) = name else { return Err(Error::Unavailable(Unavailable::Command)) };
-
     let project_id = key.project_id.clone();
     let create = |commands: Commands| async move { commands.create_connection(&project_id, &name).await };
-    let (connection, token) = app.command(create).await.map_err(|failed| failed.or(Error::NoConnection))?;
+    let (connection, token) =
+        app.command(create).await.map_err(|failed| failed.or(Error::ConnectionNotFound))?;
     tracing::info!(
         project = connection.project_id,
         connection = connection.connection_id,
-        "made a connection"
+        "created connection"
     );
     let created = CreatedConnection {
         connection_id: connection.connection_id,
@@ -168,14 +177,14 @@ pub async fn create(
     tag = "connections",
     operation_id = "listConnections",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"])),
     responses(
         (status = 200, description = "A page of connections", body = Connections),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -183,19 +192,15 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Connections>, Error> {
-    let limit = params.limit();
-    let after: Option<String> = params.cursor("connections");
+    let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
     let page = app.directory.connections(&key.project_id, after.as_deref(), limit).await;
-    let page = page.map_err(unreadable)?;
-    let items = described(&app, &key.project_id, page.items).await;
-    Ok(Json(Connections {
-        items,
-        next_cursor: page.next.as_ref().map(|next| cursor_text("connections", next)),
-    }))
+    let page = page.map_err(directory_unavailable)?;
+    let last_used = last_used(&app, &key.project_id).await;
+    Ok(Json(ListResponse::from_page(page, LIST, |view| describe(&app, view, &last_used))))
 }
 
-/// One connection.
+/// Returns a connection.
 #[utoipa::path(
     get,
     path = "/connections/{connectionId}",
@@ -204,9 +209,9 @@ pub async fn list(
     params(("connectionId" = String, Path, description = "The connection's id")),
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "The connection; its version is the ETag too", body = Connection),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "The connection; the ETag is its version", body = Connection),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(
@@ -214,10 +219,10 @@ pub async fn get(
     Id(id): Id,
     State(app): State<Arc<App>>,
 ) -> Result<Versioned<Connection>, Error> {
-    one(&app, &key.project_id, &id).await
+    find(&app, &key.project_id, &id).await
 }
 
-/// Gives a connection another name.
+/// Renames a connection.
 #[utoipa::path(
     patch,
     path = "/connections/{connectionId}",
@@ -225,14 +230,14 @@ pub async fn get(
     operation_id = "renameConnection",
     params(
         ("connectionId" = String, Path, description = "The connection's id"),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "The ETag of the version that is to be changed"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "ETag of the version that the change is based on"),
     ),
     request_body = NewConnection,
     security(("key" = ["manage"])),
     responses(
-        (status = 200, description = "The connection as it is now; its version is the ETag too", body = Connection),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 200, description = "The connection after the change; the ETag is its version", body = Connection),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn rename(
@@ -240,20 +245,17 @@ pub async fn rename(
     Id(id): Id,
     State(app): State<Arc<App>>,
     if_match: IfMatch,
-    mut fields: Fields,
+    Validated(NewConnection { name }): Validated<NewConnection>,
 ) -> Result<Versioned<Connection>, Error> {
-    let name = fields.name("name");
-    fields.faults.check()?;
-    let Some(name) = name else { return Err(Error::Unavailable(Unavailable::Command)) };
     let (project_id, connection_id, expected) = (key.project_id.clone(), id.clone(), if_match.or_any());
     let rename = |commands: Commands| async move {
         commands.rename_connection(&project_id, &connection_id, name, &expected).await
     };
-    app.command(rename).await.map_err(|failed| failed.or(Error::NoConnection))?;
-    one(&app, &key.project_id, &id).await
+    app.command(rename).await.map_err(|failed| failed.or(Error::ConnectionNotFound))?;
+    find(&app, &key.project_id, &id).await
 }
 
-/// Removes a connection; its keys are refused within a second.
+/// Removes a connection. Its keys are refused within a second.
 #[utoipa::path(
     delete,
     path = "/connections/{connectionId}",
@@ -262,9 +264,9 @@ pub async fn rename(
     params(("connectionId" = String, Path, description = "The connection's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 204, description = "It is removed"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "Removed"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn remove(
@@ -274,12 +276,12 @@ pub async fn remove(
 ) -> Result<StatusCode, Error> {
     tracing::info!(project = key.project_id, connection = id, "removing a connection");
     let remove = |commands: Commands| async move { commands.remove_connection(&key.project_id, &id).await };
-    app.command(remove).await.map_err(|failed| failed.or(Error::NoConnection))?;
+    app.command(remove).await.map_err(|failed| failed.or(Error::ConnectionNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Gives a connection a new key, also a revoked one. The keys that it had are refused once the grace is over, or earlier
-/// where an earlier rotation said so.
+/// Creates a new key for a connection, also for a revoked one. Older keys are refused when the grace period ends, or
+/// earlier if an earlier rotation set an earlier end.
 #[utoipa::path(
     post,
     path = "/connections/{connectionId}/rotate",
@@ -290,23 +292,22 @@ pub async fn remove(
     security(("key" = ["manage"])),
     responses(
         (status = 200, description = "The new key", body = RotatedKey),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn rotate(
     Manager(key): Manager,
     Id(id): Id,
     State(app): State<Arc<App>>,
-    OptionalFields(mut fields): OptionalFields,
+    ValidatedOrEmpty(rotation): ValidatedOrEmpty<Rotation>,
 ) -> Result<Json<RotatedKey>, Error> {
-    let grace = Duration::from_secs(fields.integer("graceSeconds", 0..=86_400, 0));
-    fields.faults.check()?;
+    let grace = Duration::from_secs(rotation.grace_seconds);
     tracing::info!(project = key.project_id, connection = id, ?grace, "rotating a key");
     let connection_id = id.clone();
     let rotate =
         |commands: Commands| async move { commands.rotate(&key.project_id, &connection_id, grace).await };
-    let rotated = app.command(rotate).await.map_err(|failed| failed.or(Error::NoConnection))?;
+    let rotated = app.command(rotate).await.map_err(|failed| failed.or(Error::ConnectionNotFound))?;
     Ok(Json(RotatedKey {
         connection_id: id,
         api_key: rotated.token.reveal(),
@@ -314,7 +315,7 @@ pub async fn rotate(
     }))
 }
 
-/// Revokes all keys of a connection, those in their grace too.
+/// Revokes all keys of a connection, including replaced keys in their grace period.
 #[utoipa::path(
     post,
     path = "/connections/{connectionId}/revoke",
@@ -323,9 +324,9 @@ pub async fn rotate(
     params(("connectionId" = String, Path, description = "The connection's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 204, description = "None of its keys is good"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "All keys are revoked"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn revoke(
@@ -335,22 +336,25 @@ pub async fn revoke(
 ) -> Result<StatusCode, Error> {
     tracing::info!(project = key.project_id, connection = id, "revoking a connection's keys");
     let revoke = |commands: Commands| async move { commands.revoke_connection(&key.project_id, &id).await };
-    app.command(revoke).await.map_err(|failed| failed.or(Error::NoConnection))?;
+    app.command(revoke).await.map_err(|failed| failed.or(Error::ConnectionNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn one(app: &App, project_id: &str, id: &str) -> Result<Versioned<Connection>, Error> {
-    let view = app.directory.connection(project_id, id).await.map_err(unreadable)?;
-    let view = view.ok_or(Error::NoConnection)?;
-    let version = view.connection.version;
-    let entity = described(app, project_id, vec![view]).await.pop().ok_or(Error::NoConnection)?;
-    Ok(Versioned { version, entity })
+async fn find(app: &App, project_id: &str, id: &str) -> Result<Versioned<Connection>, Error> {
+    let view = app.directory.connection(project_id, id).await.map_err(directory_unavailable)?;
+    let view = view.ok_or(Error::ConnectionNotFound)?;
+    let last_used = last_used(app, project_id).await;
+    Ok(Versioned { version: view.connection.version, entity: describe(app, view, &last_used) })
 }
 
-async fn described(app: &App, project_id: &str, views: Vec<ConnectionView>) -> Vec<Connection> {
-    // Connections can be managed while ClickHouse is away: then it is not known when they were used.
-    let last_used = app.usage.last_used(project_id).await.unwrap_or_default();
-    let connection = |view: ConnectionView| Connection {
+/// Returns the time of last use by connection id. Connections can be managed while ClickHouse is unavailable; the times
+/// are unknown then.
+async fn last_used(app: &App, project_id: &str) -> HashMap<String, i64> {
+    app.usage.last_used(project_id).await.unwrap_or_default()
+}
+
+fn describe(app: &App, view: ConnectionView, last_used: &HashMap<String, i64>) -> Connection {
+    Connection {
         last_used_at: last_used.get(&view.connection.connection_id).copied(),
         connection_id: view.connection.connection_id,
         name: view.connection.name,
@@ -360,6 +364,5 @@ async fn described(app: &App, project_id: &str, views: Vec<ConnectionView>) -> V
         created_at: view.connection.created_at_ms,
         updated_at: view.connection.updated_at_ms,
         version: view.connection.version,
-    };
-    views.into_iter().map(connection).collect()
+    }
 }

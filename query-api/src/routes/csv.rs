@@ -1,15 +1,15 @@
-//! Answers as CSV (RFC 4180) for those who ask for it with `Accept: text/csv`: a header line, then a line for each item.
+//! Answers as CSV (RFC 4180) for requests with `Accept: text/csv`: a header line, then a line for each item.
 
 use axum::response::{IntoResponse, Response};
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use std::fmt::Write as _;
 
-/// Where the next page begins, for there is no place for it in the text.
+/// Cursor of the next page. It is a header because CSV has no place for it.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 
-/// Whether the client would rather have CSV than JSON.
-pub fn wanted(headers: &HeaderMap) -> bool {
+/// Whether the client prefers CSV to JSON.
+pub fn is_preferred(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     let (mut csv, mut json) = (0.0f32, 0.0f32);
     for range in accepted.flat_map(|value| value.split(',')) {
@@ -26,15 +26,15 @@ pub fn wanted(headers: &HeaderMap) -> bool {
     csv > 0.0 && csv >= json
 }
 
-/// The answer: `names`, then the items' cells. Cells are numbers, or empty for `null`: nothing needs quotes.
-pub fn answer<const N: usize>(
-    names: [&str; N],
+/// Returns the column names, then the cells of all rows. Cells are numbers, or empty for `null`, so none needs quotes.
+pub fn response<const N: usize>(
+    columns: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
     next_cursor: Option<&str>,
 ) -> Response {
-    let mut text = names.join(",") + "\r\n";
+    let mut text = columns.join(",") + "\r\n";
     for row in rows {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{}\r\n", row.join(","));
     }
     let mut response = text.into_response();
@@ -46,7 +46,7 @@ pub fn answer<const N: usize>(
     response
 }
 
-/// A number as JSON writes it; empty for none.
+/// Formats a number as JSON does; no number is an empty text.
 pub fn number(value: Option<f64>) -> String {
     value.and_then(|value| serde_json::to_string(&value).ok()).unwrap_or_default()
 }
@@ -56,22 +56,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_is_given_to_who_asks_for_it_by_name() {
-        let asks = |accept: &'static str| {
-            wanted(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
+    fn csv_requires_an_accept_header_that_names_it() {
+        let csv = |accept: &'static str| {
+            is_preferred(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
         };
-        assert!(asks("text/csv") && asks("application/json;q=0.5, Text/CSV") && asks("text/csv, */*"));
+        assert!(csv("text/csv") && csv("application/json;q=0.5, Text/CSV") && csv("text/csv, */*"));
         assert!(
-            !asks("*/*")
-                && !asks("application/json")
-                && !asks("text/csv;q=0")
-                && !asks("text/csv;q=0.5, application/json")
+            !csv("*/*")
+                && !csv("application/json")
+                && !csv("text/csv;q=0")
+                && !csv("text/csv;q=0.5, application/json")
         );
-        assert!(!wanted(&HeaderMap::new()));
+        assert!(!is_preferred(&HeaderMap::new()));
     }
 
     #[test]
-    fn numbers_are_written_as_in_json() {
+    fn numbers_are_formatted_as_in_json() {
         assert_eq!(number(Some(0.1)), "0.1");
         assert_eq!(number(Some(1e300)), "1e+300");
         assert_eq!(number(None), "");

@@ -1,10 +1,11 @@
-//! The inbox: what the project's in-app channels were told.
+//! The inbox: the notifications that the project's in-app channels received.
 
 use crate::app::App;
 use crate::auth::{Manager, Reader};
-use crate::body::Fields;
+use crate::body::Validated;
 use crate::error::{Error, ErrorBody};
-use crate::params::{Params, cursor_text};
+use crate::fields::{Fields, FromFields};
+use crate::params::{PageRequest, Params, encode_cursor};
 use alerting::book::{Inbox as Held, Notice};
 use alerting::notify::message::Missing;
 use axum::Json;
@@ -16,19 +17,24 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
-/// A notice.
+/// Name of the list in cursors.
+const LIST: &str = "inbox";
+/// Latest accepted time, Unix milliseconds: the end of the year 9998.
+const LATEST_MS: u64 = 253_370_764_800_000;
+
+/// A notification in the inbox.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InboxNotice {
-    /// What it is a notice of: the same in every channel.
+    /// Id of the notified transition or test, the same in every channel.
     id: String,
-    /// When it was put here, Unix milliseconds.
+    /// Time of the delivery to the inbox, Unix milliseconds.
     at: i64,
-    /// The channel that put it here.
+    /// The in-app channel that received the notification.
     channel_id: String,
     /// `firing`, `resolved`, `no_data`, `flapping` or `test`.
     event: &'static str,
-    /// One line that says it.
+    /// Summary in one line.
     title: String,
     /// The rule; `null` for the test of a channel.
     #[schema(required)]
@@ -41,69 +47,75 @@ pub struct InboxNotice {
     /// Its unit; `null` if it has none.
     #[schema(required)]
     unit: Option<String>,
-    /// What was measured; `null` where there were no points, or the rule ended.
+    /// The aggregated value; `null` if the range had no points, or if the rule was disabled or removed.
     #[schema(required)]
     value: Option<f64>,
-    /// Why there is no value: `no_points`, or `rule_ended` (the rule was switched off or removed, or the plan has no alerts
-    /// any more); else `null`.
+    /// Reason of a missing value: `no_points`, or `rule_ended` (the rule was disabled or removed, or the plan no longer
+    /// includes alerts); else `null`.
     #[schema(required)]
     reason: Option<&'static str>,
-    /// How it was compared.
+    /// Comparison of the value with the threshold.
     operator: String,
-    /// With what.
+    /// The threshold.
     threshold: f64,
-    /// How the points became one number.
+    /// Aggregation of the points of the range.
     aggregation: String,
-    /// The window.
+    /// Length of the range.
     range: String,
-    /// Whether it was read.
+    /// Whether the notification was read.
     read: bool,
 }
 
-/// A page of the inbox, newest first. The newest thousand notices are kept.
+/// A page of the inbox, newest first. The inbox holds the newest thousand notifications.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Inbox {
-    /// The notices.
+    /// The items of this page.
     items: Vec<InboxNotice>,
-    /// Goes on where this page ends; `null` on the last one.
+    /// Cursor of the next page; `null` on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
-    /// How many of all were not read.
+    /// Number of unread notifications in the whole inbox.
     unread: usize,
 }
 
-/// Up to when notices were read. It describes the body; [`Fields`] reads it.
+/// The time up to which notifications were read.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct ReadUntil {
-    /// The last notice's `at`, Unix milliseconds.
+    /// The `at` of the last notification that was read, Unix milliseconds.
     until: i64,
 }
 
-/// How many notices are left.
+impl FromFields for ReadUntil {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let until = fields.integer("until", 0..=LATEST_MS)?;
+        Some(Self { until: i64::try_from(until).ok()? })
+    }
+}
+
+/// The number of unread notifications.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Unread {
-    /// How many of all were not read.
+    /// Number of unread notifications in the whole inbox.
     unread: usize,
 }
 
-/// A notice as it is pushed to who listens.
+/// A notification as an event of a stream.
 #[derive(Debug, Serialize)]
-struct Pushed {
+struct NoticeEvent {
     #[serde(flatten)]
     notice: InboxNotice,
-    /// How many of all were not read, this one among them.
+    /// Number of unread notifications in the whole inbox, including this one.
     unread: usize,
 }
 
-/// The notices that the project's inbox gets from now on, as texts of server-sent events. They have no ids: who comes
-/// back reads the inbox.
+/// Sends new notifications of the project's inbox to `out`, as server-sent events. The events have no ids: a client that
+/// reconnects reads the inbox.
 pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
-    /// The clocks of replicas may differ by so much.
-    const CLOCKS_MS: i64 = 5_000;
+    /// Maximum difference between the clocks of replicas.
+    const MAX_CLOCK_SKEW_MS: i64 = 5_000;
     let mut changed = app.alerts.notices();
-    let since_ms = service::clock::now_ms() - CLOCKS_MS;
+    let since_ms = service::clock::now_ms() - MAX_CLOCK_SKEW_MS;
     let mut last =
         app.alerts.look(|book| book.inbox(project_id).notices.back().map_or(-1, |last| last.offset));
     while changed.changed().await.is_ok() {
@@ -111,13 +123,13 @@ pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
             app.alerts.look(|book| (book.notices_after(project_id, last), book.unread(project_id)));
         for notice in new {
             last = notice.offset;
-            // An older one: the topic is being read again from its beginning.
+            // Older notifications appear when the topic is read again from its beginning.
             if notice.at_ms < since_ms {
                 continue;
             }
-            let pushed = Pushed { notice: item(notice, i64::MIN), unread };
-            // What has only strings and numbers as keys and values can always be written.
-            let data = serde_json::to_string(&pushed).unwrap_or_default();
+            let event = NoticeEvent { notice: item(notice, i64::MIN), unread };
+            // The serialization of strings and numbers cannot fail.
+            let data = serde_json::to_string(&event).unwrap_or_default();
             if out.send(format!("event: notice\ndata: {data}\n\n").into()).await.is_err() {
                 return;
             }
@@ -128,17 +140,17 @@ pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
 
 fn item(notice: Notice, read_until_ms: i64) -> InboxNotice {
     let message = &notice.message;
-    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let non_empty = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     InboxNotice {
         id: message.id.clone(),
         at: notice.at_ms,
         channel_id: notice.channel_id.clone(),
         event: message.event.word(),
         title: message.title(),
-        alert_id: some(&message.alert_id),
-        metric_id: some(&message.metric_id),
+        alert_id: non_empty(&message.alert_id),
+        metric_id: non_empty(&message.metric_id),
         metric_name: message.metric_name.clone(),
-        unit: some(&message.unit),
+        unit: non_empty(&message.unit),
         value: message.value,
         reason: message.missing().map(Missing::word),
         operator: message.operator.clone(),
@@ -149,21 +161,21 @@ fn item(notice: Notice, read_until_ms: i64) -> InboxNotice {
     }
 }
 
-/// What the project's in-app channels were told, newest first.
+/// Lists the notifications of the project's in-app channels, newest first.
 #[utoipa::path(
     get,
     path = "/inbox",
     tag = "alerts",
     operation_id = "getInbox",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "A page of notices", body = Inbox),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "A page of notifications", body = Inbox),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -171,20 +183,19 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Inbox>, Error> {
-    let limit = params.limit();
-    let before: Option<i64> = params.cursor("inbox");
+    let PageRequest { after: before, limit, .. } = params.page::<i64>(LIST);
     params.check()?;
     let held: Held = app.alerts.look(|book| book.inbox(&key.project_id));
     let unread = held.unread();
     let mut older =
         held.notices.into_iter().rev().filter(|notice| before.is_none_or(|before| notice.offset < before));
     let page: Vec<Notice> = older.by_ref().take(limit).collect();
-    let next_cursor = older.next().and(page.last()).map(|last| cursor_text("inbox", &last.offset));
+    let next_cursor = older.next().and(page.last()).map(|last| encode_cursor(LIST, &last.offset));
     let items = page.into_iter().map(|notice| item(notice, held.read_until_ms)).collect();
     Ok(Json(Inbox { items, next_cursor, unread }))
 }
 
-/// Says up to when notices were read. An earlier moment than one that was said before changes nothing.
+/// Marks notifications up to a time as read. A time earlier than the current one changes nothing.
 #[utoipa::path(
     post,
     path = "/inbox/read",
@@ -193,21 +204,17 @@ pub async fn list(
     request_body = ReadUntil,
     security(("key" = ["manage"])),
     responses(
-        (status = 200, description = "How many are left", body = Unread),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 200, description = "The number of unread notifications", body = Unread),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn read(
     Manager(key): Manager,
     State(app): State<Arc<App>>,
-    mut fields: Fields,
+    Validated(ReadUntil { until }): Validated<ReadUntil>,
 ) -> Result<Json<Unread>, Error> {
-    /// Times are understood up to the year 9998.
-    const LAST: u64 = 253_370_764_800_000;
-    let until = fields.required_integer("until", 0..=LAST);
-    fields.faults.check()?;
-    let read = InboxRead { project_id: key.project_id.clone(), until_ms: i64::try_from(until).unwrap_or(0) };
-    app.note(alert_record::Kind::InboxRead(read)).await?;
+    let read = InboxRead { project_id: key.project_id.clone(), until_ms: until };
+    app.append_alert_record(alert_record::Kind::InboxRead(read)).await?;
     Ok(Json(Unread { unread: app.alerts.look(|book| book.inbox(&key.project_id)).unread() }))
 }

@@ -1,10 +1,13 @@
-//! Keys that stand alone: for people and programs that read or manage. A connection's key is the connection's.
+//! Standalone keys, for people and programs that read or manage. The keys of connections are managed by
+//! [`connections`](super::connections).
 
 use crate::app::App;
 use crate::auth::Manager;
-use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable, unreadable};
-use crate::params::{Params, cursor_text};
+use crate::body::Validated;
+use crate::error::{Error, ErrorBody, directory_unavailable};
+use crate::fields::{Fields, FromFields};
+use crate::params::{PageRequest, Params};
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use axum::Json;
 use axum::extract::State;
@@ -17,86 +20,91 @@ use service::wire_enum;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Of every key, for none changes.
+/// Name of the list in cursors.
+const LIST: &str = "keys";
+/// Version of every key: keys never change.
 const VERSION: u64 = 1;
 
 wire_enum! {
-    /// What a key may do.
+    /// Scope of a key.
     pub enum KeyScope {
         /// Send metrics.
         Ingest = "ingest",
-        /// Read.
+        /// Read metrics and configuration.
         Read = "read",
-        /// Make changes, and read.
+        /// Change configuration; includes `read`.
         Manage = "manage",
     }
 }
 
-/// A key to be made. It describes the body; [`Fields`] reads it, so that all faults are told at once.
+/// A key to create.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewKey {
     /// 1 to 100 characters, no control characters.
     #[schema(min_length = 1, example = "Reports")]
     name: String,
-    /// What it may do.
+    /// The scopes of the key.
     #[schema(min_items = 1)]
     scopes: Vec<KeyScope>,
 }
 
-/// A key that was just made.
+impl FromFields for NewKey {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let name = fields.name("name");
+        let scopes = fields.choices("scopes");
+        Some(Self { name: name?, scopes: scopes? })
+    }
+}
+
+/// A key that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedKey {
-    /// Its id.
+    /// The id.
     key_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// What it may do.
+    /// The scopes of the key.
     scopes: Vec<KeyScope>,
-    /// The key. It is shown this once.
+    /// The key. No later answer contains it.
     key: String,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// The same: a key does not change.
+    /// The creation time again: keys never change.
     updated_at: i64,
-    /// 1: a key does not change.
+    /// Always 1: keys never change.
     version: u64,
 }
 
-/// A key, without what it opens.
+/// A key without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Key {
-    /// Its id.
+    /// The id.
     key_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// What it may do.
+    /// The scopes of the key.
     scopes: Vec<KeyScope>,
-    /// Its last characters.
+    /// The last characters of the key.
     key_hint: String,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// The same: a key does not change.
+    /// The creation time again: keys never change.
     updated_at: i64,
-    /// 1: a key does not change.
+    /// Always 1: keys never change.
     version: u64,
 }
 
-/// A page of keys, in the order in which they were made.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Keys {
-    /// The keys.
-    items: Vec<Key>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Key {
+    const LIST_NAME: &'static str = "Keys";
+    const LIST_DESCRIPTION: &'static str = "A page of keys in the order of their creation.";
 }
 
+type Keys = ListResponse<Key>;
+
 impl KeyScope {
-    /// The word for `scope`; none for what means nothing.
+    /// Returns the wire form of `scope`; absent for `Unspecified`.
     pub fn of(scope: Scope) -> Option<Self> {
         match scope {
             Scope::Ingest => Some(Self::Ingest),
@@ -129,7 +137,7 @@ impl From<ApiKey> for Key {
     }
 }
 
-/// Makes a key.
+/// Creates a key.
 #[utoipa::path(
     post,
     path = "/keys",
@@ -139,53 +147,47 @@ impl From<ApiKey> for Key {
     security(("key" = ["manage"])),
     responses(
         (status = 201, description = "The key", body = CreatedKey),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn create(
     Manager(key): Manager,
     State(app): State<Arc<App>>,
-    mut fields: Fields,
+    Validated(NewKey { name, scopes }): Validated<NewKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Error> {
-    let name = fields.name("name");
-    let scopes = fields.words::<KeyScope>("scopes");
-    fields.faults.check()?;
-    let (Some(name), Some(scopes)) = (name, scopes) else {
-        return Err(Error::Unavailable(Unavailable::Command));
-    };
-    let wanted: Vec<Scope> = scopes.iter().map(|scope| scope.scope()).collect();
+    let granted: Vec<Scope> = scopes.iter().map(|scope| scope.scope()).collect();
     let create =
-        |commands: Commands| async move { commands.create_key(&key.project_id, &name, wanted).await };
-    let (made, token) = app.command(create).await.map_err(|failed| failed.or(Error::NoKey))?;
-    tracing::info!(project = made.project_id, key = made.key_id, "made a key");
-    let created = CreatedKey {
-        key_id: made.key_id,
-        name: made.name,
+        |commands: Commands| async move { commands.create_key(&key.project_id, &name, granted).await };
+    let (created, token) = app.command(create).await.map_err(|failed| failed.or(Error::KeyNotFound))?;
+    tracing::info!(project = created.project_id, key = created.key_id, "created key");
+    let body = CreatedKey {
+        key_id: created.key_id,
+        name: created.name,
         scopes,
         key: token.reveal(),
-        created_at: made.created_at_ms,
-        updated_at: made.created_at_ms,
+        created_at: created.created_at_ms,
+        updated_at: created.created_at_ms,
         version: VERSION,
     };
-    Ok((StatusCode::CREATED, Json(created)))
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
-/// Lists the project's keys that are good and stand alone.
+/// Lists the project's valid standalone keys.
 #[utoipa::path(
     get,
     path = "/keys",
     tag = "keys",
     operation_id = "listKeys",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["manage"])),
     responses(
         (status = 200, description = "A page of keys", body = Keys),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -193,15 +195,14 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Keys>, Error> {
-    let limit = params.limit();
-    let after: Option<String> = params.cursor("keys");
+    let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
-    let page = app.directory.keys(&key.project_id, after.as_deref(), limit).await.map_err(unreadable)?;
-    let items = page.items.into_iter().map(Key::from).collect();
-    Ok(Json(Keys { items, next_cursor: page.next.as_ref().map(|next| cursor_text("keys", next)) }))
+    let page = app.directory.keys(&key.project_id, after.as_deref(), limit).await;
+    let page = page.map_err(directory_unavailable)?;
+    Ok(Json(ListResponse::from_page(page, LIST, Key::from)))
 }
 
-/// Revokes a key; it may be the one that asks for it.
+/// Revokes a key, which may be the caller's own.
 #[utoipa::path(
     delete,
     path = "/keys/{keyId}",
@@ -210,9 +211,9 @@ pub async fn list(
     params(("keyId" = String, Path, description = "The key's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 204, description = "It is refused from now on"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "The key is revoked"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn remove(
@@ -222,6 +223,6 @@ pub async fn remove(
 ) -> Result<StatusCode, Error> {
     tracing::info!(project = key.project_id, key = id, "revoking a key");
     let remove = |commands: Commands| async move { commands.remove_key(&key.project_id, &id).await };
-    app.command(remove).await.map_err(|failed| failed.or(Error::NoKey))?;
+    app.command(remove).await.map_err(|failed| failed.or(Error::KeyNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,9 +1,10 @@
-//! The catalogue: which metrics a project has.
+//! The catalogue: the metrics of a project.
 
 use crate::app::App;
 use crate::auth::{Manager, Reader};
 use crate::error::{Error, ErrorBody};
-use crate::params::{Params, cursor_text};
+use crate::params::Params;
+use crate::response::{ListItem, ListResponse};
 use crate::routes::MetricId;
 use axum::Json;
 use axum::extract::State;
@@ -19,33 +20,29 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metric {
-    /// Its id, as it was sent.
+    /// The id as it was sent.
     metric_id: String,
     /// The newest name that was sent; the id in title case if none was.
     metric_name: String,
     /// The newest unit that was sent; `null` if none was.
     #[schema(required)]
     unit: Option<String>,
-    /// When its first point was received, Unix milliseconds.
+    /// Time at which the first point was received, Unix milliseconds.
     first_seen_at: i64,
-    /// When its last point was received, Unix milliseconds.
+    /// Time at which the last point was received, Unix milliseconds.
     last_seen_at: i64,
     /// The value of the point with the latest event time.
     last_value: f64,
-    /// How many points it has.
+    /// Number of points.
     points: u64,
 }
 
-/// A page of metrics, by id.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Metrics {
-    /// The metrics.
-    items: Vec<Metric>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Metric {
+    const LIST_NAME: &'static str = "Metrics";
+    const LIST_DESCRIPTION: &'static str = "A page of metrics in the order of their ids.";
 }
+
+type Metrics = ListResponse<Metric>;
 
 impl From<MetricRow> for Metric {
     fn from(row: MetricRow) -> Self {
@@ -68,15 +65,15 @@ impl From<MetricRow> for Metric {
     tag = "metrics",
     operation_id = "listMetrics",
     params(
-        ("search" = Option<String>, Query, description = "Only metrics whose id or name contains it, in any case"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("search" = Option<String>, Query, description = "Only metrics whose id or name contains this text, ignoring case"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"])),
     responses(
         (status = 200, description = "A page of metrics", body = Metrics),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -84,20 +81,20 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Metrics>, Error> {
-    let limit = params.limit();
-    let after: Option<String> = params.cursor("metrics");
+    let page = params.page::<String>("metrics");
     params.check()?;
-    let page =
-        MetricsPage { id: None, search: params.text("search"), after: after.as_deref(), limit: limit + 1 };
+    let filter = MetricsPage {
+        id: None,
+        search: params.text("search"),
+        after: page.after.as_deref(),
+        limit: page.limit + 1,
+    };
     let view = app.reads.view(&key.project_id).await?;
-    let mut rows = app.reads.store.metrics(&view, &key.project_id, page).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_text("metrics", &last.metric_id));
-    Ok(Json(Metrics { items: rows.into_iter().map(Metric::from).collect(), next_cursor }))
+    let rows = app.reads.store.metrics(&view, &key.project_id, filter).await?;
+    Ok(Json(ListResponse::from_rows(rows, &page, |row| row.metric_id.clone(), Metric::from)))
 }
 
-/// One metric.
+/// Returns a metric.
 #[utoipa::path(
     get,
     path = "/metrics/{metricId}",
@@ -107,8 +104,8 @@ pub async fn list(
     security(("key" = ["read"])),
     responses(
         (status = 200, description = "The metric", body = Metric),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(
@@ -120,8 +117,8 @@ pub async fn get(
     Ok(Json(app.reads.store.metric(&view, &key.project_id, &id).await?.into()))
 }
 
-/// Deletes a metric: its points are gone at once, for all readers, and do not come back, whatever is rebuilt. Points that
-/// are sent after the answer belong to a new metric of the same name.
+/// Deletes a metric. Its points disappear at once for all readers, and no rebuild brings them back. Points that are sent
+/// after the answer belong to a new metric of the same name.
 #[utoipa::path(
     delete,
     path = "/metrics/{metricId}",
@@ -130,9 +127,9 @@ pub async fn get(
     params(("metricId" = String, Path, description = "The metric's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 204, description = "It is deleted"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "Deleted"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn remove(
@@ -144,6 +141,6 @@ pub async fn remove(
     app.reads.store.metric(&view, &key.project_id, &id).await?;
     let project = key.project_id.clone();
     let delete = |commands: Commands| async move { commands.delete_metric(&project, &id).await };
-    app.command(delete).await.map_err(|failed| failed.or(Error::NoMetric))?;
+    app.command(delete).await.map_err(|failed| failed.or(Error::MetricNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }

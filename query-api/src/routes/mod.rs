@@ -1,4 +1,4 @@
-//! The routes: each file has a call's types, its annotations for the OpenAPI document, and its handler.
+//! The routes. Each file has the request and answer types of its calls, their OpenAPI annotations, and the handlers.
 
 pub mod alerts;
 pub mod channels;
@@ -15,7 +15,7 @@ pub mod plans;
 pub mod points;
 pub mod projects;
 pub mod query;
-pub mod reading;
+
 pub mod session;
 pub mod stream;
 pub mod timeseries;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Every route of the API, with its description.
+/// Returns all routes of the API with their OpenAPI descriptions.
 pub fn all() -> OpenApiRouter<Arc<App>> {
     let api = OpenApiRouter::new()
         .routes(routes!(projects::create, projects::list))
@@ -67,7 +67,7 @@ pub fn all() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(openapi::document()).nest("/api/v1", api)
 }
 
-/// The id that the path ends in, or has in its middle. What cannot be one is an empty one, which nothing has.
+/// The id in the path. An undecodable id becomes the empty id, which matches nothing.
 pub struct Id(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
@@ -79,7 +79,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// The metric that the path names. What cannot be a name is one that does not exist.
+/// The metric id in the path. An undecodable id is the id of a metric that does not exist.
 pub struct MetricId(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for MetricId {
@@ -87,6 +87,6 @@ impl<S: Send + Sync> FromRequestParts<S> for MetricId {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(id)| Self(id)).map_err(|_| Error::NoMetric)
+        path.map(|Path(id)| Self(id)).map_err(|_| Error::MetricNotFound)
     }
 }

@@ -1,8 +1,8 @@
-//! `/`: the page for people. Its files are in this binary, built by `npm run build` in `query-api/web`.
+//! `/`: the web page. Its files are compiled into the binary; `npm run build` in `query-api/web` builds them.
 //!
-//! Whatever a browser opens that is no file and no API gets the page, which finds its way by the address. Everything
-//! comes from here and nothing from elsewhere: it works in a closed network, and the policy allows no script and no
-//! style but the files. What has a hash in its name never changes, so it is asked for once.
+//! A browser gets the page for every path that belongs neither to a file nor to an API; the page then routes by the path.
+//! The page loads nothing from other hosts, so it works in a closed network, and the content security policy allows only
+//! its own scripts and styles. Files with a hash in their names never change, so browsers cache them forever.
 
 use crate::error::Error;
 use axum::response::{Html, IntoResponse, Response};
@@ -15,9 +15,9 @@ use hyper::{HeaderMap, Method, StatusCode, Uri};
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; \
                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const INDEX: &str = "/index.html";
-/// Where files are whose names have a hash of what they hold.
+/// Directory of the files whose names contain a hash of their content.
 const HASHED: &str = "/assets/";
-/// What is never the page, whatever a browser accepts.
+/// Path prefixes that never return the page.
 const RESERVED: [&str; 3] = ["/api", "/prometheus", "/docs"];
 const NOT_BUILT: &str = include_str!("page/not_built.html");
 
@@ -32,52 +32,51 @@ struct File {
 
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
-/// What is asked of a path that no route knows.
+/// The resource behind a path that no route matches.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked<'a> {
+enum Resource<'a> {
     /// The page itself.
     Page,
-    /// A file of it, if there is such a one.
+    /// A file of the page, by its path.
     File(&'a str),
-    /// Something else.
-    Nothing,
+    NotFound,
 }
 
-/// Answers what no route knows.
+/// Answers requests that no route matches.
 pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let text =
         |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let path = match asked(&method, uri.path(), text(ACCEPT)) {
-        Asked::Page => INDEX,
-        Asked::File(path) => path,
-        Asked::Nothing => return Error::NoRoute.into_response(),
+    let path = match resource(&method, uri.path(), text(ACCEPT)) {
+        Resource::Page => INDEX,
+        Resource::File(path) => path,
+        Resource::NotFound => return Error::RouteNotFound.into_response(),
     };
     match FILES.iter().find(|file| file.path == path) {
-        Some(file) => answer(*file, text(ACCEPT_ENCODING)),
-        None if path == INDEX => (StatusCode::NOT_FOUND, guards(), Html(NOT_BUILT)).into_response(),
-        None => Error::NoRoute.into_response(),
+        Some(file) => file_response(*file, text(ACCEPT_ENCODING)),
+        None if path == INDEX => (StatusCode::NOT_FOUND, security_headers(), Html(NOT_BUILT)).into_response(),
+        None => Error::RouteNotFound.into_response(),
     }
 }
 
-fn asked<'a>(method: &Method, path: &'a str, accept: &str) -> Asked<'a> {
-    let within =
-        |part: &str| path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if !matches!(*method, Method::GET | Method::HEAD) || RESERVED.into_iter().any(within) {
-        return Asked::Nothing;
+fn resource<'a>(method: &Method, path: &'a str, accept: &str) -> Resource<'a> {
+    let below =
+        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if !matches!(*method, Method::GET | Method::HEAD) || RESERVED.into_iter().any(below) {
+        return Resource::NotFound;
     }
     let name = path.rsplit('/').next().unwrap_or_default();
     if path == "/" {
-        Asked::Page
+        Resource::Page
     } else if name.contains('.') && FILES.iter().any(|file| file.path == path) {
-        Asked::File(path)
+        Resource::File(path)
     } else if accept.contains("text/html") && !path.starts_with(HASHED) {
-        Asked::Page
+        Resource::Page
     } else {
-        Asked::Nothing
+        Resource::NotFound
     }
 }
 
-fn answer(file: File, accept_encoding: &str) -> Response {
+fn file_response(file: File, accept_encoding: &str) -> Response {
     let (body, encoding) = match (file.brotli, file.gzip) {
         (Some(brotli), _) if accepts(accept_encoding, "br") => (brotli, Some("br")),
         (_, Some(gzip)) if accepts(accept_encoding, "gzip") => (gzip, Some("gzip")),
@@ -87,22 +86,22 @@ fn answer(file: File, accept_encoding: &str) -> Response {
         if file.path.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers =
         [(CONTENT_TYPE, content_type(file.path)), (CACHE_CONTROL, caching), (VARY, "Accept-Encoding")];
-    let mut response = (guards(), headers, body).into_response();
+    let mut response = (security_headers(), headers, body).into_response();
     if let Some(encoding) = encoding {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     response
 }
 
-fn guards() -> [(HeaderName, &'static str); 3] {
+fn security_headers() -> [(HeaderName, &'static str); 3] {
     [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (REFERRER_POLICY, "no-referrer")]
 }
 
-/// Whether `Accept-Encoding` allows `wanted`. A weight counts only where it is zero, which forbids.
-fn accepts(accept_encoding: &str, wanted: &str) -> bool {
+/// Whether `Accept-Encoding` allows `encoding`. Weights are ignored, except for zero, which forbids the encoding.
+fn accepts(accept_encoding: &str, encoding: &str) -> bool {
     accept_encoding.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
         let weight =
             parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
         named && weight != Some(0.0)
@@ -130,42 +129,46 @@ mod tests {
     const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
     #[test]
-    fn a_browser_gets_the_page_at_every_address_but_those_of_the_apis() {
+    fn browser_gets_the_page_at_all_paths_outside_the_apis() {
         for path in ["/", "/dashboards", "/metrics/api.response_time", "/apiary"] {
-            assert_eq!(asked(&Method::GET, path, BROWSER), Asked::Page, "{path}");
+            assert_eq!(resource(&Method::GET, path, BROWSER), Resource::Page, "{path}");
         }
         for path in
             ["/api", "/api/v1/nothing", "/prometheus/api/v1/nothing", "/docs/nothing", "/assets/gone.js"]
         {
-            assert_eq!(asked(&Method::GET, path, BROWSER), Asked::Nothing, "{path}");
+            assert_eq!(resource(&Method::GET, path, BROWSER), Resource::NotFound, "{path}");
         }
-        assert_eq!(asked(&Method::POST, "/", BROWSER), Asked::Nothing);
+        assert_eq!(resource(&Method::POST, "/", BROWSER), Resource::NotFound);
     }
 
     #[test]
-    fn a_program_with_a_wrong_address_is_told_so() {
-        assert_eq!(asked(&Method::GET, "/metrics", "*/*"), Asked::Nothing);
-        assert_eq!(asked(&Method::GET, "/", "*/*"), Asked::Page);
+    fn program_gets_not_found_for_an_unknown_path() {
+        assert_eq!(resource(&Method::GET, "/metrics", "*/*"), Resource::NotFound);
+        assert_eq!(resource(&Method::GET, "/", "*/*"), Resource::Page);
     }
 
     #[test]
-    fn packed_files_are_for_those_who_accept_them() {
-        for (accept, wanted, expected) in [
+    fn compressed_files_require_a_matching_accept_encoding() {
+        for (accept, encoding, expected) in [
             ("gzip, deflate, br", "br", true),
             ("gzip;q=0.5, BR ; q=1", "br", true),
             ("br;q=0, gzip", "br", false),
             ("brotli", "br", false),
             ("", "gzip", false),
         ] {
-            assert_eq!(accepts(accept, wanted), expected, "{accept}");
+            assert_eq!(accepts(accept, encoding), expected, "{accept}");
         }
     }
 
     #[test]
-    fn every_file_has_a_type_and_is_packed_for_what_it_holds() {
+    fn every_file_has_a_content_type_and_compression_shrinks_it() {
         for file in FILES {
             assert_ne!(content_type(file.path), "application/octet-stream", "{}", file.path);
-            assert!(file.brotli.is_none_or(|packed| packed.len() < file.plain.len()), "{}", file.path);
+            assert!(
+                file.brotli.is_none_or(|compressed| compressed.len() < file.plain.len()),
+                "{}",
+                file.path
+            );
         }
     }
 }

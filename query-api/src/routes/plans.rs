@@ -1,11 +1,12 @@
-//! Plans: what projects may do. They are data, which the operator sets.
+//! Plans: the limits and features of projects. Plans are data that the operator sets.
 
 use crate::app::App;
 use crate::auth::{Anyone, Operator};
-use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable, unreadable};
-use crate::fault::Code;
-use crate::params::{Params, cursor_text};
+use crate::error::{Error, ErrorBody, directory_unavailable};
+use crate::faults::FaultCode;
+use crate::fields::{Fields, FromFields};
+use crate::params::Params;
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use crate::versions::Versioned;
 use axum::Json;
@@ -15,47 +16,50 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// What a plan allows. It describes the body; [`Fields`] reads it, so that all faults are told at once.
+/// The limits and features of a plan.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code)]
 pub struct NewPlan {
-    /// Requests per clock hour; `null`: no limit. It must be given.
+    /// Requests per clock hour; `null` for no limit. The field is required.
     #[schema(required, minimum = 1, maximum = 1000000000, example = 1000)]
     requests_per_hour: Option<u64>,
-    /// Whether alerts are allowed.
+    /// Whether the plan includes alerts.
     alerts: bool,
+}
+
+impl FromFields for NewPlan {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let requests_per_hour = fields.integer_or_null("requestsPerHour", 1..=1_000_000_000);
+        let alerts = fields.boolean("alerts");
+        Some(Self { requests_per_hour: requests_per_hour?, alerts: alerts? })
+    }
 }
 
 /// A plan.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Its name.
+    /// The name.
     name: String,
-    /// Requests per clock hour; `null`: no limit.
+    /// Requests per clock hour; `null` for no limit.
     #[schema(required)]
     requests_per_hour: Option<u64>,
-    /// Whether alerts are allowed.
+    /// Whether the plan includes alerts.
     alerts: bool,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it was last changed, Unix milliseconds.
+    /// Time of the last change, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
 }
 
-/// A page of plans, by name.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Plans {
-    /// The plans.
-    items: Vec<Plan>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Plan {
+    const LIST_NAME: &'static str = "Plans";
+    const LIST_DESCRIPTION: &'static str = "A page of plans in the order of their names.";
 }
+
+type Plans = ListResponse<Plan>;
 
 impl From<proto::v1::Plan> for Plan {
     fn from(plan: proto::v1::Plan) -> Self {
@@ -77,30 +81,26 @@ impl From<proto::v1::Plan> for Plan {
     tag = "plans",
     operation_id = "listPlans",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = []), ("operator" = [])),
     responses(
         (status = 200, description = "A page of plans", body = Plans),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(_: Anyone, State(app): State<Arc<App>>, mut params: Params) -> Result<Json<Plans>, Error> {
-    let limit = params.limit();
-    let after: String = params.cursor("plans").unwrap_or_default();
+    let page = params.page::<String>("plans");
     params.check()?;
-    let plans = app.directory.plans().await.map_err(unreadable)?;
-    let mut items: Vec<Plan> =
-        plans.into_iter().filter(|plan| plan.name > after).take(limit + 1).map(Plan::from).collect();
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next_cursor = items.last().filter(|_| more).map(|last| cursor_text("plans", &last.name));
-    Ok(Json(Plans { items, next_cursor }))
+    let plans = app.directory.plans().await.map_err(directory_unavailable)?;
+    let after = page.after.as_deref().unwrap_or_default();
+    let plans = plans.into_iter().filter(|plan| plan.name.as_str() > after).take(page.limit + 1).collect();
+    Ok(Json(ListResponse::from_rows(plans, &page, |plan| plan.name.clone(), Plan::from)))
 }
 
-/// Makes a plan, or changes one: that acts on all projects that are on it within a second.
+/// Creates a plan or changes one. A change applies to all projects of the plan within a second.
 #[utoipa::path(
     put,
     path = "/plans/{name}",
@@ -110,9 +110,9 @@ pub async fn list(_: Anyone, State(app): State<Arc<App>>, mut params: Params) ->
     request_body = NewPlan,
     security(("operator" = [])),
     responses(
-        (status = 200, description = "The plan as it is now; its version is the ETag too", body = Plan),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 200, description = "The plan after the change; the ETag is its version", body = Plan),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn put(
@@ -121,19 +121,14 @@ pub async fn put(
     State(app): State<Arc<App>>,
     mut fields: Fields,
 ) -> Result<Versioned<Plan>, Error> {
-    let letters = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    if !(1..=32).contains(&name.len()) || !name.bytes().all(letters) {
-        fields.faults.add("name", Code::BadName, "must be 1 to 32 of a-z, 0-9, _ and -");
+    let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if !(1..=32).contains(&name.len()) || !name.bytes().all(allowed) {
+        fields.fault("name", FaultCode::BadName, "must be 1 to 32 of a-z, 0-9, _ and -");
     }
-    let requests_per_hour = fields.integer_or_null("requestsPerHour", 1..=1_000_000_000);
-    let alerts = fields.boolean("alerts");
-    fields.faults.check()?;
-    let (Some(requests_per_hour), Some(alerts)) = (requests_per_hour, alerts) else {
-        return Err(Error::Unavailable(Unavailable::Command));
-    };
+    let NewPlan { requests_per_hour, alerts } = fields.validate()?;
     let plan = proto::v1::Plan { name, requests_per_hour, alerts, ..proto::v1::Plan::default() };
     tracing::info!(plan = plan.name, requests_per_hour, alerts, "setting a plan");
     let put = |commands: Commands| async move { commands.put_plan(plan).await };
-    let plan = app.command(put).await.map_err(|failed| failed.or(Error::NoRoute))?;
+    let plan = app.command(put).await.map_err(|failed| failed.or(Error::RouteNotFound))?;
     Ok(Versioned { version: plan.version, entity: plan.into() })
 }

@@ -1,12 +1,14 @@
-//! Projects: the operator makes them, sets their plans and removes them; whoever manages one may name it.
+//! Projects: the operator creates and removes them and sets their plans; a key with the scope `manage` may rename its
+//! own project.
 
 use crate::app::App;
 use crate::auth::{ManagerOrOperator, Operator, ReaderOrOperator};
-use crate::body::Fields;
 use crate::commands::UNKNOWN_PLAN;
-use crate::error::{Error, ErrorBody, Needs, Unavailable, unreadable};
-use crate::fault::Code;
-use crate::params::{Params, cursor_text};
+use crate::error::{Error, ErrorBody, RequiredScope, Unavailable, directory_unavailable};
+use crate::faults::FaultCode;
+use crate::fields::Fields;
+use crate::params::{PageRequest, Params};
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
 use axum::Json;
@@ -19,9 +21,11 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A project to be made. It describes the body; [`Fields`] reads it, so that all faults are told at once.
+/// Name of the list in cursors.
+const LIST: &str = "projects";
+
+/// A project to create.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewProject {
     /// 1 to 100 characters, no control characters.
     #[schema(min_length = 1, example = "Shop")]
@@ -31,90 +35,106 @@ pub struct NewProject {
     plan: String,
 }
 
-/// A project that was just made.
+impl NewProject {
+    /// Reads a project whose plan must exist.
+    async fn read(mut fields: Fields, app: &App) -> Result<Self, Error> {
+        let name = fields.name("name");
+        let plan = fields.string("plan");
+        check_plan(app, &mut fields, plan.as_deref()).await?;
+        fields.finish(name.zip(plan).map(|(name, plan)| Self { name, plan }))
+    }
+}
+
+/// A project that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedProject {
-    /// Its id.
+    /// The id.
     project_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// Its plan.
+    /// The name of its plan.
     plan: String,
-    /// A key that may manage it. It is shown this once.
+    /// A key with the scope `manage`. No later answer contains it.
     manage_key: String,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it was last changed, Unix milliseconds.
+    /// Time of the last change, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
 }
 
-/// A change of a project; what is not given stays. It describes the body; [`Fields`] reads it.
+/// A change of a project; absent fields stay as they are.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct ChangedProject {
     /// 1 to 100 characters, no control characters.
     #[schema(min_length = 1, example = "Shop")]
     name: Option<String>,
-    /// The name of a plan; the operator's to set. It acts within a second.
+    /// The name of a plan; requires the operator's token. The plan takes effect within a second.
     #[schema(example = "scale")]
     plan: Option<String>,
+}
+
+impl ChangedProject {
+    /// Reads a change whose plan must exist.
+    async fn read(mut fields: Fields, app: &App) -> Result<Self, Error> {
+        fields.require_one_of(&["name", "plan"]);
+        let name = if fields.has("name") { fields.name("name") } else { None };
+        let plan = if fields.has("plan") { fields.string("plan") } else { None };
+        check_plan(app, &mut fields, plan.as_deref()).await?;
+        fields.finish(Some(Self { name, plan }))
+    }
 }
 
 /// A project.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Project {
-    /// Its id.
+    /// The id.
     project_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// Its plan.
+    /// The name of its plan.
     plan: String,
-    /// What it has used of the running hour.
+    /// Quota usage of the current hour.
     quota: Quota,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it was last changed, Unix milliseconds.
+    /// Time of the last change, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
 }
 
-/// A clock hour's requests.
+/// Quota usage of a clock hour.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// Requests per clock hour; `null`: no limit, and nothing is counted.
+    /// Limit of requests per clock hour; `null` for no limit, in which case requests are not counted.
     #[schema(required)]
     limit: Option<u64>,
-    /// Requests that are counted in this hour.
+    /// Requests counted in this hour.
     used: u64,
-    /// When the next hour begins, Unix milliseconds.
+    /// Start of the next hour, Unix milliseconds.
     reset_at: u64,
 }
 
-/// A page of projects, in the order in which they were made.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Projects {
-    /// The projects.
-    items: Vec<Project>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Project {
+    const LIST_NAME: &'static str = "Projects";
+    const LIST_DESCRIPTION: &'static str = "A page of projects in the order of their creation.";
 }
 
+type Projects = ListResponse<Project>;
+
 impl Quota {
-    /// Combines a plan's hourly limit with what of it is used.
+    /// Combines a plan's hourly limit with the usage of the current hour.
     pub fn new(limit: Option<u64>, used: quota::Used) -> Self {
         Self { limit, used: used.requests, reset_at: used.reset * 1000 }
     }
 }
 
-/// Makes a project.
+/// Creates a project.
 #[utoipa::path(
     post,
     path = "/projects",
@@ -123,26 +143,21 @@ impl Quota {
     request_body = NewProject,
     security(("operator" = [])),
     responses(
-        (status = 201, description = "The project, and its first key; its version is the ETag too", body = CreatedProject),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 201, description = "The project and its first key; the ETag is the project's version", body = CreatedProject),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn create(
     _: Operator,
     State(app): State<Arc<App>>,
-    mut fields: Fields,
+    fields: Fields,
 ) -> Result<(StatusCode, Versioned<CreatedProject>), Error> {
-    let name = fields.name("name");
-    let plan = fields.string("plan");
-    check_plan(&app, &mut fields, plan.as_deref()).await?;
-    fields.faults.check()?;
-    let (Some(name), Some(plan)) = (name, plan) else { return Err(Error::Unavailable(Unavailable::Command)) };
-
-    let wanted = (name.clone(), plan.clone());
-    let create = |commands: Commands| async move { commands.create_project(&wanted.0, &wanted.1).await };
-    let (project, token) = app.command(create).await.map_err(|failed| failed.or(Error::NoProject))?;
-    tracing::info!(project = project.project_id, "made a project");
+    let NewProject { name, plan } = NewProject::read(fields, &app).await?;
+    let plan_name = plan.clone();
+    let create = |commands: Commands| async move { commands.create_project(&name, &plan_name).await };
+    let (project, token) = app.command(create).await.map_err(|failed| failed.or(Error::ProjectNotFound))?;
+    tracing::info!(project = project.project_id, "created project");
     let created = CreatedProject {
         project_id: project.project_id,
         name: project.name,
@@ -155,21 +170,21 @@ pub async fn create(
     Ok((StatusCode::CREATED, Versioned { version: project.version, entity: created }))
 }
 
-/// Lists projects: the operator's token sees all of them, a key its own.
+/// Lists projects: all of them for the operator's token, the key's own project for a key.
 #[utoipa::path(
     get,
     path = "/projects",
     tag = "projects",
     operation_id = "listProjects",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"]), ("operator" = [])),
     responses(
         (status = 200, description = "A page of projects", body = Projects),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -177,8 +192,7 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Projects>, Error> {
-    let limit = params.limit();
-    let after: Option<String> = params.cursor("projects");
+    let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
     let page = match caller {
         ReaderOrOperator::Operator => app.directory.projects(after.as_deref(), limit).await,
@@ -187,12 +201,12 @@ pub async fn list(
             own.map(|own| Page { items: own.into_iter().collect(), next: None })
         }
     };
-    let page = page.map_err(unreadable)?;
-    let items = described(&app, page.items).await?;
-    Ok(Json(Projects { items, next_cursor: page.next.as_ref().map(|next| cursor_text("projects", next)) }))
+    let Page { items, next } = page.map_err(directory_unavailable)?;
+    let page = Page { items: describe(&app, items).await?, next };
+    Ok(Json(ListResponse::from_page(page, LIST, |project| project)))
 }
 
-/// One project.
+/// Returns a project.
 #[utoipa::path(
     get,
     path = "/projects/{projectId}",
@@ -201,9 +215,9 @@ pub async fn list(
     params(("projectId" = String, Path, description = "The project's id")),
     security(("key" = ["read"]), ("operator" = [])),
     responses(
-        (status = 200, description = "The project; its version is the ETag too", body = Project),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "The project; the ETag is its version", body = Project),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(
@@ -214,9 +228,10 @@ pub async fn get(
     if let ReaderOrOperator::Reader(key) = caller
         && key.project_id != id
     {
-        return Err(Error::NoProject);
+        return Err(Error::ProjectNotFound);
     }
-    let view = app.directory.project(&id).await.map_err(unreadable)?.ok_or(Error::NoProject)?;
+    let view =
+        app.directory.project(&id).await.map_err(directory_unavailable)?.ok_or(Error::ProjectNotFound)?;
     versioned(&app, view).await
 }
 
@@ -228,14 +243,14 @@ pub async fn get(
     operation_id = "changeProject",
     params(
         ("projectId" = String, Path, description = "The project's id"),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "The ETag of the version that is to be changed"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "ETag of the version that the change is based on"),
     ),
     request_body = ChangedProject,
     security(("key" = ["manage"]), ("operator" = [])),
     responses(
-        (status = 200, description = "The project as it is now; its version is the ETag too", body = Project),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 200, description = "The project after the change; the ETag is its version", body = Project),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn change(
@@ -243,33 +258,28 @@ pub async fn change(
     Id(id): Id,
     State(app): State<Arc<App>>,
     if_match: IfMatch,
-    mut fields: Fields,
+    fields: Fields,
 ) -> Result<Versioned<Project>, Error> {
     if let ManagerOrOperator::Manager(key) = caller {
         if fields.has("plan") {
-            return Err(Error::InsufficientScope(Needs::Operator));
+            return Err(Error::InsufficientScope(RequiredScope::Operator));
         }
         if key.project_id != id {
-            return Err(Error::NoProject);
+            return Err(Error::ProjectNotFound);
         }
     }
-    fields.one_of(&["name", "plan"]);
-    let name = if fields.has("name") { fields.name("name") } else { None };
-    let plan = if fields.has("plan") { fields.string("plan") } else { None };
-    check_plan(&app, &mut fields, plan.as_deref()).await?;
-    fields.faults.check()?;
-
+    let ChangedProject { name, plan } = ChangedProject::read(fields, &app).await?;
     let expected = if_match.or_any();
     let change = |commands: Commands| async move {
         commands.change_project(&id, ProjectChange { name, plan }, &expected).await
     };
-    let view = app.command(change).await.map_err(|failed| failed.or(Error::NoProject))?;
-    tracing::info!(project = view.project.project_id, plan = view.plan, "changed a project");
+    let view = app.command(change).await.map_err(|failed| failed.or(Error::ProjectNotFound))?;
+    tracing::info!(project = view.project.project_id, plan = view.plan, "changed project");
     versioned(&app, view).await
 }
 
-/// Removes a project. Every gateway refuses its keys within a second; all that it sent is deleted, and does not come back
-/// whatever is rebuilt.
+/// Removes a project. Every gateway refuses its keys within a second. All of its metrics are deleted, and no rebuild
+/// brings them back.
 #[utoipa::path(
     delete,
     path = "/projects/{projectId}",
@@ -278,31 +288,31 @@ pub async fn change(
     params(("projectId" = String, Path, description = "The project's id")),
     security(("operator" = [])),
     responses(
-        (status = 204, description = "It is removed"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "Removed"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn remove(_: Operator, Id(id): Id, State(app): State<Arc<App>>) -> Result<StatusCode, Error> {
-    tracing::info!(project = id, "removing a project");
+    tracing::info!(project = id, "removing project");
     let remove = |commands: Commands| async move { commands.remove_project(&id).await };
-    app.command(remove).await.map_err(|failed| failed.or(Error::NoProject))?;
+    app.command(remove).await.map_err(|failed| failed.or(Error::ProjectNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Looks whether the plan is one, so that it is told together with all else that is wrong.
+/// Checks that the plan exists, so that an unknown plan is reported together with the other faults.
 async fn check_plan(app: &App, fields: &mut Fields, plan: Option<&str>) -> Result<(), Error> {
     let Some(plan) = plan else { return Ok(()) };
     match app.directory.plan(plan).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => {
-            fields.faults.add("plan", Code::UnknownPlan, UNKNOWN_PLAN);
+            fields.fault("plan", FaultCode::UnknownPlan, UNKNOWN_PLAN);
             Ok(())
         }
-        // Another fault is told rather than that this one cannot be looked for.
-        Err(_) if !fields.faults.is_empty() => Ok(()),
+        // Faults that are already known are more useful to the client than a failed lookup.
+        Err(_) if fields.is_faulty() => Ok(()),
         Err(error) => {
-            tracing::warn!(%error, "the plan cannot be looked up");
+            tracing::warn!(%error, "plan lookup failed: Redis unavailable");
             Err(Error::Unavailable(Unavailable::Plans))
         }
     }
@@ -310,15 +320,15 @@ async fn check_plan(app: &App, fields: &mut Fields, plan: Option<&str>) -> Resul
 
 async fn versioned(app: &App, view: ProjectView) -> Result<Versioned<Project>, Error> {
     let version = view.project.version;
-    let entity = described(app, vec![view]).await?.pop().ok_or(Error::NoProject)?;
+    let entity = describe(app, vec![view]).await?.pop().ok_or(Error::ProjectNotFound)?;
     Ok(Versioned { version, entity })
 }
 
-/// The projects as clients see them, with what they have used.
-async fn described(app: &App, views: Vec<ProjectView>) -> Result<Vec<Project>, Error> {
+/// Returns the projects as clients see them, with their quota usage.
+async fn describe(app: &App, views: Vec<ProjectView>) -> Result<Vec<Project>, Error> {
     let used = try_join_all(views.iter().map(|view| app.quota_usage.used(&view.project.project_id)));
-    let used = used.await.map_err(|error| unreadable(error.into()))?;
-    let limits = app.directory.limits(&views).await.map_err(unreadable)?;
+    let used = used.await.map_err(|error| directory_unavailable(error.into()))?;
+    let limits = app.directory.limits(&views).await.map_err(directory_unavailable)?;
     let project = |((view, limit), used): ((ProjectView, Option<u64>), quota::Used)| Project {
         project_id: view.project.project_id,
         name: view.project.name,

@@ -1,17 +1,20 @@
-//! Many time series in one round trip: a dashboard.
+//! Several time series in one request, as a dashboard needs them.
 
-use crate::answer;
 use crate::app::App;
 use crate::auth::Reader;
-use crate::body::Fields;
+use crate::body::Validated;
 use crate::error::{Error, ErrorBody};
-use crate::fault::{Code, Faults};
-use crate::params::Params;
+use crate::faults::{FaultCode, Faults};
+use crate::fields::{Fields, FromFields};
+use crate::params::{Moment, Params, question};
+use crate::response::points_json;
 use axum::extract::State;
 use axum::response::Response;
+use jiff::tz::TimeZone;
 use reads::series::aggregation::Aggregation;
+use reads::series::buckets::Range;
 use reads::series::fill::Fill;
-use reads::series::question::{Question, WantedInterval};
+use reads::series::question::{Parameters, Question, WantedInterval};
 use reads::series::read::{TimeSeries, series};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,85 +22,125 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// How many time series one call may ask for.
-const MOST: usize = 50;
-/// What a query may say beside its metric.
+/// Maximum number of time series of a request.
+const MAX_QUERIES: usize = 50;
+/// The fields of a query apart from its metric.
 const PARAMETERS: [&str; 6] = ["startDate", "endDate", "interval", "aggregation", "timezone", "fill"];
 
-/// Time series that are asked for. It describes the body; [`Fields`] reads it.
+/// The requested time series.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct Queries {
-    /// 1 to 50 of them.
-    #[schema(min_items = 1, max_items = 50)]
-    queries: Vec<Query>,
+    /// 1 to 50 queries. Each is validated on its own: a fault in one of them does not affect the others.
+    #[schema(value_type = Vec<Query>, min_items = 1, max_items = 50)]
+    queries: Vec<Value>,
 }
 
-/// One time series that is asked for: the parameters of `GET /metrics/{metricId}/timeseries`.
+impl FromFields for Queries {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self { queries: fields.array("queries", 1..=MAX_QUERIES)? })
+    }
+}
+
+/// One requested time series: the parameters of `GET /metrics/{metricId}/timeseries`.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[allow(dead_code)]
 pub struct Query {
     /// The metric's id.
     #[schema(example = "daily_signups")]
     metric_id: String,
-    /// The range's first moment, Unix milliseconds or ISO 8601; 24 hours before its end if left out.
-    #[schema(example = "2026-03-01")]
-    start_date: Option<Moment>,
-    /// The first moment after the range, Unix milliseconds or ISO 8601; now if left out.
-    #[schema(example = "2026-04-01")]
-    end_date: Option<Moment>,
-    /// How long buckets are; `auto` if left out.
-    #[schema(example = "day")]
-    interval: Option<WantedInterval>,
-    /// How the points of a bucket become one number; `avg` if left out.
-    aggregation: Option<Aggregation>,
-    /// The IANA zone by whose clock buckets begin; UTC if left out.
-    #[schema(example = "Europe/Berlin")]
-    timezone: Option<String>,
-    /// What stands in buckets without points; `none` if left out.
-    fill: Option<Fill>,
+    /// Start of the range (inclusive), Unix milliseconds or ISO 8601; default 24 hours before its end.
+    #[schema(value_type = Option<Moment>, example = "2026-03-01")]
+    start_date: i64,
+    /// End of the range (exclusive), Unix milliseconds or ISO 8601; default now.
+    #[schema(value_type = Option<Moment>, example = "2026-04-01")]
+    end_date: i64,
+    /// Length of the buckets; default `auto`.
+    #[schema(value_type = Option<WantedInterval>, example = "day")]
+    interval: WantedInterval,
+    /// Aggregation of the points of a bucket; default `avg`.
+    #[schema(value_type = Option<Aggregation>)]
+    aggregation: Aggregation,
+    /// The IANA time zone in whose local time buckets begin; default UTC.
+    #[schema(value_type = Option<String>, example = "Europe/Berlin")]
+    timezone: (TimeZone, String),
+    /// Value of buckets without points; default `none`.
+    #[schema(value_type = Option<Fill>)]
+    fill: Fill,
 }
 
-/// A moment in time.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code)]
-pub enum Moment {
-    /// Unix milliseconds.
-    Milliseconds(i64),
-    /// Unix milliseconds or ISO 8601; without an offset it is the zone's clock.
-    Text(String),
+impl Query {
+    /// Reads a query. `now` is the default end of its range, Unix milliseconds.
+    fn read(query: &Value, now: i64) -> Result<Self, Faults> {
+        let Value::Object(fields) = query else {
+            return Err(Faults::one("queries", FaultCode::NotAnObject, "must hold JSON objects"));
+        };
+        let mut params = Params::of_fields(fields, &PARAMETERS);
+        let metric_id = match fields.get("metricId") {
+            Some(Value::String(metric_id)) => metric_id.clone(),
+            None | Some(Value::Null) => {
+                params.fault("metricId", FaultCode::Required, "is required");
+                String::new()
+            }
+            Some(_) => {
+                params.fault("metricId", FaultCode::NotAString, "must be a string");
+                String::new()
+            }
+        };
+        let parameters = params.time_series(now)?;
+        Ok(Self {
+            metric_id,
+            start_date: parameters.range.start,
+            end_date: parameters.range.end,
+            interval: parameters.interval,
+            aggregation: parameters.aggregation,
+            timezone: (parameters.zone, parameters.timezone),
+            fill: parameters.fill,
+        })
+    }
+
+    /// Returns the metric's id and its query in buckets.
+    fn into_question(self, now: i64) -> Result<(String, Question), Faults> {
+        let (zone, timezone) = self.timezone;
+        let parameters = Parameters {
+            range: Range { start: self.start_date, end: self.end_date },
+            zone,
+            timezone,
+            interval: self.interval,
+            aggregation: self.aggregation,
+            fill: self.fill,
+        };
+        Ok((self.metric_id, question(parameters, now)?))
+    }
 }
 
-/// An answer for each query, in the same order.
+/// The results, in the order of the queries.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Results {
-    /// The answers.
+    /// One result for each query.
     results: Vec<QueryResult>,
 }
 
-/// The answer to one query.
+/// The result of one query.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum QueryResult {
     /// The time series.
     Series(TimeSeries),
-    /// Why there is none.
+    /// The error of this query.
     Failure(Failure),
 }
 
-/// Why one query has no answer; the others have theirs.
+/// The error of one query; it does not affect the others.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = QueryFailure)]
 pub struct Failure {
-    /// The machine code that the call for this one alone would answer.
+    /// Machine code of the error, the same as for `GET /metrics/{metricId}/timeseries`.
     error: &'static str,
-    /// One sentence that a person can act on.
+    /// A sentence for people that says what to do.
     message: Cow<'static, str>,
 }
 
-/// Up to 50 time series at once. What is wrong with one of them is told in its place and spoils no other.
+/// Returns up to 50 time series. An error of one query takes the place of its result and does not affect the others.
 #[utoipa::path(
     post,
     path = "/query",
@@ -106,28 +149,28 @@ pub struct Failure {
     request_body = Queries,
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "An answer for each query", body = Results),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "A result for each query", body = Results),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn post(
     Reader(key): Reader,
     State(app): State<Arc<App>>,
-    mut fields: Fields,
+    Validated(Queries { queries }): Validated<Queries>,
 ) -> Result<Response, Error> {
-    let queries = fields.array("queries", 1..=MOST);
-    fields.faults.check()?;
-    // One moment for all: those that end now end together, and are read together.
+    // All queries share one current time, so that ranges that end now are equal and can be read together.
     let now = service::clock::now_ms();
-    let asked: Vec<Result<(String, Question), Error>> =
-        queries.unwrap_or_default().iter().map(|query| read(query, now)).collect();
+    let questions: Vec<Result<(String, Question), Faults>> =
+        queries.iter().map(|query| Query::read(query, now)?.into_question(now)).collect();
     let valid: Vec<(String, Question)> =
-        asked.iter().filter_map(|asked| asked.as_ref().ok()).cloned().collect();
+        questions.iter().filter_map(|question| question.as_ref().ok()).cloned().collect();
     let mut answers = series(&app.reads, &key.project_id, &valid).await?.into_iter();
     let mut points = 0;
-    let results = asked.into_iter().map(|asked| {
-        let answer = asked.and_then(|_| Ok(answers.next().unwrap_or(Err(reads::Error::UnknownMetric))?));
+    let results = questions.into_iter().map(|question| {
+        let answer = question
+            .map_err(Error::from)
+            .and_then(|_| Ok(answers.next().unwrap_or(Err(reads::Error::UnknownMetric))?));
         match answer {
             Ok(series) => {
                 points += series.points.len();
@@ -137,27 +180,5 @@ pub async fn post(
         }
     });
     let results = Results { results: results.collect() };
-    Ok(answer::of_points(&results, points))
-}
-
-fn read(query: &Value, now: i64) -> Result<(String, Question), Error> {
-    let Value::Object(fields) = query else {
-        let mut faults = Faults::default();
-        faults.add("queries", Code::NotAnObject, "must hold JSON objects");
-        faults.check()?;
-        return Err(Error::NoMetric);
-    };
-    let mut params = Params::of_fields(fields, &PARAMETERS);
-    let metric = match fields.get("metricId") {
-        Some(Value::String(metric)) => metric.clone(),
-        None | Some(Value::Null) => {
-            params.faults.add("metricId", Code::Required, "is required");
-            String::new()
-        }
-        Some(_) => {
-            params.faults.add("metricId", Code::NotAString, "must be a string");
-            String::new()
-        }
-    };
-    Ok((metric, params.question(now)?))
+    Ok(points_json(&results, points))
 }

@@ -1,9 +1,9 @@
-//! Sessions: how a browser signs in with a key, and out again.
+//! Sessions: signing in to the web page with a key, and signing out.
 
 use crate::app::App;
 use crate::auth::Reader;
-use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Needs, unreadable};
+use crate::error::{Error, ErrorBody, RequiredScope, directory_unavailable};
+use crate::fields::{Fields, FromFields};
 use crate::routes::keys::KeyScope;
 use crate::session::{self, AGE};
 use axum::Json;
@@ -18,15 +18,20 @@ use service::clock::now_ms;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Who signs in. It describes the body; [`Fields`] reads it.
+/// A session to begin.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewSession {
     /// A key with the scope `read` or `manage`.
     key: String,
 }
 
-/// Who is signed in.
+impl FromFields for NewSession {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self { key: fields.string("key")? })
+    }
+}
+
+/// The project and scopes of a session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
@@ -36,11 +41,11 @@ pub struct Session {
     name: String,
     /// The project's plan.
     plan: String,
-    /// What the key may do.
+    /// The scopes of the key.
     scopes: Vec<KeyScope>,
 }
 
-/// Signs in: the answer sets a cookie that stands for the key, for as long as the key is good, a week at most.
+/// Signs in. The answer sets a cookie that stands for the key while the key is valid, for at most a week.
 #[utoipa::path(
     post,
     path = "/session",
@@ -48,29 +53,27 @@ pub struct Session {
     operation_id = "beginSession",
     request_body = NewSession,
     responses(
-        (status = 200, description = "Who is signed in, with the cookie", body = Session),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 200, description = "The session, with its cookie", body = Session),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn begin(
     State(app): State<Arc<App>>,
     method: Method,
     headers: HeaderMap,
-    mut fields: Fields,
+    fields: Fields,
 ) -> Result<impl IntoResponse, Error> {
     if session::is_foreign_change(&method, &headers) {
         return Err(Error::MissingKey);
     }
-    let token = fields.string("key");
-    fields.faults.check()?;
-    let token = token.unwrap_or_default();
+    let NewSession { key: token } = fields.validate()?;
     if app.operator.is(&token) {
-        return Err(Error::InsufficientScope(Needs::Read));
+        return Err(Error::InsufficientScope(RequiredScope::Read));
     }
     let key = app.keys.authenticate(&token).await?;
     if !key.allows(Scope::Read) {
-        return Err(Error::InsufficientScope(Needs::Read));
+        return Err(Error::InsufficientScope(RequiredScope::Read));
     }
     let session = describe(&app, &key).await?;
     let end_ms = now_ms().saturating_add(i64::try_from(AGE.as_millis()).unwrap_or(i64::MAX));
@@ -78,7 +81,7 @@ pub async fn begin(
     Ok(([(SET_COOKIE, cookie)], Json(session)))
 }
 
-/// Who is signed in.
+/// Returns the current session.
 #[utoipa::path(
     get,
     path = "/session",
@@ -86,24 +89,25 @@ pub async fn begin(
     operation_id = "getSession",
     security(("session" = []), ("key" = ["read"])),
     responses(
-        (status = 200, description = "Who is signed in", body = Session),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "The session", body = Session),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(Reader(key): Reader, State(app): State<Arc<App>>) -> Result<Json<Session>, Error> {
     describe(&app, &key).await.map(Json)
 }
 
-/// Signs out: the session ends, whoever has its cookie, and the cookie goes. Nobody has to be signed in for that.
+/// Signs out. The session ends for every holder of its cookie, and the answer removes the cookie. The call succeeds also
+/// without a session.
 #[utoipa::path(
     delete,
     path = "/session",
     tag = "session",
     operation_id = "endSession",
     responses(
-        (status = 204, description = "Nobody is signed in"),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "Signed out"),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn end(
@@ -119,8 +123,8 @@ pub async fn end(
 }
 
 async fn describe(app: &App, key: &Key) -> Result<Session, Error> {
-    let view = app.directory.project(&key.project_id).await.map_err(unreadable)?;
-    // Only a project that is being removed has good keys and is not there.
+    let view = app.directory.project(&key.project_id).await.map_err(directory_unavailable)?;
+    // A project is missing although its key is valid only while the project is being removed.
     let view = view.ok_or(Error::RevokedKey)?;
     Ok(Session {
         project_id: view.project.project_id,

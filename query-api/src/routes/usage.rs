@@ -1,9 +1,9 @@
-//! What the project's keys are used for.
+//! The usage report: requests by key, and notices about suspicious ones.
 
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::{Error, ErrorBody};
-use crate::fault::{Code, Faults};
+use crate::faults::{FaultCode, Faults};
 use crate::params::Params;
 use crate::routes::projects::Quota;
 use axum::Json;
@@ -18,11 +18,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// An answer has at most so many items.
-const MOST_ITEMS: usize = 100_000;
+/// Maximum number of items of a report.
+const MAX_ITEMS: usize = 100_000;
 
 wire_enum! {
-    /// How long the buckets shall be, by the clock of UTC.
+    /// Length of the buckets, which begin in UTC.
     pub enum UsageInterval {
         /// Minutes.
         Minute = "minute",
@@ -43,70 +43,70 @@ impl UsageInterval {
     }
 }
 
-/// Requests of a bucket that ended alike.
+/// The requests of one bucket, connection and outcome.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// The bucket's start, Unix milliseconds.
     timestamp: i64,
-    /// The connection whose key was given; `null` for keys that belong to none.
+    /// The connection of the key; `null` for standalone keys.
     #[schema(required)]
     connection_id: Option<String>,
     /// `accepted`, `replayed`, or the error's code.
     outcome: String,
-    /// How many requests.
+    /// Number of requests.
     requests: u64,
-    /// How many metrics in them were accepted.
+    /// Number of accepted metrics in these requests.
     metrics: u64,
 }
 
-/// A connection that was used.
+/// A connection with requests in the last 90 days.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsedConnection {
-    /// The connection; `null` for keys that belong to none.
+    /// The connection; `null` for standalone keys.
     #[schema(required)]
     connection_id: Option<String>,
-    /// Its name; `null` if it was deleted.
+    /// Name of the connection; `null` if it was removed.
     #[schema(required)]
     name: Option<String>,
-    /// When its key was last used, Unix milliseconds.
+    /// Time of the last request with its key, Unix milliseconds.
     last_used_at: i64,
-    /// From how many addresses it was used in the range.
+    /// Number of client addresses in the range.
     addresses: u64,
 }
 
-/// What the project's keys are used for.
+/// Usage of the project's keys.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageReport {
-    /// The running hour.
+    /// Quota usage of the current hour.
     quota: Quota,
     /// Requests by time, connection and outcome, ascending.
     items: Vec<Item>,
     /// The connections that were used in the last 90 days.
     connections: Vec<UsedConnection>,
-    /// What looks wrong, newest first.
+    /// Suspicious requests, newest first.
     notices: Vec<Notice>,
 }
 
-/// What the project's keys were used for in a range, of which all minutes count that it touches; and what looks wrong.
-/// Requests appear within a few seconds and are remembered for 90 days.
+/// Reports the usage of the project's keys in a range, and suspicious requests. The range is extended to whole minutes.
+/// Requests appear within a few seconds and are kept for 90 days.
 #[utoipa::path(
     get,
     path = "/usage",
     tag = "usage",
     operation_id = "getUsage",
     params(
-        ("startDate" = Option<String>, Query, description = "The range's first moment, Unix milliseconds or ISO 8601; 24 hours before its end if left out"),
-        ("endDate" = Option<String>, Query, description = "The first moment after the range, Unix milliseconds or ISO 8601; now if left out"),
-        ("interval" = Option<UsageInterval>, Query, description = "How long buckets are; `hour` if left out"),
+        ("startDate" = Option<String>, Query, description = "Start of the range (inclusive), Unix milliseconds or ISO 8601; default 24 hours before its end"),
+        ("endDate" = Option<String>, Query, description = "End of the range (exclusive), Unix milliseconds or ISO 8601; default now"),
+        ("interval" = Option<UsageInterval>, Query, description = "Length of the buckets; default `hour`"),
     ),
     security(("key" = ["read"])),
     responses(
         (status = 200, description = "The usage", body = UsageReport),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(
@@ -115,16 +115,16 @@ pub async fn get(
     mut params: Params,
 ) -> Result<Json<UsageReport>, Error> {
     let range = params.range(&TimeZone::UTC, service::clock::now_ms());
-    let interval = params.word("interval", UsageInterval::Hour);
+    let interval = params.choice("interval", UsageInterval::Hour);
     params.check()?;
-    if buckets(range, interval) > MOST {
-        too_many(&mut params, "makes more than 11000 buckets of this range")?;
+    if bucket_count(range, interval) > MOST {
+        return Err(too_many("makes more than 11000 buckets of this range").into());
     }
     let (usage, project) = (&app.usage, key.project_id.as_str());
     let earlier = |by: i64| Range { start: range.start - by, end: range.end };
     let used = async { Ok::<_, reads::Error>(usage.hour(project).await) };
     let (items, connections, refused, addresses, hours, used) = tokio::try_join!(
-        usage.table.items(project, range, interval.width_ms(), MOST_ITEMS),
+        usage.table.items(project, range, interval.width_ms(), MAX_ITEMS),
         usage.table.connections(project, range),
         usage.table.refused(project, earlier(notices::REFUSED_BEFORE_MS)),
         usage.table.new_addresses(project, range),
@@ -132,8 +132,8 @@ pub async fn get(
         used,
     )?;
     let used = used?;
-    if items.len() > MOST_ITEMS {
-        too_many(&mut params, "makes more than 100000 items of this range")?;
+    if items.len() > MAX_ITEMS {
+        return Err(too_many("makes more than 100000 items of this range").into());
     }
     let seen = Seen { connections: &connections, refused: &refused, addresses: &addresses, hours: &hours };
     let notices = notices::notices(range, seen, &usage.thresholds);
@@ -169,22 +169,21 @@ fn used_connection(row: ConnectionRow, names: &mut HashMap<String, String>) -> U
     }
 }
 
-/// How many buckets the range touches.
-fn buckets(range: Range, interval: UsageInterval) -> usize {
+/// Returns the number of buckets that overlap the range.
+fn bucket_count(range: Range, interval: UsageInterval) -> usize {
     let width = interval.width_ms();
     let buckets = (range.end - 1).div_euclid(width) - range.start.div_euclid(width) + 1;
     usize::try_from(buckets).unwrap_or(0)
 }
 
-/// The same with the whole of its first hour.
+/// Extends the range to the start of its first hour.
 fn whole_hours(range: Range) -> Range {
     Range { start: range.start - range.start.rem_euclid(3_600_000), ..range }
 }
 
-fn too_many(params: &mut Params, what: &str) -> Result<(), Faults> {
-    let message = format!("{what}: ask for longer ones or for a shorter range");
-    params.faults.add("interval", Code::TooManyBuckets, message);
-    params.check()
+fn too_many(excess: &str) -> Faults {
+    let message = format!("{excess}: ask for longer ones or for a shorter range");
+    Faults::one("interval", FaultCode::TooManyBuckets, message)
 }
 
 #[cfg(test)]
@@ -192,8 +191,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_are_counted_where_the_range_touches_them() {
-        let count = |start, end, interval| buckets(Range { start, end }, interval);
+    fn partly_covered_buckets_are_counted() {
+        let count = |start, end, interval| bucket_count(Range { start, end }, interval);
         assert_eq!(count(0, 3_600_000, UsageInterval::Hour), 1);
         assert_eq!(count(1, 3_600_001, UsageInterval::Hour), 2);
         assert_eq!(count(-1, 1, UsageInterval::Day), 2);

@@ -14,6 +14,7 @@ use reads::series::rows::SumsRow;
 use reads::source::{Source, Statement};
 use reads::store::Store;
 use service::clickhouse::Server;
+use service::connections::TrustedRoots;
 use std::time::{Duration, Instant};
 
 const START: i64 = 1_767_571_200_000;
@@ -95,7 +96,7 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
     let (project, _) = stack.project().await;
     fill(&project).await;
     stack.mark(0, 20_000).await;
-    let server = |url: String| Server { url, user: None, password: None };
+    let server = |url: String| Server { url, user: None, password: None, roots: TrustedRoots::default() };
     // The store's own statements, on a client that refuses to answer without a projection.
     let store =
         Store::new(&server(store_address("CLICKHOUSE_URL")), Duration::from_secs(10), Metrics::default())
@@ -119,7 +120,12 @@ async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
     let text = "SELECT toUInt32(0) AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
                    0. AS least, 0. AS greatest FROM numbers(1000000000000)";
     let endless = Statement { text: text.to_owned(), source: Source::Rows };
-    let server = Server { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let server = Server {
+        url: store_address("CLICKHOUSE_URL"),
+        user: None,
+        password: None,
+        roots: TrustedRoots::default(),
+    };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
         let store = Store::new(&server, timeout, Metrics::default()).expect("it speaks HTTP");
         let begun = Instant::now();

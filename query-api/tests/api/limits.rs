@@ -10,6 +10,7 @@ use reads::series::query::Kind;
 use reads::source::{Source, Statement};
 use reads::store::Store;
 use service::clickhouse::Server;
+use service::connections::TrustedRoots;
 use std::time::Duration;
 
 /// Ends only when it is ended; `marker` tells it from others.
@@ -35,7 +36,12 @@ async fn a_query_whose_client_left_ends_in_the_store() {
     let (project, manager) = stack.project().await;
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
     let marker = format!("left{:x}", rand::random::<u64>());
-    let server = Server { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let server = Server {
+        url: store_address("CLICKHOUSE_URL"),
+        user: None,
+        password: None,
+        roots: TrustedRoots::default(),
+    };
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).expect("it speaks HTTP");
     let (view, sql) = (View::of(&stack.namespace), endless(&marker));
     let query = tokio::spawn(async move { store.series(&view, ("p", &[]), Kind::Sums, &sql).await });
@@ -49,7 +55,12 @@ async fn a_query_whose_client_left_ends_in_the_store() {
 async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does() {
     let stack = shared();
     let limits = Limits { places: 2, share: 1, line: 1, patience: Duration::from_secs(60) };
-    let server = Server { url: store_address("CLICKHOUSE_URL"), user: None, password: None };
+    let server = Server {
+        url: store_address("CLICKHOUSE_URL"),
+        user: None,
+        password: None,
+        roots: TrustedRoots::default(),
+    };
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default())
         .expect("it speaks HTTP")
         .with_limits(limits);

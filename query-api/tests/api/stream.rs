@@ -8,6 +8,7 @@ use proto::v1::{MetricBatch, Revocation, Sample};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use service::kafka::KafkaBrokers;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,9 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(stack: &Stack) -> Self {
-        let producer = service::kafka::client(&stack.brokers, "test").create().expect("a producer");
+        let producer = service::kafka::client(&KafkaBrokers::plaintext(&stack.brokers), "test")
+            .create()
+            .expect("a producer");
         Self { producer, topic: Topics::new(&stack.namespace).metrics }
     }
 

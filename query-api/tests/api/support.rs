@@ -12,6 +12,7 @@ use query_api::run::{Listeners, run};
 use query_api::settings::Arguments;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use service::kafka::KafkaBrokers;
 use service::settings::Common;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ pub struct Stack {
     pub url: String,
     pub ops_url: String,
     pub namespace: String,
-    pub brokers: String,
+    pub brokers: KafkaBrokers,
     /// For the runtime that outlives the tests alone: its connections are shared, and end with the runtime that made
     /// them.
     clickhouse: Client,

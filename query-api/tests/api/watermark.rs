@@ -3,6 +3,7 @@
 use crate::support::{Caller, Sample, Stack, own, serve, settings, until};
 use proto::topics::Topics;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use service::kafka::KafkaBrokers;
 use std::time::Duration;
 
 /// What the service is told that publishing may take.
@@ -18,8 +19,9 @@ async fn publish(stack: &Stack, partition: i32) -> i64 {
 
 /// A record that a gateway made at `at`.
 async fn publish_at(stack: &Stack, partition: i32, at: i64) -> i64 {
-    let producer: FutureProducer =
-        service::kafka::client(&stack.brokers, "test").create().expect("a producer");
+    let producer: FutureProducer = service::kafka::client(&KafkaBrokers::plaintext(&stack.brokers), "test")
+        .create()
+        .expect("a producer");
     let topic = Topics::new(&stack.namespace).metrics;
     let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("a batch").timestamp(at);
     producer.send(record, Duration::from_secs(10)).await.expect("it is acknowledged").offset

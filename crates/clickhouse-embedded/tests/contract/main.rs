@@ -1,5 +1,5 @@
-//! Behaviour that the services rely on, through the `clickhouse` crate and in raw HTTP. Tests `clickhouse-embedded` or, if
-//! `CLICKHOUSE_URL` is set, the server at that address.
+//! Behaviour that the services rely on, through the `clickhouse` crate and in raw HTTP. Tests
+//! `clickhouse-embedded` or, if `CLICKHOUSE_URL` is set, the server at that address.
 
 #[path = "../support/mod.rs"]
 mod support;

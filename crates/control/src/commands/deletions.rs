@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use service::clock::now_ms;
+use service::kafka::KafkaBrokers;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ fn following(
 }
 
 /// By partition, the offset after the last record that all in-sync replicas have.
-async fn log_ends(brokers: &str, topic: &str) -> Result<HashMap<i32, i64>, LogError> {
+async fn log_ends(brokers: &KafkaBrokers, topic: &str) -> Result<HashMap<i32, i64>, LogError> {
     let consumer: BaseConsumer<DefaultConsumerContext> = service::kafka::client(brokers, "tidemark-deletion")
         // Not the end of what is committed: a transaction that somebody left open must not hold the cut back.
         .set("isolation.level", "read_uncommitted")

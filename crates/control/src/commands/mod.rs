@@ -25,6 +25,7 @@ use proto::topics::Topics;
 use proto::v1::{ApiKey, Entity, Removal, Revocation, Scope, entity::Kind};
 use redis_access::Redis;
 use service::clock::now_ms;
+use service::kafka::KafkaBrokers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -89,7 +90,7 @@ impl Expected {
 /// Carries commands out. Clones share its connections.
 #[derive(Clone)]
 pub struct Commands {
-    brokers: String,
+    brokers: KafkaBrokers,
     topics: Topics,
     writer: ControlWriter,
     projection: Projection,
@@ -101,11 +102,11 @@ pub struct Commands {
 
 impl Commands {
     /// Commands of one installation.
-    pub fn new(brokers: &str, namespace: &str, redis: Redis) -> Result<Self, LogError> {
+    pub fn new(brokers: &KafkaBrokers, namespace: &str, redis: Redis) -> Result<Self, LogError> {
         let topics = Topics::new(namespace);
         Ok(Self {
             writer: ControlWriter::new(brokers, &topics, PUBLISH_TIMEOUT)?,
-            brokers: brokers.to_owned(),
+            brokers: brokers.clone(),
             topics,
             projection: Projection::new(namespace),
             directory: Directory::new(namespace, redis.clone()),

@@ -9,6 +9,7 @@ use proto::control::EntityKey;
 use proto::v1::{ApiKey, Entity, Scope, entity::Kind};
 use redis::aio::MultiplexedConnection;
 use redis_access::testing::{connection, namespace, url};
+use service::connections::RedisEndpoint;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The log that is applied.
@@ -34,7 +35,12 @@ impl World {
         let filled = projection.advance(&mut redis, LOG, 0, 0, true).await;
         assert!(filled.expect("Redis runs"));
         let stop = CancellationToken::new();
-        let keys = KeyCache::start(&url(), &namespace, KeyCacheSettings::default(), stop.clone());
+        let keys = KeyCache::start(
+            &RedisEndpoint::new(&url()),
+            &namespace,
+            KeyCacheSettings::default(),
+            stop.clone(),
+        );
         let keys = keys.expect("it is an address");
         let token = Token::generate();
         let key = ApiKey {

@@ -6,6 +6,7 @@ use quota::store::Keys;
 use quota::{Charge, Event, Observer, OutagePolicy, Quotas, Source, Verdict};
 use redis_access::KeyNames;
 use redis_access::testing::{connection, namespace, until, url};
+use service::connections::RedisEndpoint;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,7 +30,7 @@ impl RecordedEvents {
 
 fn gateway(namespace: &str) -> (Quotas, RecordedEvents) {
     let events = RecordedEvents::default();
-    let quotas = Quotas::new(&url(), namespace, OutagePolicy::Closed, events.clone());
+    let quotas = Quotas::new(&RedisEndpoint::new(&url()), namespace, OutagePolicy::Closed, events.clone());
     (quotas.expect("the address is valid"), events)
 }
 
@@ -131,7 +132,10 @@ async fn prefetching_gateways_grant_exactly_the_limit() {
             assert_eq!(charges.len() as u64, LIMIT);
             assert!(left.into_iter().eq(0..LIMIT), "each number of remaining requests is reported once");
             let prefetched = |event: &Event| matches!(event, Event::Prefetched(_));
-            assert!(gateways.iter().all(|(_, events)| events.all().iter().any(prefetched)), "each gateway prefetches");
+            assert!(
+                gateways.iter().all(|(_, events)| events.all().iter().any(prefetched)),
+                "each gateway prefetches"
+            );
         }
         hours
     })
@@ -278,8 +282,10 @@ async fn reading_usage_consumes_nothing() {
 #[tokio::test]
 async fn outage_policy_decides_without_redis() {
     let events = RecordedEvents::default();
-    let nowhere =
-        |outage| Quotas::new("redis://127.0.0.1:9", "", outage, events.clone()).expect("the address is valid");
+    let nowhere = |outage| {
+        Quotas::new(&RedisEndpoint::new("redis://127.0.0.1:9"), "", outage, events.clone())
+            .expect("the address is valid")
+    };
     let (open, closed) = (nowhere(OutagePolicy::Open), nowhere(OutagePolicy::Closed));
     let mut hours = BTreeSet::new();
     let mut numbers = Vec::new();

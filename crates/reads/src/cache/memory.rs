@@ -1,8 +1,8 @@
-//! What is held, and the rules by which it is: without I/O, with the clock passed in.
+//! Entries of the cache and the rules for their use. No I/O; the caller passes the time.
 
-use super::log::{Log, Touch};
-use super::{Block, Blocks, Metric, Named, Standing};
-use crate::hidden::Hidden;
+use super::changes::{Change, Changes};
+use super::{Block, BlockRange, MetricRef, NameAndUnit, StorePosition};
+use crate::deletions::DeletionMask;
 use crate::series::cells::Resolution;
 use crate::series::query::Kind;
 use proto::v1::MetricBatch;
@@ -10,283 +10,288 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many cells are held; about 50 bytes each.
-const MOST_CELLS: usize = 1_500_000;
-/// What a block counts for beside its cells.
-const BLOCK: usize = 4;
-/// What a metric counts for beside its blocks.
-const HELD: usize = 8;
-/// Of so many projects it is known whether their names were read; of more it is forgotten.
-const MOST_PROJECTS: usize = 10_000;
-/// What is held longer is read again. It is true for as long as only workers write to the store; this is for what
-/// operators do to it by hand.
+/// Maximum number of cached cells; about 50 bytes each.
+const MAX_CELLS: usize = 1_500_000;
+/// Weight of a block in addition to its cells.
+const BLOCK_WEIGHT: usize = 4;
+/// Weight of a metric in addition to its blocks.
+const METRIC_WEIGHT: usize = 8;
+/// Number of projects above which the times at which their names were read are pruned.
+const MAX_PROJECTS: usize = 10_000;
+/// Maximum age of an entry. Entries stay correct as long as only ingest workers write to the store; the limit covers manual
+/// changes by operators.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// What is held.
+/// Entries of the cache.
 #[derive(Debug)]
 pub struct Memory {
-    /// What is known of the log.
-    pub log: Log,
+    /// Latest changes by records of the log.
+    pub changes: Changes,
     database: Arc<str>,
-    /// Up to where the store had the log when that was looked at last, and when that was.
+    /// Newest known offsets of the store, and the time at which they were requested.
     stored: Option<(Instant, Vec<i64>)>,
-    /// By project and id.
-    metrics: HashMap<String, HashMap<String, Held>>,
-    /// When the names of all metrics of a project were read.
-    named_all: HashMap<String, Instant>,
+    /// Entries by project and metric id.
+    metrics: HashMap<String, HashMap<String, Entry>>,
+    /// Times at which the names of all metrics of a project were last read.
+    all_names_read: HashMap<String, Instant>,
     weight: usize,
-    most: usize,
-    /// Counts uses: who was used last is dropped last.
+    max_weight: usize,
+    /// Number of uses so far; orders entries by their last use.
     uses: u64,
 }
 
-/// What is held of a metric.
+/// Cached data of a metric.
 #[derive(Debug, Default)]
-struct Held {
-    deletions: Hidden,
+struct Entry {
+    deletions: DeletionMask,
     blocks: BTreeMap<(Kind, Resolution, i64), (Instant, Block)>,
-    named: Option<(Instant, Named)>,
-    used: u64,
+    name: Option<(Instant, NameAndUnit)>,
+    last_use: u64,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::new(Log::default(), MOST_CELLS)
+        Self::new(Changes::default(), MAX_CELLS)
     }
 }
 
 impl Memory {
-    /// Holds nothing yet, and later `most` cells.
-    pub fn new(log: Log, most: usize) -> Self {
+    /// Creates an empty cache of at most `max_weight` (see [`Self::weight`]).
+    pub fn new(changes: Changes, max_weight: usize) -> Self {
         let (database, stored) = ("".into(), None);
-        let (metrics, named_all) = (HashMap::new(), HashMap::new());
-        Self { log, database, stored, metrics, named_all, weight: 0, most, uses: 0 }
+        let (metrics, all_names_read) = (HashMap::new(), HashMap::new());
+        Self { changes, database, stored, metrics, all_names_read, weight: 0, max_weight, uses: 0 }
     }
 
-    /// How many cells are held, with what blocks count for beside them.
+    /// Returns the number of cells, plus a fixed weight for each block and metric.
     pub fn weight(&self) -> usize {
         self.weight
     }
 
-    /// What is held of `blocks`, in their order.
-    pub fn find(
+    /// Returns the cached blocks of `blocks`, in their order.
+    pub fn lookup(
         &mut self,
-        at: &Standing,
-        metric: &Metric<'_>,
-        blocks: &Blocks,
+        position: &StorePosition,
+        metric: &MetricRef<'_>,
+        blocks: &BlockRange,
         now: Instant,
     ) -> Vec<Option<Block>> {
-        let Some(held) = self.usable(at, metric) else {
+        let Some(entry) = self.usable(position, metric) else {
             return blocks.numbers.clone().map(|_| None).collect();
         };
         let block = |number| {
-            let (kept_at, block) = held.blocks.get(&(blocks.kind, blocks.resolution, number))?;
-            (now.duration_since(*kept_at) < MAX_AGE).then(|| block.clone())
+            let (inserted_at, block) = entry.blocks.get(&(blocks.kind, blocks.resolution, number))?;
+            (now.duration_since(*inserted_at) < MAX_AGE).then(|| block.clone())
         };
         blocks.numbers.clone().map(block).collect()
     }
 
-    /// What a metric is called, if that is held.
-    pub fn named(&mut self, at: &Standing, metric: &Metric<'_>, now: Instant) -> Option<Named> {
-        let (kept_at, named) = self.usable(at, metric)?.named.as_ref()?;
-        (now.duration_since(*kept_at) < MAX_AGE).then(|| named.clone())
+    /// Returns the cached name and unit of a metric.
+    pub fn name(
+        &mut self,
+        position: &StorePosition,
+        metric: &MetricRef<'_>,
+        now: Instant,
+    ) -> Option<NameAndUnit> {
+        let (inserted_at, name) = self.usable(position, metric)?.name.as_ref()?;
+        (now.duration_since(*inserted_at) < MAX_AGE).then(|| name.clone())
     }
 
-    /// Keeps what a reader that stood at `at` before has read: of each metric the blocks from the first of `blocks` on.
-    pub fn keep<'a>(
+    /// Caches the blocks of each metric, starting with the first of `blocks`, except those that changed since `position`.
+    pub fn insert<'a>(
         &mut self,
-        at: &Standing,
-        blocks: &Blocks,
-        read: impl IntoIterator<Item = (Metric<'a>, Vec<Block>)>,
+        position: &StorePosition,
+        blocks: &BlockRange,
+        read: impl IntoIterator<Item = (MetricRef<'a>, Vec<Block>)>,
         now: Instant,
     ) {
-        let Some(touched) = self.touched(at) else { return };
+        let Some(changed) = self.changes_since(position) else { return };
         for (metric, read) in read {
-            let touches = touched.get(&self.log.metric(metric.project, metric.id));
+            let changes = changed.get(&self.changes.metric_hash(metric.project, metric.id));
             let length = blocks.resolution.block();
-            let untouched = |number: i64| {
-                let touches = touches.into_iter().flatten();
-                touches.map(|touch| numbers(touch, length)).all(|touched| !touched.contains(&number))
+            let unchanged = |number: i64| {
+                let changes = changes.into_iter().flatten();
+                changes.map(|change| block_numbers(change, length)).all(|changed| !changed.contains(&number))
             };
-            let kept: Vec<(i64, Block)> =
-                (blocks.numbers.start..).zip(read).filter(|(number, _)| untouched(*number)).collect();
-            if !kept.is_empty() {
-                self.change(&metric, |held| {
+            let valid: Vec<(i64, Block)> =
+                (blocks.numbers.start..).zip(read).filter(|(number, _)| unchanged(*number)).collect();
+            if !valid.is_empty() {
+                self.update(&metric, |entry| {
                     let key = |number| (blocks.kind, blocks.resolution, number);
-                    held.blocks.extend(kept.into_iter().map(|(number, block)| (key(number), (now, block))));
+                    entry.blocks.extend(valid.into_iter().map(|(number, block)| (key(number), (now, block))));
                 });
             }
         }
         self.make_room();
     }
 
-    /// Keeps what metrics are called.
-    pub fn keep_names<'a>(
+    /// Caches names and units of metrics, except those that changed since `position`.
+    pub fn insert_names<'a>(
         &mut self,
-        at: &Standing,
-        named: impl IntoIterator<Item = (Metric<'a>, Named)>,
+        position: &StorePosition,
+        names: impl IntoIterator<Item = (MetricRef<'a>, NameAndUnit)>,
         now: Instant,
     ) {
-        let Some(touched) = self.touched(at) else { return };
-        for (metric, named) in named {
-            let touches = touched.get(&self.log.metric(metric.project, metric.id));
-            let stays = |touch: &Touch| self.log.leaves(touch, &named.name, &named.unit);
-            if touches.into_iter().flatten().all(stays) {
-                self.change(&metric, |held| held.named = Some((now, named)));
+        let Some(changed) = self.changes_since(position) else { return };
+        for (metric, name) in names {
+            let changes = changed.get(&self.changes.metric_hash(metric.project, metric.id));
+            let unchanged = |change: &Change| self.changes.preserves_names(change, &name.name, &name.unit);
+            if changes.into_iter().flatten().all(unchanged) {
+                self.update(&metric, |entry| entry.name = Some((now, name)));
             }
         }
         self.make_room();
     }
 
-    /// Whether a reader is to read the names of all metrics of a project: the first that needs one that is not held.
-    pub fn first_to_name(&mut self, project: &str, now: Instant) -> bool {
+    /// Returns whether the caller is to read the names of all metrics of a project, and notes that it does.
+    pub fn claim_reading_all_names(&mut self, project: &str, now: Instant) -> bool {
         let recent = |read_at: &Instant| now.duration_since(*read_at) < MAX_AGE;
-        if self.named_all.get(project).is_some_and(recent) {
+        if self.all_names_read.get(project).is_some_and(recent) {
             return false;
         }
-        if self.named_all.len() >= MOST_PROJECTS {
-            self.named_all.retain(|_, read_at| recent(read_at));
+        if self.all_names_read.len() >= MAX_PROJECTS {
+            self.all_names_read.retain(|_, read_at| recent(read_at));
         }
-        self.named_all.insert(project.to_owned(), now);
+        self.all_names_read.insert(project.to_owned(), now);
         true
     }
 
-    /// What the records touch that lie beyond what a reader has, by metric; none if that is not known of them all.
-    fn touched(&mut self, at: &Standing) -> Option<HashMap<u64, Vec<Touch>>> {
-        self.look_at(at);
-        let mut touched: HashMap<u64, Vec<Touch>> = HashMap::new();
-        for touch in self.log.beyond(&at.stored)? {
-            touched.entry(touch.of()).or_default().push(touch.clone());
+    /// Returns the changes after `position` by hash of their metric; `None` if some of them are no longer kept.
+    fn changes_since(&mut self, position: &StorePosition) -> Option<HashMap<u64, Vec<Change>>> {
+        self.update_position(position);
+        let mut changed: HashMap<u64, Vec<Change>> = HashMap::new();
+        for change in self.changes.after(&position.stored)? {
+            changed.entry(change.metric()).or_default().push(change.clone());
         }
-        Some(touched)
+        Some(changed)
     }
 
-    /// A record of the log was read, and what is in it; none if that could not be made out.
-    pub fn pass(&mut self, partition: i32, offset: i64, batch: Option<&MetricBatch>) {
+    /// Invalidates the entries that a record of the log changes. `batch`: `None` if the record could not be decoded.
+    pub fn apply_record(&mut self, partition: i32, offset: i64, batch: Option<&MetricBatch>) {
         let Some(batch) = batch else {
-            self.log.pass_unknown(partition, offset);
+            self.changes.add_undecodable(partition, offset);
             return self.clear();
         };
-        let touches = self.log.pass(partition, offset, batch);
+        let changes = self.changes.add(partition, offset, batch);
         let Some(metrics) = self.metrics.get_mut(&batch.project_id) else { return };
-        for (metric, touch) in touches {
-            let Some(held) = metrics.get_mut(metric) else { continue };
-            if held
-                .named
+        for (metric, change) in changes {
+            let Some(entry) = metrics.get_mut(metric) else { continue };
+            if entry
+                .name
                 .as_ref()
-                .is_some_and(|(_, named)| !self.log.leaves(&touch, &named.name, &named.unit))
+                .is_some_and(|(_, name)| !self.changes.preserves_names(&change, &name.name, &name.unit))
             {
-                held.named = None;
+                entry.name = None;
             }
             for kind in Kind::ALL {
                 for resolution in Resolution::ALL {
-                    let touched = numbers(&touch, resolution.block());
-                    let from = (kind, resolution, *touched.start());
-                    let to = (kind, resolution, *touched.end());
-                    let keys: Vec<_> = held.blocks.range(from..=to).map(|(key, _)| *key).collect();
+                    let changed = block_numbers(&change, resolution.block());
+                    let from = (kind, resolution, *changed.start());
+                    let to = (kind, resolution, *changed.end());
+                    let keys: Vec<_> = entry.blocks.range(from..=to).map(|(key, _)| *key).collect();
                     for key in keys {
-                        self.weight -= held.blocks.remove(&key).map_or(0, |(_, block)| weight(&block));
+                        self.weight -= entry.blocks.remove(&key).map_or(0, |(_, block)| weight(&block));
                     }
                 }
             }
         }
     }
 
-    /// The log is no longer followed.
-    pub fn end(&mut self) {
-        self.log.end();
+    /// Empties the cache, because the log is no longer followed.
+    pub fn stop_following(&mut self) {
+        self.changes.stop();
         self.clear();
     }
 
-    /// What is held of a metric that a reader may use who stands there.
-    fn usable(&mut self, at: &Standing, metric: &Metric<'_>) -> Option<&Held> {
-        self.look_at(at);
-        if !self.log.passed(&at.stored) {
+    /// Returns the entry of a metric if a reader at `position` may use it.
+    fn usable(&mut self, position: &StorePosition, metric: &MetricRef<'_>) -> Option<&Entry> {
+        self.update_position(position);
+        if !self.changes.has_passed(&position.stored) {
             return None;
         }
         self.uses += 1;
         let uses = self.uses;
-        let held = self.metrics.get_mut(metric.project)?.get_mut(metric.id)?;
-        held.used = uses;
-        (held.deletions == metric.deletions).then_some(held)
+        let entry = self.metrics.get_mut(metric.project)?.get_mut(metric.id)?;
+        entry.last_use = uses;
+        (entry.deletions == metric.deletions).then_some(entry)
     }
 
-    /// Changes what is held of a metric: nothing yet, if it was read under other deletions.
-    fn change(&mut self, metric: &Metric<'_>, change: impl FnOnce(&mut Held)) {
+    /// Updates the entry of a metric, and empties it first if it was read under other deletions.
+    fn update(&mut self, metric: &MetricRef<'_>, update: impl FnOnce(&mut Entry)) {
         self.uses += 1;
         let metrics = self.metrics.entry(metric.project.to_owned()).or_default();
-        let before = metrics.get(metric.id).map_or(0, Held::weight);
-        let held = metrics.entry(metric.id.to_owned()).or_default();
-        if held.deletions != metric.deletions {
-            *held = Held { deletions: metric.deletions.clone(), ..Held::default() };
+        let before = metrics.get(metric.id).map_or(0, Entry::weight);
+        let entry = metrics.entry(metric.id.to_owned()).or_default();
+        if entry.deletions != metric.deletions {
+            *entry = Entry { deletions: metric.deletions.clone(), ..Entry::default() };
         }
-        held.used = self.uses;
-        change(held);
-        self.weight = self.weight + held.weight() - before;
+        entry.last_use = self.uses;
+        update(entry);
+        self.weight = self.weight + entry.weight() - before;
     }
 
-    /// Another database, or one that has less than it had, is not the store of which something is held.
-    fn look_at(&mut self, at: &Standing) {
-        if self.database != at.database {
+    /// Notes the position of the store. Empties the cache if the database is another one, or has lost records.
+    fn update_position(&mut self, position: &StorePosition) {
+        if self.database != position.database {
             self.clear();
-            (self.database, self.stored) = (at.database.clone(), None);
+            (self.database, self.stored) = (position.database.clone(), None);
         }
         if let Some((read_at, stored)) = &self.stored {
-            if at.read_at <= *read_at {
+            if position.read_at <= *read_at {
                 return;
             }
-            let has = |number: usize| at.stored.get(number).copied().unwrap_or(-1);
-            if stored.iter().enumerate().any(|(number, stored)| has(number) < *stored) {
+            let now_stored = |number: usize| position.stored.get(number).copied().unwrap_or(-1);
+            if stored.iter().enumerate().any(|(number, stored)| now_stored(number) < *stored) {
                 self.clear();
             }
         }
-        self.stored = Some((at.read_at, at.stored.clone()));
+        self.stored = Some((position.read_at, position.stored.clone()));
     }
 
     fn clear(&mut self) {
         self.metrics.clear();
-        self.named_all.clear();
+        self.all_names_read.clear();
         self.weight = 0;
     }
 
-    /// Drops the metrics that were used least lately, an eighth more than must be.
+    /// Drops the least recently used metrics until the cache is at most seven eighths full.
     fn make_room(&mut self) {
-        if self.weight <= self.most {
+        if self.weight <= self.max_weight {
             return;
         }
         let all = self.metrics.values().flat_map(HashMap::values);
-        let mut uses: Vec<(u64, usize)> = all.map(|held| (held.used, held.weight())).collect();
+        let mut uses: Vec<(u64, usize)> = all.map(|entry| (entry.last_use, entry.weight())).collect();
         uses.sort_unstable();
-        let mut over = self.weight - self.most / 8 * 7;
+        let mut excess = self.weight - self.max_weight / 8 * 7;
         let mut dropped = HashSet::new();
-        for (used, weight) in uses {
-            if over == 0 {
+        for (last_use, weight) in uses {
+            if excess == 0 {
                 break;
             }
-            dropped.insert(used);
+            dropped.insert(last_use);
             self.weight -= weight;
-            over = over.saturating_sub(weight);
+            excess = excess.saturating_sub(weight);
         }
         for metrics in self.metrics.values_mut() {
-            metrics.retain(|_, held| !dropped.contains(&held.used));
+            metrics.retain(|_, entry| !dropped.contains(&entry.last_use));
         }
         self.metrics.retain(|_, metrics| !metrics.is_empty());
     }
 }
 
-impl Held {
+impl Entry {
     fn weight(&self) -> usize {
-        HELD + self.blocks.values().map(|(_, block)| weight(block)).sum::<usize>()
+        METRIC_WEIGHT + self.blocks.values().map(|(_, block)| weight(block)).sum::<usize>()
     }
 }
 
 fn weight(block: &Block) -> usize {
-    block.len() + BLOCK
+    block.len() + BLOCK_WEIGHT
 }
 
-/// The blocks of a length that a touch touches.
-fn numbers(touch: &Touch, length: i64) -> std::ops::RangeInclusive<i64> {
-    touch.times.start().div_euclid(length)..=touch.times.end().div_euclid(length)
+/// Returns the numbers of the blocks of `length` milliseconds that a change affects.
+fn block_numbers(change: &Change, length: i64) -> std::ops::RangeInclusive<i64> {
+    change.times.start().div_euclid(length)..=change.times.end().div_euclid(length)
 }
 
 #[cfg(test)]

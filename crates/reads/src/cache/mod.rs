@@ -1,24 +1,24 @@
-//! What was read from the store lately, and may be answered again.
+//! Cache of data that was recently read from the store.
 //!
-//! It holds the cells of time series ([`crate::series::cells`]) by blocks, and the names of metrics. What is answered from
-//! it is what the store would answer: not by a guess at how long that stays true, but by the log.
+//! It holds the cells of time series ([`crate::series::cells`]) in blocks, and the names of metrics. A cached answer equals
+//! the answer of the store. Entries are invalidated by the records of the log, not by a guessed lifetime:
 //!
-//! - The stream's tail reads every record of the log and tells what it touches: metric and event times. What is held of
-//!   that is dropped, before the store has the record.
-//! - A reader notes the heads of the store's chains *before* it reads, so what it read holds at least all up to them.
-//!   It may be kept unless a record beyond those heads touches it that the tail has already passed: the latest touches
-//!   are remembered for that ([`log`]), and who read before the oldest of them keeps nothing.
-//! - What is held is used where the tail has passed the heads of the store: every record that the store may have was
-//!   looked at then. While it lags, or Kafka is away, readers ask the store.
+//! - The stream's tail reads every record of the log and reports which metrics and event times it changes. The affected
+//!   entries are dropped before the store has the record.
+//! - A reader notes the heads of the store's chains *before* it reads, so its data contains at least every record up to
+//!   them. The data may be cached unless the tail has already read a record beyond those heads that changes it. The latest
+//!   changes are kept for this check ([`changes`]); data that was read before the oldest of them is not cached.
+//! - Entries are used only if the tail has passed the heads of the store: then it has read every record that the store may
+//!   contain. While the tail lags, or Kafka is unavailable, readers query the store.
 //!
-//! So a held block is exactly what a store at the reader's heads holds of it. Deletions of metrics are no records of this
-//! log: what was read under other deletions than the reader's is dropped. A store's generation is a database of its own,
-//! and another database means an empty cache.
+//! Consequently a cached block is exactly what a store at the reader's heads contains. Deletions of metrics are not records
+//! of this log: an entry that was read under other deletions than the reader's is dropped. Each generation of the store is a
+//! database of its own, and a change of database empties the cache.
 
-pub mod log;
+pub mod changes;
 pub mod memory;
 
-use crate::hidden::Hidden;
+use crate::deletions::DeletionMask;
 use crate::metrics::Metrics;
 use crate::series::cells::Resolution;
 use crate::series::merge::Partial;
@@ -30,22 +30,22 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The cells of one block that have points, ascending.
+/// Cells of one block that have points, in ascending order.
 pub type Block = Arc<Vec<Partial>>;
 
-/// What a reader sees: a store, and up to where it surely has the log.
+/// Store that a reader reads, and the offsets up to which it certainly contains the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct StorePosition {
     /// The store's database.
     pub database: Arc<str>,
-    /// By partition, the last offset that is stored; -1 where there is none.
+    /// Last stored offset of each partition; -1 if the partition has none.
     pub stored: Vec<i64>,
-    /// When that was asked for.
+    /// Time at which the offsets were requested.
     pub read_at: Instant,
 }
 
-impl Standing {
-    /// A store of which these heads were read; none while it is empty, when there is nothing to be kept.
+impl StorePosition {
+    /// Returns the position of a store with these heads; `None` if it is empty, because then there is nothing to cache.
     pub fn new(database: &Arc<str>, heads: &Heads) -> Option<Self> {
         let last = heads.last.iter().map(|head| head.partition).max()?;
         let mut stored = vec![-1; usize::try_from(last).ok()? + 1];
@@ -56,38 +56,38 @@ impl Standing {
     }
 }
 
-/// A metric, and what a reader knows of it.
+/// Metric, with the deletions that the reader knows of.
 #[derive(Debug, Clone)]
-pub struct Metric<'a> {
-    /// Its project.
+pub struct MetricRef<'a> {
+    /// Id of the project.
     pub project: &'a str,
-    /// Its id.
+    /// Id of the metric.
     pub id: &'a str,
-    /// Its deletions.
-    pub deletions: Hidden,
+    /// Deletions of the metric, whether the store has applied them or not.
+    pub deletions: DeletionMask,
 }
 
-/// Blocks of a metric, each by its number: its start divided by its length.
+/// Consecutive blocks of a metric. The number of a block is its start divided by its length.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocks {
-    /// What is known of their cells.
+pub struct BlockRange {
+    /// Kind of aggregates in the cells.
     pub kind: Kind,
-    /// How long their cells are.
+    /// Length of the cells.
     pub resolution: Resolution,
-    /// The first, and the one after the last.
+    /// Numbers of the blocks.
     pub numbers: Range<i64>,
 }
 
-/// What a metric is called: the newest name and unit that were given, empty where none was.
+/// Newest name and unit that were sent for a metric; empty if none was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct NameAndUnit {
     /// The name.
     pub name: String,
     /// The unit.
     pub unit: String,
 }
 
-/// The cache of a process. Clones share it.
+/// Cache of a process. Clones share the entries.
 #[derive(Clone)]
 pub struct Cache {
     memory: Arc<Mutex<Memory>>,
@@ -95,63 +95,74 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty one.
+    /// Creates an empty cache.
     pub fn new(metrics: Metrics) -> Self {
         Self { memory: Arc::default(), metrics }
     }
 
-    /// What is held of `blocks`, in their order: nothing where a reader that stands there must ask the store.
-    pub fn find(&self, at: &Standing, metric: &Metric<'_>, blocks: &Blocks) -> Vec<Option<Block>> {
-        let found = self.memory().find(at, metric, blocks, Instant::now());
+    /// Returns the cached blocks of `blocks`, in their order; `None` for each block that the reader must read from the store.
+    pub fn lookup(
+        &self,
+        position: &StorePosition,
+        metric: &MetricRef<'_>,
+        blocks: &BlockRange,
+    ) -> Vec<Option<Block>> {
+        let found = self.memory().lookup(position, metric, blocks, Instant::now());
         self.metrics.cached(found.iter().filter(|block| block.is_some()).count(), found.len());
         found
     }
 
-    /// Keeps what a reader that stood there before has read: of each metric the blocks from the first of `blocks` on.
-    pub fn keep<'a>(
+    /// Caches the blocks of each metric that were read from the store, starting with the first of `blocks`. `position` was
+    /// taken before they were read.
+    pub fn insert<'a>(
         &self,
-        at: &Standing,
-        blocks: &Blocks,
-        read: impl IntoIterator<Item = (Metric<'a>, Vec<Block>)>,
+        position: &StorePosition,
+        blocks: &BlockRange,
+        read: impl IntoIterator<Item = (MetricRef<'a>, Vec<Block>)>,
     ) {
         let mut memory = self.memory();
-        memory.keep(at, blocks, read, Instant::now());
+        memory.insert(position, blocks, read, Instant::now());
         self.metrics.cache_cells.set(i64::try_from(memory.weight()).unwrap_or(i64::MAX));
     }
 
-    /// What a metric is called, if that is held.
-    pub fn named(&self, at: &Standing, metric: &Metric<'_>) -> Option<Named> {
-        self.memory().named(at, metric, Instant::now())
+    /// Returns the cached name and unit of a metric.
+    pub fn name(&self, position: &StorePosition, metric: &MetricRef<'_>) -> Option<NameAndUnit> {
+        self.memory().name(position, metric, Instant::now())
     }
 
-    /// Whether a reader is to read the names of all metrics of a project: the first that needs one that is not held.
-    pub fn first_to_name(&self, project: &str) -> bool {
-        self.memory().first_to_name(project, Instant::now())
+    /// Returns whether the caller is to read the names of all metrics of a project. Only the first reader that misses a name
+    /// is told so, until the names are old.
+    pub fn claim_reading_all_names(&self, project: &str) -> bool {
+        self.memory().claim_reading_all_names(project, Instant::now())
     }
 
-    /// Keeps what metrics are called.
-    pub fn keep_names<'a>(&self, at: &Standing, named: impl IntoIterator<Item = (Metric<'a>, Named)>) {
-        self.memory().keep_names(at, named, Instant::now());
+    /// Caches names and units of metrics. `position` was taken before they were read.
+    pub fn insert_names<'a>(
+        &self,
+        position: &StorePosition,
+        names: impl IntoIterator<Item = (MetricRef<'a>, NameAndUnit)>,
+    ) {
+        self.memory().insert_names(position, names, Instant::now());
     }
 
-    /// The log is followed from these offsets on, by partition.
-    pub fn begin(&self, from: &[i64]) {
-        self.memory().log.begin(from);
+    /// Starts following the log. `from`: first offset of each partition that the tail reads.
+    pub fn start_following(&self, from: &[i64]) {
+        self.memory().changes.start(from);
     }
 
-    /// A partition that was not there before is followed from its beginning.
+    /// Follows a partition that was added to the topic, from its first offset.
     pub fn add_partition(&self) {
-        self.memory().log.add_partition();
+        self.memory().changes.add_partition();
     }
 
-    /// A record was read, and what is in it; none if that could not be made out.
-    pub fn pass(&self, partition: i32, offset: i64, batch: Option<&MetricBatch>) {
-        self.memory().pass(partition, offset, batch);
+    /// Invalidates the entries that a record of the log changes. `batch`: `None` if the record could not be decoded.
+    pub fn apply_record(&self, partition: i32, offset: i64, batch: Option<&MetricBatch>) {
+        self.memory().apply_record(partition, offset, batch);
     }
 
-    /// The log is no longer followed.
-    pub fn end(&self) {
-        self.memory().end();
+    /// Empties the cache, because the log is no longer followed.
+    pub fn stop_following(&self) {
+        self.memory().stop_following();
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

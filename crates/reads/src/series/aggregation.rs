@@ -1,21 +1,21 @@
-//! How the points of a bucket become one number.
+//! Aggregations of the points of a bucket.
 
 use service::wire_enum;
 
 wire_enum! {
-    /// How the points of a bucket become one number.
+    /// Function that aggregates the points of a bucket into one number.
     pub enum Aggregation {
         /// The arithmetic mean.
         Avg = "avg",
         /// The sum.
         Sum = "sum",
-        /// The least.
+        /// The minimum.
         Min = "min",
-        /// The greatest.
+        /// The maximum.
         Max = "max",
-        /// How many there are.
+        /// The number of points.
         Count = "count",
-        /// The latest by event time; of several at one moment the one that was received last.
+        /// The latest by event time; among points with the same event time, the one that was received last.
         Last = "last",
         /// The median.
         P50 = "p50",
@@ -26,19 +26,19 @@ wire_enum! {
     }
 }
 
-/// The quantiles that can be asked for.
+/// Quantiles that are supported.
 pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 impl Aggregation {
     /// Returns whether the result always lies between two of the aggregated values, so that a double holds it even where
     /// it does not hold their sum or difference.
     pub fn is_within_values(self) -> bool {
-        self == Self::Avg || self.quantile().is_some()
+        self == Self::Avg || self.quantile_index().is_some()
     }
 
-    /// Its place in [`QUANTILES`], if it is one. Quantiles are computed from every point, interpolated between the two
-    /// nearest (the median of 1 and 2 is 1.5), never from a sketch.
-    pub fn quantile(self) -> Option<usize> {
+    /// Returns the index into [`QUANTILES`] if this is a quantile. Quantiles are computed from all points and interpolated
+    /// between the two nearest (the median of 1 and 2 is 1.5), never from a sketch.
+    pub fn quantile_index(self) -> Option<usize> {
         match self {
             Self::P50 => Some(0),
             Self::P90 => Some(1),

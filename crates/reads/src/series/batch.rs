@@ -1,60 +1,59 @@
-//! Many time series by few statements: those that are cut into the same buckets, or whose edges are the same, are read
-//! together.
+//! Groups time series so that few statements read them: series with the same buckets, or the same edges, share one.
 //!
-//! What adds up, the last points and quantiles are read apart: a median on a dashboard must not make its averages as dear
-//! as itself. Within one kind each statement brings all that any aggregation needs.
+//! Sums, last points and quantiles are read by separate statements, so that a median on a dashboard does not make its
+//! averages as expensive as itself. A statement of one kind returns the data for every aggregation of that kind.
 
 use super::buckets::Range;
-use super::cells::Cut;
+use super::cells::CellPlan;
 use super::query::{Kind, Plan};
-use super::question::Question;
+use super::series_query::SeriesQuery;
 use crate::source::Statement;
 
 /// Series that one statement reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     plan: Plan,
-    /// What its rows know of their buckets.
+    /// Kind of aggregates in the rows.
     pub kind: Kind,
     starts: Vec<i64>,
-    /// The metrics, each once, in the order in which they were asked for.
+    /// Ids of the metrics without repetition, in the order of the requests.
     pub metrics: Vec<String>,
-    /// Which of the series that were asked for it answers, each with its metric's place in `metrics`.
+    /// Indexes of the requests that the group answers, each with the index of its metric in `metrics`.
     pub members: Vec<(usize, usize)>,
 }
 
 impl Group {
-    /// Its statement, with the parameters `project` and `metrics` and those of `mask`.
+    /// Returns the statement, with the parameters `project` and `metrics` and those of `mask`.
     pub fn statement(&self, mask: &str) -> Statement {
         self.plan.statement(&self.starts, self.kind, mask)
     }
 }
 
-/// A time series that is asked for.
+/// Request for a time series.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// Its place in the request.
-    pub place: usize,
-    /// The metric.
+pub struct SeriesRequest<'a> {
+    /// Index among all requests.
+    pub index: usize,
+    /// Id of the metric.
     pub metric: &'a str,
-    /// Whether some of its points are hidden: the rollup knows nothing of that.
+    /// Whether deleted points of the metric are still stored. The rollup cannot exclude them.
     pub hidden: bool,
-    /// What is asked for.
-    pub question: &'a Question,
-    /// The cells that it is made of, if it is: then its edges alone are to be read.
-    pub cut: Option<&'a Cut>,
+    /// Query for the series.
+    pub query: &'a SeriesQuery,
+    /// Cells of the series; only the edges are read by a group then. `None` if the series is not made of cells.
+    pub cells: Option<&'a CellPlan>,
 }
 
-/// The groups of what is asked for. What is in none has no points, or no edges.
-pub fn groups<'a>(asked: impl IntoIterator<Item = Asked<'a>>) -> Vec<Group> {
+/// Groups requests. Series without possible points, or made of cells without edges, are in no group.
+pub fn groups<'a>(requests: impl IntoIterator<Item = SeriesRequest<'a>>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Asked { place, metric, hidden, question, cut } in asked {
-        let kind = Kind::of(question.aggregation);
-        let (plan, starts) = match cut {
-            Some(cut) => (Plan::edges(&cut.edges), starts_of(&cut.edges, &question.starts)),
+    for SeriesRequest { index, metric, hidden, query, cells } in requests {
+        let kind = Kind::of(query.aggregation);
+        let (plan, starts) = match cells {
+            Some(cells) => (Plan::edges(&cells.edges), starts_of(&cells.edges, &query.starts)),
             None => {
-                let plan = Plan::new(question.range, &question.starts, question.interval, kind, hidden);
-                (plan, question.starts.clone())
+                let plan = Plan::new(query.range, &query.starts, query.interval, kind, hidden);
+                (plan, query.starts.clone())
             }
         };
         let Some(plan) = plan else { continue };
@@ -64,16 +63,16 @@ pub fn groups<'a>(asked: impl IntoIterator<Item = Asked<'a>>) -> Vec<Group> {
             groups.push(Group { plan, kind, starts, metrics: Vec::new(), members: Vec::new() });
         }
         let group = &mut groups[group];
-        let known = group.metrics.iter().position(|known| known == metric).unwrap_or(group.metrics.len());
-        if known == group.metrics.len() {
+        let metric_index = group.metrics.iter().position(|id| id == metric).unwrap_or(group.metrics.len());
+        if metric_index == group.metrics.len() {
             group.metrics.push(metric.to_owned());
         }
-        group.members.push((place, known));
+        group.members.push((index, metric_index));
     }
     groups
 }
 
-/// The starts of the buckets that edges lie in, each once.
+/// Returns the starts of the buckets that contain edges, without repetition.
 fn starts_of(edges: &[Range], starts: &[i64]) -> Vec<i64> {
     let bucket = |edge: &Range| starts.partition_point(|start| *start <= edge.start).checked_sub(1);
     let mut of_edges: Vec<i64> =
@@ -85,22 +84,22 @@ fn starts_of(edges: &[Range], starts: &[i64]) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::question::of_query;
+    use crate::series::series_query::parse_query;
 
-    const END: &str = "endDate=2026-03-02&startDate=2026-03-01";
+    const RANGE: &str = "endDate=2026-03-02&startDate=2026-03-01";
 
-    fn ask(queries: &[(&str, &str)]) -> Vec<(Vec<String>, Vec<usize>)> {
-        let questions: Vec<(&str, Question)> =
-            queries.iter().map(|(metric, query)| (*metric, of_query(query))).collect();
-        let asked = questions.iter().enumerate().map(|(place, (metric, question))| Asked {
-            place,
+    fn group_queries(queries: &[(&str, &str)]) -> Vec<(Vec<String>, Vec<usize>)> {
+        let queries: Vec<(&str, SeriesQuery)> =
+            queries.iter().map(|(metric, query)| (*metric, parse_query(query))).collect();
+        let requests = queries.iter().enumerate().map(|(index, (metric, query))| SeriesRequest {
+            index,
             metric,
             hidden: *metric == "h",
-            question,
-            cut: None,
+            query,
+            cells: None,
         });
-        let members = |group: &Group| group.members.iter().map(|(place, _)| *place).collect();
-        groups(asked)
+        let members = |group: &Group| group.members.iter().map(|(index, _)| *index).collect();
+        groups(requests)
             .into_iter()
             .map(|group| (members(&group), group.metrics))
             .map(|(members, metrics)| (metrics, members))
@@ -112,32 +111,32 @@ mod tests {
     }
 
     #[test]
-    fn series_in_the_same_buckets_are_read_together_but_not_what_costs_more() {
+    fn series_with_equal_buckets_share_a_statement_per_kind() {
         let [avg, last, p50, p99] = ["avg", "last", "p50", "p99"]
-            .map(|aggregation| format!("{END}&interval=hour&aggregation={aggregation}"));
+            .map(|aggregation| format!("{RANGE}&interval=hour&aggregation={aggregation}"));
         let max = avg.replace("avg", "max");
-        let groups = ask(&[("b", &avg), ("c", &max), ("a", &p50), ("c", &p99), ("b", &max), ("a", &last)]);
-        let apart = [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3]), group(&["a"], &[5])];
-        assert_eq!(groups, apart);
-        let groups = ask(&[("b", &avg), ("h", &avg), ("h", &max)]);
-        let apart = [group(&["b"], &[0]), group(&["h"], &[1, 2])];
-        assert_eq!(groups, apart, "what is hidden in part is read raw");
+        let groups = group_queries(&[("b", &avg), ("c", &max), ("a", &p50), ("c", &p99), ("b", &max), ("a", &last)]);
+        let expected = [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3]), group(&["a"], &[5])];
+        assert_eq!(groups, expected);
+        let groups = group_queries(&[("b", &avg), ("h", &avg), ("h", &max)]);
+        let expected = [group(&["b"], &[0]), group(&["h"], &[1, 2])];
+        assert_eq!(groups, expected, "metrics with hidden points are read from raw rows");
     }
 
     #[test]
-    fn fill_and_the_name_of_a_zone_part_nothing_but_other_buckets_do() {
-        let zone = |zone: &str, fill: &str| format!("{END}&interval=hour&fill={fill}&timezone={zone}");
+    fn fill_and_zone_name_do_not_split_groups_but_buckets_do() {
+        let zone = |zone: &str, fill: &str| format!("{RANGE}&interval=hour&fill={fill}&timezone={zone}");
         let utc = zone("UTC", "none")
             .replace("2026-03-02", "2026-03-02T00:00Z")
             .replace("2026-03-01", "2026-03-01T00:00Z");
         let accra = utc.replace("UTC", "Africa/Accra").replace("none", "zero");
         let kolkata = utc.replace("UTC", "Asia/Kolkata");
-        let groups = ask(&[("b", &utc), ("c", &accra), ("d", &kolkata)]);
+        let groups = group_queries(&[("b", &utc), ("c", &accra), ("d", &kolkata)]);
         assert_eq!(groups, [group(&["b", "c"], &[0, 1]), group(&["d"], &[2])]);
     }
 
     #[test]
-    fn a_range_that_can_hold_no_points_is_not_read() {
-        assert_eq!(ask(&[("a", "startDate=0&endDate=1000")]), []);
+    fn range_without_possible_points_is_not_read() {
+        assert_eq!(group_queries(&[("a", "startDate=0&endDate=1000")]), []);
     }
 }

@@ -1,11 +1,11 @@
-//! What stands in a bucket without points.
+//! Filling of buckets without points.
 
 use serde::Serialize;
 use service::wire_enum;
 use utoipa::ToSchema;
 
 wire_enum! {
-    /// What stands in a bucket without points.
+    /// Value of a bucket without points.
     pub enum Fill {
         /// The bucket is left out.
         None = "none",
@@ -13,25 +13,25 @@ wire_enum! {
         Null = "null",
         /// 0.
         Zero = "zero",
-        /// The value of the last bucket before it that has points; `null` where there is none in the range.
+        /// The value of the nearest earlier bucket with points; `null` if the range has none.
         Previous = "previous",
     }
 }
 
-/// A bucket of the answer.
+/// Bucket of a time series.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 #[schema(as = TimeSeriesPoint)]
 pub struct Point {
-    /// The bucket's start, Unix milliseconds, also where the range begins later.
+    /// The bucket's start, Unix milliseconds, even if the range begins later.
     pub timestamp: i64,
-    /// The aggregate; `null` where there is none, or where it is beyond what a double holds.
+    /// The aggregated value; `null` if there is none, or if no double can represent it.
     #[schema(required)]
     pub value: Option<f64>,
-    /// How many points are in the bucket.
+    /// Number of points in the bucket.
     pub count: u64,
 }
 
-/// Puts what `fill` says into the buckets of `starts` that `points` does not have. Both ascend.
+/// Adds the buckets of `starts` that are missing in `points`, with the value of `fill`. Both are ascending.
 pub fn fill(starts: &[i64], points: Vec<Point>, fill: Fill) -> Vec<Point> {
     if fill == Fill::None {
         return points;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fill_puts_its_own_value_into_empty_buckets_and_counts_nothing() {
+    fn empty_buckets_get_the_value_of_the_fill_and_a_count_of_zero() {
         assert_eq!(values(Fill::None), [(2, Some(7.0), 3), (4, Some(9.0), 1)]);
         let filled = |a, b, c| [(1, a, 0), (2, Some(7.0), 3), (3, b, 0), (4, Some(9.0), 1), (5, c, 0)];
         assert_eq!(values(Fill::Null), filled(None, None, None));

@@ -1,42 +1,43 @@
-//! What time series are made of, from the cache where it is held there, else from the store.
+//! Reads the parts of time series from the cache, or from the store if they are not cached.
 
 use super::batch::Group;
 use super::buckets::Range;
-use super::cells::{Cut, Piece, Resolution, into_blocks};
+use super::cells::{CellPlan, CellRun, into_blocks};
 use super::fill::Point;
 use super::merge::Partial;
 use super::query::{self, Kind};
-use super::question::Question;
-use crate::cache::{Block, Blocks, Metric, Named, Standing};
+use super::resolution::Resolution;
+use super::series_query::SeriesQuery;
+use crate::cache::{Block, BlockRange, MetricRef, NameAndUnit, StorePosition};
+use crate::deletions::{DeletionMask, View};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::hidden::{Hidden, View};
-use crate::store::NamedRow;
+use crate::store::MetricNameRow;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The names of projects with more metrics are not read all at once.
-const MOST_NAMES: usize = 2_000;
+/// Maximum number of metrics of a project whose names are read all at once.
+const MAX_NAMES: usize = 2_000;
 
-/// One that reads for a request.
+/// Reads data for one request.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    /// What it asks.
+    /// Engine with the cache and the store.
     pub engine: &'a Engine,
-    /// Whose metrics it reads.
+    /// Id of the project.
     pub project: &'a str,
-    /// The store, and what of it is hidden.
+    /// Store, with the deletions that it has not applied.
     pub view: &'a View,
     /// All deletions of the project's metrics.
-    pub deletions: &'a Hidden,
-    /// Up to where the store has the log; none while it is empty.
-    pub standing: Option<&'a Standing>,
+    pub deletions: &'a DeletionMask,
+    /// Position of the store; `None` while it is empty.
+    pub position: Option<&'a StorePosition>,
 }
 
-/// The same cells of a metric.
-type Key<'a> = (&'a str, Kind, Resolution);
+/// Metric, kind of aggregates, and length of cells.
+type CellKey<'a> = (&'a str, Kind, Resolution);
 
-/// Cells that were asked for.
+/// Cells that were read.
 #[derive(Default)]
 pub struct Cells<'a> {
     blocks: HashMap<Key<'a>, BTreeMap<i64, Block>>,
@@ -44,43 +45,43 @@ pub struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// Those of a metric that it was cut into, ascending.
+    /// Returns the cells of a metric in ascending order.
     pub fn of<'b>(
         &'b self,
         metric: &'b str,
         kind: Kind,
-        cut: &'b Cut,
+        plan: &'b CellPlan,
     ) -> Result<impl Iterator<Item = &'b Partial>, Error> {
-        let key = move |piece: &Piece| (metric, kind, piece.resolution);
-        if let Some(error) = cut.pieces.iter().find_map(|piece| self.failed.get(&key(piece))) {
+        let key = move |run: &CellRun| (metric, kind, run.resolution);
+        if let Some(error) = plan.runs.iter().find_map(|run| self.failed.get(&key(run))) {
             return Err(*error);
         }
-        Ok(cut.pieces.iter().flat_map(move |piece| {
-            let blocks = self.blocks.get(&key(piece)).map(|blocks| blocks.range(piece.blocks()));
+        Ok(plan.runs.iter().flat_map(move |run| {
+            let blocks = self.blocks.get(&key(run)).map(|blocks| blocks.range(run.blocks()));
             let cells = blocks.into_iter().flatten().flat_map(|(_, block)| block.iter());
-            cells.filter(|cell| piece.has(cell))
+            cells.filter(|cell| run.contains(cell))
         }))
     }
 }
 
 impl<'a> Reader<'a> {
-    /// Whether points of the metric are hidden that the store still has: no cell is right then.
-    pub fn hides(&self, metric: &str) -> bool {
-        !self.view.hidden.among([metric]).is_empty()
+    /// Returns whether the store still has deleted points of the metric. Cells would contain them.
+    pub fn has_hidden_points(&self, metric: &str) -> bool {
+        !self.view.hidden.for_metrics([metric]).is_empty()
     }
 
-    /// The cells of each metric.
-    pub async fn cells(&self, wanted: Vec<(&'a str, Kind, &Cut)>) -> Cells<'a> {
+    /// Reads the cells of the plan of each metric.
+    pub async fn cells(&self, plans: Vec<(&'a str, Kind, &CellPlan)>) -> Cells<'a> {
         let mut cells = Cells::default();
-        let mut missing: BTreeMap<Key<'a>, BTreeSet<i64>> = BTreeMap::new();
-        let pieces = wanted
+        let mut missing: BTreeMap<CellKey<'a>, BTreeSet<i64>> = BTreeMap::new();
+        let runs_of_cells = plans
             .into_iter()
-            .flat_map(|(metric, kind, cut)| cut.pieces.iter().map(move |piece| (metric, kind, piece)));
-        for (metric, kind, piece) in pieces {
-            let key = (metric, kind, piece.resolution);
-            let blocks = Blocks { kind, resolution: piece.resolution, numbers: piece.blocks() };
-            let found = match self.standing {
-                Some(at) => self.engine.cache.find(at, &self.metric(metric), &blocks),
+            .flat_map(|(metric, kind, plan)| plan.runs.iter().map(move |run| (metric, kind, run)));
+        for (metric, kind, run) in runs_of_cells {
+            let key = (metric, kind, run.resolution);
+            let blocks = BlockRange { kind, resolution: run.resolution, numbers: run.blocks() };
+            let found = match self.position {
+                Some(position) => self.engine.cache.lookup(position, &self.metric(metric), &blocks),
                 None => blocks.numbers.clone().map(|_| None).collect(),
             };
             for (number, block) in blocks.numbers.zip(found) {
@@ -90,7 +91,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        // What misses the same is read together.
+        // One statement reads all metrics that miss the same blocks.
         let mut reads: BTreeMap<(Kind, Resolution, i64, i64), Vec<&str>> = BTreeMap::new();
         for ((metric, kind, resolution), numbers) in &missing {
             for run in runs(numbers) {
@@ -98,8 +99,8 @@ impl<'a> Reader<'a> {
             }
         }
         let read = reads.iter().map(async |((kind, resolution, first, end), metrics)| {
-            let blocks = Blocks { kind: *kind, resolution: *resolution, numbers: *first..*end };
-            let read = self.read(&blocks, metrics).await;
+            let blocks = BlockRange { kind: *kind, resolution: *resolution, numbers: *first..*end };
+            let read = self.read_blocks(&blocks, metrics).await;
             (blocks, metrics, read)
         });
         for (blocks, metrics, read) in join_all(read).await {
@@ -119,69 +120,69 @@ impl<'a> Reader<'a> {
         cells
     }
 
-    /// Blocks of metrics, in their order, from the store; they are kept.
-    async fn read(&self, blocks: &Blocks, metrics: &[&str]) -> Result<Vec<Vec<Block>>, Error> {
-        let Blocks { kind, resolution, numbers } = blocks;
-        let length = resolution.block();
+    /// Reads blocks of each metric from the store and caches them.
+    async fn read_blocks(&self, blocks: &BlockRange, metrics: &[&str]) -> Result<Vec<Vec<Block>>, Error> {
+        let BlockRange { kind, resolution, numbers } = blocks;
+        let length = resolution.block_ms();
         let range = Range { start: numbers.start * length, end: numbers.end * length };
         let statement = query::cells(range, *resolution, *kind);
         let view = View::of(&self.view.database);
         let read = self.engine.store.series(&view, (self.project, metrics), *kind, &statement).await?;
         let read: Vec<Vec<Block>> =
             read.into_iter().map(|cells| into_blocks(cells, *resolution, numbers.clone())).collect();
-        if let Some(at) = self.standing {
+        if let Some(position) = self.position {
             let of_metrics = metrics.iter().map(|metric| self.metric(metric));
-            self.engine.cache.keep(at, blocks, of_metrics.zip(read.iter().cloned()));
+            self.engine.cache.insert(position, blocks, of_metrics.zip(read.iter().cloned()));
         }
         Ok(read)
     }
 
-    /// The parts of a group's buckets, of each of its metrics.
+    /// Reads the parts of the buckets of each metric of a group.
     pub async fn group(&self, group: &Group) -> Result<Vec<Vec<Partial>>, Error> {
         let metrics: Vec<&str> = group.metrics.iter().map(String::as_str).collect();
-        let view = self.view.among(metrics.iter().copied());
-        let statement = group.statement(&view.hidden.mask());
+        let view = self.view.for_metrics(metrics.iter().copied());
+        let statement = group.statement(&view.hidden.condition());
         self.engine.store.series(&view, (self.project, &metrics), group.kind, &statement).await
     }
 
-    /// Gives buckets their average or quantile that have none, because a double holds it but not their sum, or not the
-    /// difference of two values that it lies between. Few metrics have such values, so their points are read once more.
-    pub async fn overflown(
+    /// Computes averages and quantiles that are missing because an intermediate sum or difference overflowed. Few metrics have
+    /// such values, so their points are read once more, scaled.
+    pub async fn fill_overflowed(
         &self,
         metric: &str,
-        question: &Question,
+        query: &SeriesQuery,
         points: &mut [Point],
     ) -> Result<(), Error> {
-        if !question.aggregation.is_within_values() || points.iter().all(|point| point.value.is_some()) {
+        if !query.aggregation.is_within_values() || points.iter().all(|point| point.value.is_some()) {
             return Ok(());
         }
-        let view = self.view.among([metric]);
-        let kind = Kind::of(question.aggregation);
-        let statement = query::scaled(question.range, &question.starts, kind, &view.hidden.mask());
+        let view = self.view.for_metrics([metric]);
+        let kind = Kind::of(query.aggregation);
+        let statement = query::scaled(query.range, &query.starts, kind, &view.hidden.condition());
         let read = self.engine.store.series(&view, (self.project, &[metric]), kind, &statement).await?;
         for part in read.into_iter().flatten() {
-            let place = points.binary_search_by_key(&part.bucket, |point| point.timestamp);
-            if let Ok(place) = place
-                && points[place].value.is_none()
+            let index = points.binary_search_by_key(&part.bucket, |point| point.timestamp);
+            if let Ok(index) = index
+                && points[index].value.is_none()
             {
-                let value = part.scaled_value(question.aggregation);
-                points[place] = Point { timestamp: part.bucket, value, count: part.points };
+                let value = part.scaled_value(query.aggregation);
+                points[index] = Point { timestamp: part.bucket, value, count: part.points };
             }
         }
         Ok(())
     }
 
-    /// What those of `metrics` are called that the project has.
+    /// Reads the names and units of `metrics`. Metrics that the project does not have are left out.
     pub async fn names(
         &self,
         metrics: impl Iterator<Item = &'a str>,
-    ) -> Result<HashMap<&'a str, Named>, Error> {
+    ) -> Result<HashMap<&'a str, NameAndUnit>, Error> {
         let mut names = HashMap::new();
         let mut missing = BTreeSet::new();
         for metric in metrics {
-            let held = self.standing.filter(|_| !self.hides(metric));
-            match held.and_then(|at| self.engine.cache.named(at, &self.metric(metric))) {
-                Some(named) => _ = names.insert(metric, named),
+            let position = self.position.filter(|_| !self.has_hidden_points(metric));
+            match position.and_then(|position| self.engine.cache.name(position, &self.metric(metric))) {
+                Some(name) => _ = names.insert(metric, name),
                 None => _ = missing.insert(metric),
             }
         }
@@ -190,46 +191,47 @@ impl<'a> Reader<'a> {
         }
         let missing: Vec<&str> = missing.into_iter().collect();
         let rows = self.read_names(&missing).await?;
-        let mut read: HashMap<String, Named> = rows
+        let mut read: HashMap<String, NameAndUnit> = rows
             .into_iter()
-            .map(|row| (row.metric_id, Named { name: row.newest_name, unit: row.newest_unit }))
+            .map(|row| (row.metric_id, NameAndUnit { name: row.newest_name, unit: row.newest_unit }))
             .collect();
-        if let Some(at) = self.standing {
-            let kept = read.iter().filter(|(metric, _)| !self.hides(metric));
+        if let Some(position) = self.position {
+            let cacheable = read.iter().filter(|(metric, _)| !self.has_hidden_points(metric));
             self.engine
                 .cache
-                .keep_names(at, kept.map(|(metric, named)| (self.metric(metric), named.clone())));
+                .insert_names(position, cacheable.map(|(metric, name)| (self.metric(metric), name.clone())));
         }
         names.extend(missing.into_iter().filter_map(|metric| Some((metric, read.remove(metric)?))));
         Ok(names)
     }
 
-    /// The names of these metrics at least: those of a whole project cost hardly more than one, and who asks for one
-    /// metric asks for others soon.
-    async fn read_names(&self, missing: &[&str]) -> Result<Vec<NamedRow>, Error> {
+    /// Reads the names of at least these metrics. The names of a whole project cost hardly more than one, and requests for other
+    /// metrics are likely to follow.
+    async fn read_names(&self, missing: &[&str]) -> Result<Vec<MetricNameRow>, Error> {
         let Reader { engine, project, view, .. } = *self;
-        if self.standing.is_some()
+        if self.position.is_some()
             && view.hidden.is_empty()
-            && engine.cache.first_to_name(project)
-            && let Some(all) = engine.store.named_all(view, project, MOST_NAMES).await?
+            && engine.cache.claim_reading_all_names(project)
+            && let Some(all) = engine.store.all_metric_names(view, project, MAX_NAMES).await?
         {
             return Ok(all);
         }
-        engine.store.named(view, project, missing).await
+        engine.store.metric_names(view, project, missing).await
     }
 
-    fn metric<'m>(&'m self, id: &'m str) -> Metric<'m> {
-        Metric { project: self.project, id, deletions: self.deletions.among([id]) }
+    fn metric<'m>(&'m self, id: &'m str) -> MetricRef<'m> {
+        MetricRef { project: self.project, id, deletions: self.deletions.for_metrics([id]) }
     }
 }
 
-/// The numbers as runs, where a few that lie between are read again rather than asked around.
+/// Groups block numbers into runs. Gaps of up to three blocks are included, because reading cached blocks again is cheaper than
+/// another statement.
 fn runs(numbers: &BTreeSet<i64>) -> Vec<std::ops::Range<i64>> {
-    const BETWEEN: i64 = 3;
+    const MAX_GAP: i64 = 3;
     let mut runs: Vec<std::ops::Range<i64>> = Vec::new();
     for number in numbers {
         match runs.last_mut() {
-            Some(run) if number - run.end <= BETWEEN => run.end = number + 1,
+            Some(run) if number - run.end <= MAX_GAP => run.end = number + 1,
             _ => runs.push(*number..number + 1),
         }
     }
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_gap_is_read_over_and_a_long_one_is_not() {
+    fn short_gap_is_read_again_and_long_gap_is_not() {
         let runs = |numbers: &[i64]| -> Vec<(i64, i64)> {
             runs(&numbers.iter().copied().collect()).into_iter().map(|run| (run.start, run.end)).collect()
         };

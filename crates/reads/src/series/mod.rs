@@ -1,9 +1,14 @@
-//! Time series: from questions to points. All but [`gather`] and [`read`] are pure functions without clock or I/O.
+//! Time series, from queries to points. All modules but [`gather`] and [`read`] are pure functions without clock or I/O.
 //!
-//! [`question`] says what is asked for, [`buckets`] cuts the range, [`cells`] those that are made of whole hours or minutes,
-//! which are held. [`batch`] puts together what one statement can read, [`query`] decides what is read from the hour rollup
-//! and what from raw rows, [`merge`] puts the parts of a bucket together, [`fill`] says what stands where there was
-//! nothing. [`gather`] asks the cache and the store, [`read`] takes them all.
+//! The steps of a read:
+//! 1. [`series_query`] defines the series to read; [`buckets`] divides its range.
+//! 2. [`cells`] divides series into whole hours or minutes, which are cached.
+//! 3. [`batch`] groups series that one statement can read; [`query`] decides which hours come from the hour rollup and which
+//!    from raw rows, and writes the statement.
+//! 4. [`gather`] reads from the cache and the store.
+//! 5. [`merge`] merges the parts of each bucket; [`fill`] adds buckets without points.
+//!
+//! [`read`] runs all steps.
 
 pub mod aggregation;
 pub mod batch;
@@ -13,6 +18,7 @@ pub mod fill;
 pub mod gather;
 pub mod merge;
 pub mod query;
-pub mod question;
 pub mod read;
+pub mod resolution;
 pub mod rows;
+pub mod series_query;

@@ -1,35 +1,35 @@
-//! The rows of a time series' statements: a bucket of a metric, named by its place among
-//! those that were asked for, with the columns of each kind.
+//! Rows of the statements that read time series: a bucket of a series with the aggregates of each kind. `series_index` is the
+//! index of the series in the parameters of the statement.
 
-use super::merge::{Known, Partial, Place};
+use super::merge::{Aggregates, Partial, PointPosition};
 use clickhouse::Row;
 use serde::Deserialize;
 
-/// Of [`super::query::Kind::Sums`].
+/// Row of [`super::query::Kind::Sums`].
 #[derive(Debug, Row, Deserialize)]
 pub struct SumsRow {
-    place: u32,
+    series_index: u32,
     bucket: i64,
     points: u64,
     total: f64,
-    least: f64,
-    greatest: f64,
+    min_value: f64,
+    max_value: f64,
 }
 
-/// Of [`super::query::Kind::Last`].
+/// Row of [`super::query::Kind::Last`].
 #[derive(Debug, Row, Deserialize)]
 pub struct LastRow {
-    place: u32,
+    series_index: u32,
     bucket: i64,
     points: u64,
     last_value: f64,
-    last_place: Place,
+    last_position: PointPosition,
 }
 
-/// Of [`super::query::Kind::Quantiles`].
+/// Row of [`super::query::Kind::Quantiles`].
 #[derive(Debug, Row, Deserialize)]
 pub struct QuantilesRow {
-    place: u32,
+    series_index: u32,
     bucket: i64,
     points: u64,
     quantiles: Vec<f64>,
@@ -37,21 +37,22 @@ pub struct QuantilesRow {
 
 impl From<SumsRow> for (u32, Partial) {
     fn from(row: SumsRow) -> Self {
-        let SumsRow { place, bucket, points, total, least, greatest } = row;
-        (place, Partial { bucket, points, known: Known::Sums { total, least, greatest } })
+        let SumsRow { series_index, bucket, points, total, min_value: min, max_value: max } = row;
+        (series_index, Partial { bucket, points, aggregates: Aggregates::Sums { total, min, max } })
     }
 }
 
 impl From<LastRow> for (u32, Partial) {
     fn from(row: LastRow) -> Self {
-        let LastRow { place, bucket, points, last_value: value, last_place } = row;
-        (place, Partial { bucket, points, known: Known::Last { value, place: Box::new(last_place) } })
+        let LastRow { series_index, bucket, points, last_value: value, last_position } = row;
+        let aggregates = Aggregates::Last { value, position: Box::new(last_position) };
+        (series_index, Partial { bucket, points, aggregates })
     }
 }
 
 impl From<QuantilesRow> for (u32, Partial) {
     fn from(row: QuantilesRow) -> Self {
-        let QuantilesRow { place, bucket, points, quantiles } = row;
-        (place, Partial { bucket, points, known: Known::Quantiles(quantiles) })
+        let QuantilesRow { series_index, bucket, points, quantiles } = row;
+        (series_index, Partial { bucket, points, aggregates: Aggregates::Quantiles(quantiles) })
     }
 }

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::display_name;
 use crate::error::Error;
-use crate::hidden::View;
+use crate::deletions::View;
 use crate::series::merge::Partial;
 use crate::series::query::Kind;
 use crate::source::{Source, Statement};
@@ -39,7 +39,7 @@ impl Store {
         let (start, end) = (now_ms - MONTH_MS, now_ms + 1);
         let mut names = HashMap::new();
         for (view, series) in snapshot.split(series) {
-            let mask = view.hidden.mask();
+            let mask = view.hidden.condition();
             let sql = format!(
                 "SELECT project_id, metric_id, \
                 argMaxIf(metric_name, (received_at, partition, offset, index), notEmpty(metric_name)) AS newest_name, \

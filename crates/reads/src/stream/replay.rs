@@ -1,5 +1,6 @@
 //! Reads again what a listener missed, by a reader of its own that ends where the listener's queue begins.
 
+use service::kafka::KafkaBrokers;
 use super::tail::is_fatal;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
@@ -52,7 +53,7 @@ impl Missed {
     /// Gives each record to `take` (partition, offset, payload) until that says that nobody listens. Blocks.
     pub fn read(
         &self,
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: &str,
         mut take: impl FnMut(i32, i64, &[u8]) -> bool,
     ) -> Result<(), Failed> {

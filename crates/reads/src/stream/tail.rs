@@ -1,5 +1,6 @@
 //! Reads the log from its end, once for all who listen and for the [`Cache`].
 
+use service::kafka::KafkaBrokers;
 use super::hub::{Hub, Refused, Wanted};
 use super::session::Session;
 use crate::cache::Cache;
@@ -65,7 +66,7 @@ pub(super) struct Inner {
     hub: Mutex<Hub>,
     cache: Cache,
     pub(super) settings: StreamSettings,
-    pub(super) brokers: String,
+    pub(super) brokers: KafkaBrokers,
     pub(super) topic: String,
     pub(super) replays: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
@@ -74,7 +75,7 @@ pub(super) struct Inner {
 impl Streams {
     /// Starts to read `topic` until `stop`, when all streams end, and tells `cache` what it reads.
     pub fn start(
-        brokers: &str,
+        brokers: &KafkaBrokers,
         topic: &str,
         settings: StreamSettings,
         cache: Cache,
@@ -94,7 +95,7 @@ impl Streams {
             hub: Mutex::default(),
             cache,
             settings,
-            brokers: brokers.to_owned(),
+            brokers: brokers.clone(),
             topic: topic.to_owned(),
             replays: Arc::new(Semaphore::new(REPLAYS)),
             stop: stop.clone(),
@@ -206,12 +207,12 @@ pub(super) async fn ask<T: Send + 'static>(
     tokio::task::spawn_blocking(question).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-fn client(brokers: &str) -> Result<BaseConsumer<DefaultConsumerContext>, KafkaError> {
+fn client(brokers: &KafkaBrokers) -> Result<BaseConsumer<DefaultConsumerContext>, KafkaError> {
     service::kafka::client(brokers, "tidemark-query-stream").create()
 }
 
 /// The first offset and the end of each partition.
-fn limits(brokers: &str, topic: &str) -> Result<Vec<(i64, i64)>, KafkaError> {
+fn limits(brokers: &KafkaBrokers, topic: &str) -> Result<Vec<(i64, i64)>, KafkaError> {
     let consumer = client(brokers)?;
     reader::partitions(&consumer, topic, ANSWER)?
         .map(|partition| consumer.fetch_watermarks(topic, partition, ANSWER))

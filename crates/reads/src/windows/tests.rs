@@ -1,7 +1,7 @@
 //! Chunking, merging and scaling of windows.
 
 use super::*;
-use crate::series::merge::Known;
+use crate::series::merge::Aggregates;
 use crate::series::query::SCALE;
 
 const DAY_MS: i64 = 86_400_000;
@@ -10,13 +10,13 @@ fn series(metric: usize) -> Series {
     ("prj".to_owned(), format!("m{metric}"))
 }
 
-fn sums(points: u64, total: f64, least: f64, greatest: f64) -> Partial {
-    Partial { bucket: 0, points, known: Known::Sums { total, least, greatest } }
+fn sums(points: u64, total: f64, min: f64, max: f64) -> Partial {
+    Partial { bucket: 0, points, aggregates: Aggregates::Sums { total, min, max } }
 }
 
 fn last(points: u64, at: i64) -> Partial {
-    let known = Known::Last { value: at as f64, place: Box::new((at, 0, 0, 0, 0)) };
-    Partial { bucket: 0, points, known }
+    let aggregates = Aggregates::Last { value: at as f64, position: Box::new((at, 0, 0, 0, 0)) };
+    Partial { bucket: 0, points, aggregates }
 }
 
 /// Returns values of one series that was read in these parts.
@@ -128,7 +128,7 @@ fn series_with_hidden_points_are_read_separately_by_project() {
         ..Default::default()
     };
     let hidden = [("p", vec!["a", "c"]), ("q", vec!["a"])]
-        .map(|(project, metrics)| (project.to_owned(), Hidden::new(metrics.into_iter().map(deletion))));
+        .map(|(project, metrics)| (project.to_owned(), DeletionMask::new(metrics.into_iter().map(deletion))));
     let snapshot = Snapshot { database: "db".into(), hidden: hidden.into() };
     let series: Vec<Series> = ["p a", "p b", "q a", "q c", "r a"]
         .map(|series| series.split_once(' ').expect("two words"))

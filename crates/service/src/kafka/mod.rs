@@ -10,6 +10,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -35,14 +37,45 @@ pub enum TopicError {
     TooFewReplicas(String, i32, usize),
 }
 
+/// Addresses of a Kafka cluster, with the properties for TLS and authentication. Clones share the data.
+#[derive(Clone)]
+pub struct KafkaBrokers {
+    addresses: Arc<str>,
+    properties: Arc<[(&'static str, String)]>,
+}
+
+impl KafkaBrokers {
+    /// Returns the brokers at `addresses` (`host:port[,host:port…]`), to be reached without TLS and authentication.
+    pub fn plaintext(addresses: &str) -> Self {
+        Self::with_properties(addresses, Vec::new())
+    }
+
+    /// Returns the brokers at `addresses`, to be reached with these properties of librdkafka.
+    pub fn with_properties(addresses: &str, properties: Vec<(&'static str, String)>) -> Self {
+        Self { addresses: addresses.into(), properties: properties.into() }
+    }
+
+    /// Returns the properties for TLS and authentication.
+    pub fn properties(&self) -> &[(&'static str, String)] {
+        &self.properties
+    }
+}
+
+/// Shows the addresses only: the properties contain a password.
+impl fmt::Debug for KafkaBrokers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KafkaBrokers({})", self.addresses)
+    }
+}
+
 /// Returns the properties common to all clients, including TLS and authentication.
-pub fn client(brokers: &str, client_id: &str) -> ClientConfig {
+pub fn client(brokers: &KafkaBrokers, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (name, value) in crate::connections::current().kafka() {
+    for (name, value) in brokers.properties() {
         config.set(*name, value);
     }
     config
-        .set("bootstrap.servers", brokers)
+        .set("bootstrap.servers", &*brokers.addresses)
         .set("client.id", client_id)
         // Reconnect soon after a broker failed: clients get 503 until then.
         .set("reconnect.backoff.max.ms", "1000")
@@ -51,7 +84,7 @@ pub fn client(brokers: &str, client_id: &str) -> ClientConfig {
 }
 
 /// Creates the missing topics, and retries until it succeeds or until `stop`. Returns whether all topics exist.
-pub async fn create_topics(brokers: &str, topics: &Topics, stop: &CancellationToken) -> bool {
+pub async fn create_topics(brokers: &KafkaBrokers, topics: &Topics, stop: &CancellationToken) -> bool {
     loop {
         let created = tokio::select! {
             created = try_create_topics(brokers, topics) => created,
@@ -70,7 +103,7 @@ pub async fn create_topics(brokers: &str, topics: &Topics, stop: &CancellationTo
 
 /// Creates the missing topics. On a cluster of several brokers, a topic gets up to three replicas, of which
 /// two must acknowledge.
-async fn try_create_topics(brokers: &str, topics: &Topics) -> Result<(), TopicError> {
+async fn try_create_topics(brokers: &KafkaBrokers, topics: &Topics) -> Result<(), TopicError> {
     let (admin, nodes) = admin(brokers).await?;
     let replicas = i32::try_from(nodes.min(3)).unwrap_or(3);
     let minimum = if nodes > 1 { "2" } else { "1" };
@@ -95,7 +128,7 @@ async fn try_create_topics(brokers: &str, topics: &Topics) -> Result<(), TopicEr
 }
 
 /// Rejects a topic whose acknowledgement guarantees a single copy, although the cluster has several brokers.
-pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError> {
+pub async fn check_replicas(brokers: &KafkaBrokers, topic: &str) -> Result<(), TopicError> {
     let (admin, nodes) = admin(brokers).await?;
     let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
     let resources = [ResourceSpecifier::Topic(topic)];
@@ -115,7 +148,7 @@ pub async fn check_replicas(brokers: &str, topic: &str) -> Result<(), TopicError
 
 /// Returns an admin client and the number of brokers. The metadata request blocks, so it runs on a blocking
 /// thread.
-async fn admin(brokers: &str) -> Result<(AdminClient<DefaultClientContext>, usize), KafkaError> {
+async fn admin(brokers: &KafkaBrokers) -> Result<(AdminClient<DefaultClientContext>, usize), KafkaError> {
     let config = client(brokers, "tidemark-admin");
     let connect = move || {
         let admin: AdminClient<DefaultClientContext> = config.create()?;

@@ -66,8 +66,7 @@ impl<C: ConsumerContext + 'static> Reader<C> {
     pub fn with_context(config: &ClientConfig, topic: &str, context: C) -> KafkaResult<Self> {
         let consumer: Arc<StreamConsumer<C>> = Arc::new(config.create_with_context(context)?);
         let stalled = CancellationToken::new();
-        let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let detection = detect_stall(brokers, topic.to_owned(), consumer.clone(), stalled.clone());
+        let detection = detect_stall(config.clone(), topic.to_owned(), consumer.clone(), stalled.clone());
         let stall_detector = tokio::spawn(detection).abort_handle();
         Ok(Self { consumer, topic: topic.to_owned(), stalled, stall_detector })
     }
@@ -123,7 +122,7 @@ impl<C: ConsumerContext + 'static> Drop for Reader<C> {
 
 /// Cancels `stalled` and returns once `consumer` fails its metadata checks while a new client passes one.
 async fn detect_stall<C: ConsumerContext + 'static>(
-    brokers: String,
+    config: ClientConfig,
     topic: String,
     consumer: Arc<StreamConsumer<C>>,
     stalled: CancellationToken,
@@ -137,7 +136,7 @@ async fn detect_stall<C: ConsumerContext + 'static>(
         if failures < MAX_FAILED_CHECKS {
             continue;
         }
-        let config = super::client(&brokers, "tidemark-look");
+        let config = probe_config(&config);
         let name = topic.clone();
         let check_with_new_client = move || {
             let client: BaseConsumer = config.create()?;
@@ -155,4 +154,16 @@ async fn detect_stall<C: ConsumerContext + 'static>(
 /// Runs a check on a blocking thread, because the request blocks.
 async fn succeeds(check: impl FnOnce() -> KafkaResult<()> + Send + 'static) -> bool {
     spawn_blocking(check).await.is_ok_and(|result| result.is_ok())
+}
+/// Returns the configuration of a client for the same cluster that shares nothing else with the consumer.
+fn probe_config(consumer: &ClientConfig) -> ClientConfig {
+    let shared = ["bootstrap.servers", "security.", "ssl.", "sasl.", "socket."];
+    let mut config = ClientConfig::new();
+    for (name, value) in consumer.config_map() {
+        if shared.iter().any(|prefix| name.starts_with(prefix)) {
+            config.set(name, value);
+        }
+    }
+    config.set("client.id", "tidemark-look");
+    config
 }

@@ -1,12 +1,13 @@
-//! What people do with a rule: acknowledge, try its channels.
+//! Actions on a rule: acknowledge it, test its channels.
 
 use super::{Alert, find, versioned};
 use crate::app::App;
 use crate::auth::AlertManager;
-use crate::body::OptionalFields;
-use crate::error::{Conflict, Error, ErrorBody, unreadable};
+use crate::body::ValidatedOrEmpty;
+use crate::error::{Conflict, Error, ErrorBody, directory_unavailable};
+use crate::fields::{Fields, FromFields};
 use crate::routes::Id;
-use crate::routes::channels::{TestAsked, ask_test};
+use crate::routes::channels::{StartedTest, start_test};
 use crate::versions::Versioned;
 use alerting::machine::State as RuleState;
 use alerting::present::present;
@@ -18,16 +19,21 @@ use proto::v1::{AlertAcknowledgement, AlertTest, alert_record};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// What is noted with an acknowledgement. It describes the body; [`OptionalFields`] reads it.
+/// An acknowledgement of a rule's state.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct Acknowledgement {
-    /// Up to 1000 characters.
+    /// A note of up to 1000 characters.
     #[schema(max_length = 1000, example = "Ann looks into it")]
     note: Option<String>,
 }
 
-/// Says that a person has seen that the rule fires. It counts until the rule's next change.
+impl FromFields for Acknowledgement {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self { note: fields.optional_text("note", 1000)? })
+    }
+}
+
+/// Acknowledges the current state of a rule. The acknowledgement ends with the rule's next transition.
 #[utoipa::path(
     post,
     path = "/alerts/{alertId}/acknowledge",
@@ -38,26 +44,24 @@ pub struct Acknowledgement {
     security(("key" = ["manage"])),
     responses(
         (status = 200, description = "The rule", body = Alert),
-        (status = "4XX", description = "The request was refused; 409 if the rule is ok", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed; 409 if the rule is ok", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn acknowledge(
     AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
-    OptionalFields(mut fields): OptionalFields,
+    ValidatedOrEmpty(Acknowledgement { note }): ValidatedOrEmpty<Acknowledgement>,
 ) -> Result<Versioned<Alert>, Error> {
-    let note = fields.text("note", 1000);
-    fields.faults.check()?;
     let alert = find(&app, &key.project_id, &id).await?;
     let state = app.alerts.look(|book| book.rule(&id));
     if state.standing.state == RuleState::Ok {
         return Err(Error::Conflict(Conflict::NotFiring));
     }
     if state.acknowledged.is_none() {
-        // A connection's key cannot do this, so it stands alone and has a name.
-        let by = app.directory.key(&key.project_id, &key.key_id).await.map_err(unreadable)?;
+        // Keys of connections lack the scope, so this is a standalone key, which has a name.
+        let by = app.directory.key(&key.project_id, &key.key_id).await.map_err(directory_unavailable)?;
         let acknowledgement = AlertAcknowledgement {
             project_id: key.project_id.clone(),
             alert_id: id,
@@ -66,13 +70,13 @@ pub async fn acknowledge(
             by: by.map_or_else(|| key.key_id.clone(), |key| key.name),
             note: note.unwrap_or_default(),
         };
-        app.note(alert_record::Kind::Acknowledgement(acknowledgement)).await?;
+        app.append_alert_record(alert_record::Kind::Acknowledgement(acknowledgement)).await?;
     }
     Ok(versioned(&app, alert))
 }
 
-/// Tells the rule's channels a test, with what the rule measures at the moment. Each is tried once; the tries are in
-/// the rule's history.
+/// Sends a test notification with the rule's current value to its channels. Failed deliveries are not retried; the rule's
+/// history contains all delivery attempts.
 #[utoipa::path(
     post,
     path = "/alerts/{alertId}/test",
@@ -81,16 +85,16 @@ pub async fn acknowledge(
     params(("alertId" = String, Path, description = "The rule's id")),
     security(("key" = ["manage"])),
     responses(
-        (status = 202, description = "The test is sent", body = TestAsked),
-        (status = "4XX", description = "The request was refused; 409 if the rule has no channels", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 202, description = "The test is being sent", body = StartedTest),
+        (status = "4XX", description = "The request is invalid or not allowed; 409 if the rule has no channels", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn test(
     AlertManager(key): AlertManager,
     Id(id): Id,
     State(app): State<Arc<App>>,
-) -> Result<(StatusCode, Json<TestAsked>), Error> {
+) -> Result<(StatusCode, Json<StartedTest>), Error> {
     let alert = find(&app, &key.project_id, &id).await?;
     if alert.channels.is_empty() {
         return Err(Error::Conflict(Conflict::NoChannels));
@@ -98,5 +102,5 @@ pub async fn test(
     let (view, at_ms) = (app.reads.view(&key.project_id).await?, service::clock::now_ms());
     let (subject, value) = present(&app.reads.store, view, &alert, at_ms).await?;
     let state = state_to(app.alerts.look(|book| book.rule(&id)).standing.state).into();
-    ask_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await
+    start_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await
 }

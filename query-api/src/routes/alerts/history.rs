@@ -1,10 +1,11 @@
-//! What became of a rule.
+//! History of a rule: transitions, tests, deliveries and acknowledgements.
 
 use super::find;
 use crate::app::App;
 use crate::auth::AlertReader;
 use crate::error::{Error, ErrorBody, Unavailable};
-use crate::params::{Params, cursor_text};
+use crate::params::Params;
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use alerting::history::{ACKNOWLEDGEMENT, DELIVERY, EventRow, TEST};
 use axum::Json;
@@ -13,66 +14,62 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A try to tell a channel.
+/// A delivery attempt.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertDelivery {
-    /// The channel.
+    /// The channel's id.
     channel_id: String,
-    /// When, Unix milliseconds.
+    /// Time of the attempt, Unix milliseconds.
     at: i64,
-    /// `delivered`, `retrying` (it failed and is tried again) or `failed` (it is not).
+    /// `delivered`, `retrying` (the attempt failed and will be repeated) or `failed` (it will not).
     status: String,
-    /// 1 for the first.
+    /// Number of the attempt, from 1.
     attempt: u32,
-    /// Why it failed; `null` if it did not.
+    /// Reason of the failure; `null` if the notification was delivered.
     #[schema(required)]
     error: Option<String>,
 }
 
-/// A change of a rule, or a test of it that somebody asked for.
+/// A transition of a rule, or a requested test of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertTransition {
-    /// When, Unix milliseconds.
+    /// Time of the transition or test, Unix milliseconds.
     at: i64,
-    /// The state before. Where it is the one after, it is a test, or the rule changes to and fro no longer.
+    /// The state before. It equals the state after for a test, and when the rule has stopped flapping.
     from: String,
     /// The state after.
     to: String,
-    /// Whether it is a test: the rule stayed in its state, and its channels were told what it measured.
+    /// Whether this is a test: the rule kept its state, and its channels were notified of its current value.
     test: bool,
-    /// What was measured; `null` where there were no points, or the rule ended.
+    /// The aggregated value; `null` if the range had no points, or if the rule was disabled or removed.
     #[schema(required)]
     value: Option<f64>,
-    /// What it was compared with.
+    /// The threshold at that time.
     threshold: f64,
-    /// Every try to tell the channels, in order.
+    /// All delivery attempts, in order.
     deliveries: Vec<AlertDelivery>,
-    /// Who acknowledged it: the key's name; `null` if nobody did.
+    /// Name of the key that acknowledged the state; `null` if none did.
     #[schema(required)]
     acknowledged_by: Option<String>,
-    /// When it was acknowledged, Unix milliseconds.
+    /// Time of the acknowledgement, Unix milliseconds.
     #[schema(required)]
     acknowledged_at: Option<i64>,
-    /// What was noted then.
+    /// Note of the acknowledgement.
     #[schema(required)]
     note: Option<String>,
 }
 
-/// A page of changes and tests, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AlertHistory {
-    /// The changes and tests.
-    items: Vec<AlertTransition>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for AlertTransition {
+    const LIST_NAME: &'static str = "AlertHistory";
+    const LIST_DESCRIPTION: &'static str = "A page of transitions and tests, newest first.";
 }
 
-/// The changes of a rule and the tests of it, newest first, with every try to tell its channels and who acknowledged. A
-/// test is an item whose `from` and `to` are the state that the rule was in, and whose `test` is true.
+type AlertHistory = ListResponse<AlertTransition>;
+
+/// Lists the transitions and tests of a rule, newest first, with their delivery attempts and acknowledgements. A test is
+/// an item whose `test` is true; its `from` and `to` are the state of the rule at that time.
 #[utoipa::path(
     get,
     path = "/alerts/{alertId}/history",
@@ -80,14 +77,14 @@ pub struct AlertHistory {
     operation_id = "getAlertHistory",
     params(
         ("alertId" = String, Path, description = "The rule's id"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "A page of changes and tests", body = AlertHistory),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "A page of transitions and tests", body = AlertHistory),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(
@@ -96,27 +93,26 @@ pub async fn get(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<AlertHistory>, Error> {
-    let limit = params.limit();
-    let list = format!("history of {id}");
-    let before: Option<i64> = params.cursor(&list);
+    let page = params.page::<i64>(format!("history of {id}"));
     params.check()?;
     find(&app, &key.project_id, &id).await?;
-    let page = app.history.page((&key.project_id, &id), before.unwrap_or(i64::MAX), limit + 1).await;
-    let mut page = page.map_err(|error| {
-        tracing::warn!(%error, "the history of an alert cannot be read");
+    let before = page.after.unwrap_or(i64::MAX);
+    let events = app.history.page((&key.project_id, &id), before, page.limit + 1).await;
+    let mut events = events.map_err(|error| {
+        tracing::warn!(%error, "alert history read failed");
         Error::Unavailable(Unavailable::Query)
     })?;
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let last = page.last().and_then(|rows| rows.first()).map(|head| head.offset);
-    let next_cursor = last.filter(|_| more).map(|last| cursor_text(&list, &last));
-    Ok(Json(AlertHistory { items: page.into_iter().filter_map(item).collect(), next_cursor }))
+    let more = events.len() > page.limit;
+    events.truncate(page.limit);
+    let last = events.last().and_then(|rows| rows.first()).map(|head| head.offset);
+    let next_cursor = last.filter(|_| more).map(|last| page.cursor_at(&last));
+    Ok(Json(ListResponse { items: events.into_iter().filter_map(item).collect(), next_cursor }))
 }
 
-/// A change or a test with what belongs to it.
+/// Returns the transition or test that the rows of one event describe; nothing if its first row is missing.
 fn item(rows: Vec<EventRow>) -> Option<AlertTransition> {
-    let change = rows.iter().find(|row| row.is_head())?.clone();
-    // Of several the first counts, as it does for the rule's state.
+    let head = rows.iter().find(|row| row.is_head())?.clone();
+    // The first of several acknowledgements counts, as it does for the rule's state.
     let acknowledgement = rows.iter().find(|row| row.kind == ACKNOWLEDGEMENT).cloned();
     let deliveries = rows.into_iter().filter(|row| row.kind == DELIVERY).map(|row| AlertDelivery {
         channel_id: row.channel_id,
@@ -126,15 +122,15 @@ fn item(rows: Vec<EventRow>) -> Option<AlertTransition> {
         error: Some(row.error).filter(|error| !error.is_empty()),
     });
     Some(AlertTransition {
-        at: change.at_ms,
-        from: change.state_from,
-        to: change.state_to,
-        test: change.kind == TEST,
-        value: change.value,
-        threshold: change.threshold,
+        at: head.at_ms,
+        from: head.state_from,
+        to: head.state_to,
+        test: head.kind == TEST,
+        value: head.value,
+        threshold: head.threshold,
         deliveries: deliveries.collect(),
-        acknowledged_by: acknowledgement.as_ref().map(|said| said.person.clone()),
-        acknowledged_at: acknowledgement.as_ref().map(|said| said.at_ms),
-        note: acknowledgement.map(|said| said.note).filter(|note| !note.is_empty()),
+        acknowledged_by: acknowledgement.as_ref().map(|row| row.person.clone()),
+        acknowledged_at: acknowledgement.as_ref().map(|row| row.at_ms),
+        note: acknowledgement.map(|row| row.note).filter(|note| !note.is_empty()),
     })
 }

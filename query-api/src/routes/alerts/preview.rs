@@ -1,42 +1,41 @@
-//! What a rule would have done.
+//! Preview of a rule: the transitions that it would have made in the past.
 
-use super::{NewAlert, read};
+use super::NewAlert;
 use crate::app::App;
 use crate::auth::AlertReader;
-use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable};
-use crate::fault::{Code, Faults};
+use crate::error::{Error, ErrorBody};
+use crate::faults::{FaultCode, Faults};
+use crate::fields::Fields;
 use alerting::preview::{MAX_POINTS, PreviewError, preview};
 use alerting::records::StateWord;
-use alerting::rule::Condition;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A change that there would have been.
+/// A transition that the rule would have made.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PreviewedTransition {
-    /// When, Unix milliseconds.
+    /// Time of the transition, Unix milliseconds.
     at: i64,
     /// The state before.
     from: StateWord,
     /// The state after.
     to: StateWord,
-    /// What was measured; `null` where there were no points.
+    /// The aggregated value; `null` if the range had no points.
     #[schema(required)]
     value: Option<f64>,
 }
 
-/// What a rule would have done.
+/// The transitions that a rule would have made.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Preview {
-    /// Its changes over the last 30 days, evaluated every five minutes; oldest first.
+    /// The transitions of the last 30 days, with an evaluation every five minutes; oldest first.
     transitions: Vec<PreviewedTransition>,
 }
 
-/// What a rule would have done over the last 30 days. Nothing is kept and nobody is told.
+/// Returns the transitions that a rule would have made in the last 30 days. Nothing is stored and no channel is notified.
 #[utoipa::path(
     post,
     path = "/alerts/preview",
@@ -45,9 +44,9 @@ pub struct Preview {
     request_body = NewAlert,
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "The changes", body = Preview),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "The transitions", body = Preview),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn post(
@@ -55,25 +54,22 @@ pub async fn post(
     State(app): State<Arc<App>>,
     fields: Fields,
 ) -> Result<Json<Preview>, Error> {
-    let alert = read::alert(&app, &key.project_id, fields).await?;
-    let condition = Condition::of(&alert).ok_or(Error::Unavailable(Unavailable::Command))?;
+    let alert = NewAlert::read(fields, &app, &key.project_id).await?;
     let series = (key.project_id.as_str(), alert.metric_id.as_str());
-    let changes = match preview(&app.reads, series, &condition, service::clock::now_ms()).await {
-        Ok(changes) => changes,
+    let transitions = match preview(&app.reads, series, &alert.condition(), service::clock::now_ms()).await {
+        Ok(transitions) => transitions,
         Err(PreviewError::Read(error)) => return Err(error.into()),
         Err(PreviewError::TooManyPoints) => {
-            let mut faults = Faults::default();
             let message =
                 format!("cannot be previewed over more than {MAX_POINTS} points: use avg, min or max");
-            faults.add("aggregation", Code::OutOfRange, message);
-            return Err(faults.into());
+            return Err(Faults::one("aggregation", FaultCode::OutOfRange, message).into());
         }
     };
-    let transitions = changes.into_iter().map(|change| PreviewedTransition {
-        at: change.at_ms,
-        from: change.from.into(),
-        to: change.to.into(),
-        value: change.value,
+    let transitions = transitions.into_iter().map(|transition| PreviewedTransition {
+        at: transition.at_ms,
+        from: transition.from.into(),
+        to: transition.to.into(),
+        value: transition.value,
     });
     Ok(Json(Preview { transitions: transitions.collect() }))
 }

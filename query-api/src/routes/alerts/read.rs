@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::body::Fields;
-use crate::error::{Error, Unavailable, unreadable};
-use crate::fault::Code;
+use crate::error::{Error, Unavailable, directory_unavailable};
+use crate::faults::FaultCode;
 use crate::routes::reading;
 use alerting::rule::{NoData, Operator, Window};
 use proto::v1;
@@ -19,7 +19,7 @@ pub async fn alert(app: &App, project_id: &str, mut fields: Fields) -> Result<v1
     let name = fields.name("name");
     let metric_id = fields.string("metricId");
     if metric_id.as_deref().is_some_and(|id| !reading::is_metric_id(id)) {
-        fields.faults.add("metricId", Code::BadMetricId, reading::METRIC_ID);
+        fields.faults.add("metricId", FaultCode::BadMetricId, reading::METRIC_ID);
     }
     let aggregation = fields.word("aggregation", Some(Aggregation::Avg));
     let operator = fields.word::<Operator>("operator", None);
@@ -63,22 +63,22 @@ async fn channels(app: &App, project_id: &str, fields: &mut Fields) -> Result<Ve
         Some(_) => None,
     };
     let Some(mut ids) = ids else {
-        fields.faults.add("channels", Code::NotAnArray, "must be a list of channels' ids");
+        fields.faults.add("channels", FaultCode::NotAnArray, "must be a list of channels' ids");
         return Ok(Vec::new());
     };
     let mut seen = std::collections::HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
     if ids.len() > CHANNELS {
-        fields.faults.add("channels", Code::BadLength, format!("must be at most {CHANNELS} channels"));
+        fields.faults.add("channels", FaultCode::BadLength, format!("must be at most {CHANNELS} channels"));
         return Ok(Vec::new());
     }
     let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let found = app.directory.owned_of::<v1::Channel>(project_id, &wanted).await.map_err(unreadable)?;
+    let found = app.directory.owned_of::<v1::Channel>(project_id, &wanted).await.map_err(directory_unavailable)?;
     for (id, _) in ids.iter().zip(found).filter(|(_, channel)| channel.is_none()) {
         let id: String = id.chars().take(64).collect();
         fields.faults.add(
             "channels",
-            Code::UnknownChannel,
+            FaultCode::UnknownChannel,
             format!("must be the project's channels; `{id}` is none"),
         );
     }

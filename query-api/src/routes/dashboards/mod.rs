@@ -1,12 +1,14 @@
-//! Dashboards: what a project looks at.
+//! Dashboards of a project.
 
 pub mod widget;
 
 use crate::app::App;
 use crate::auth::{Manager, Reader};
-use crate::body::Fields;
-use crate::error::{Error, ErrorBody, Unavailable, unreadable};
-use crate::params::{Params, cursor_text};
+use crate::body::Validated;
+use crate::error::{Error, ErrorBody, directory_unavailable};
+use crate::fields::{Fields, FromFields};
+use crate::params::{PageRequest, Params};
+use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
 use axum::Json;
@@ -20,46 +22,63 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use widget::{NewWidget, Widget};
 
-/// A dashboard to be made, or what one is to become. It describes the body; [`Fields`] reads it.
+/// Name of the list in cursors.
+const LIST: &str = "dashboards";
+
+/// A dashboard to create, or the replacement of one.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewDashboard {
     /// 1 to 100 characters, no control characters.
     #[schema(min_length = 1, example = "Shop")]
     name: String,
-    /// Up to 100. Of a widget only `type` and `series` are required.
+    /// Up to 100 widgets. The only required fields of a widget are `type` and `series`.
     #[schema(max_items = 100)]
     widgets: Vec<NewWidget>,
+}
+
+impl FromFields for NewDashboard {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let name = fields.name("name");
+        let widgets = NewWidget::read_list(fields, "widgets");
+        Some(Self { name: name?, widgets: widgets? })
+    }
+}
+
+impl NewDashboard {
+    fn into_record(self, project_id: &str) -> v1::Dashboard {
+        v1::Dashboard {
+            project_id: project_id.to_owned(),
+            name: self.name,
+            widgets: self.widgets.into_iter().map(NewWidget::into_record).collect(),
+            ..v1::Dashboard::default()
+        }
+    }
 }
 
 /// A dashboard.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Dashboard {
-    /// Its id.
+    /// The id.
     dashboard_id: String,
-    /// Its name.
+    /// The name.
     name: String,
-    /// Its widgets.
+    /// The widgets.
     widgets: Vec<Widget>,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     created_at: i64,
-    /// When it was last changed, Unix milliseconds.
+    /// Time of the last change, Unix milliseconds.
     updated_at: i64,
-    /// Grows with each change.
+    /// Version, which grows with each change.
     version: u64,
 }
 
-/// A page of dashboards, in the order in which they were made.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Dashboards {
-    /// The dashboards.
-    items: Vec<Dashboard>,
-    /// Goes on where this page ends; `null` on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
+impl ListItem for Dashboard {
+    const LIST_NAME: &'static str = "Dashboards";
+    const LIST_DESCRIPTION: &'static str = "A page of dashboards in the order of their creation.";
 }
+
+type Dashboards = ListResponse<Dashboard>;
 
 impl From<v1::Dashboard> for Dashboard {
     fn from(dashboard: v1::Dashboard) -> Self {
@@ -78,21 +97,11 @@ fn versioned(dashboard: v1::Dashboard) -> Versioned<Dashboard> {
     Versioned { version: dashboard.version, entity: dashboard.into() }
 }
 
-/// The project's dashboard.
 async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Dashboard, Error> {
-    app.directory.owned(project_id, id).await.map_err(unreadable)?.ok_or(Error::NoDashboard)
+    app.directory.owned(project_id, id).await.map_err(directory_unavailable)?.ok_or(Error::DashboardNotFound)
 }
 
-fn read(project_id: &str, mut fields: Fields) -> Result<v1::Dashboard, Error> {
-    let name = fields.name("name");
-    let widgets = fields.take("widgets");
-    let widgets = widget::read(widgets, &mut fields.faults);
-    fields.faults.check()?;
-    let name = name.ok_or(Error::Unavailable(Unavailable::Command))?;
-    Ok(v1::Dashboard { project_id: project_id.to_owned(), name, widgets, ..v1::Dashboard::default() })
-}
-
-/// Makes a dashboard.
+/// Creates a dashboard.
 #[utoipa::path(
     post,
     path = "/dashboards",
@@ -101,21 +110,21 @@ fn read(project_id: &str, mut fields: Fields) -> Result<v1::Dashboard, Error> {
     request_body = NewDashboard,
     security(("key" = ["manage"])),
     responses(
-        (status = 201, description = "The dashboard; its version is the ETag too", body = Dashboard),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 201, description = "The dashboard; the ETag is its version", body = Dashboard),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn create(
     Manager(key): Manager,
     State(app): State<Arc<App>>,
-    fields: Fields,
+    Validated(dashboard): Validated<NewDashboard>,
 ) -> Result<Response, Error> {
-    let dashboard = read(&key.project_id, fields)?;
+    let dashboard = dashboard.into_record(&key.project_id);
     let create = |commands: Commands| async move { commands.create_owned(dashboard).await };
-    let made = app.command(create).await.map_err(|failed| failed.or(Error::NoDashboard))?;
-    tracing::info!(project = key.project_id, dashboard = made.dashboard_id, "made a dashboard");
-    Ok((StatusCode::CREATED, versioned(made)).into_response())
+    let created = app.command(create).await.map_err(|failed| failed.or(Error::DashboardNotFound))?;
+    tracing::info!(project = key.project_id, dashboard = created.dashboard_id, "created dashboard");
+    Ok((StatusCode::CREATED, versioned(created)).into_response())
 }
 
 /// Lists the project's dashboards.
@@ -125,14 +134,14 @@ pub async fn create(
     tag = "dashboards",
     operation_id = "listDashboards",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 100 if left out"),
-        ("cursor" = Option<String>, Query, description = "An earlier answer's `nextCursor`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items in the page; default 100"),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier answer"),
     ),
     security(("key" = ["read"])),
     responses(
         (status = 200, description = "A page of dashboards", body = Dashboards),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn list(
@@ -140,19 +149,14 @@ pub async fn list(
     State(app): State<Arc<App>>,
     mut params: Params,
 ) -> Result<Json<Dashboards>, Error> {
-    let limit = params.limit();
-    let after: Option<String> = params.cursor("dashboards");
+    let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
     let page = app.directory.all_owned::<v1::Dashboard>(&key.project_id, after.as_deref(), limit).await;
-    let page = page.map_err(unreadable)?;
-    let items = page.items.into_iter().map(Dashboard::from).collect();
-    Ok(Json(Dashboards {
-        items,
-        next_cursor: page.next.as_ref().map(|next| cursor_text("dashboards", next)),
-    }))
+    let page = page.map_err(directory_unavailable)?;
+    Ok(Json(ListResponse::from_page(page, LIST, Dashboard::from)))
 }
 
-/// One dashboard.
+/// Returns a dashboard.
 #[utoipa::path(
     get,
     path = "/dashboards/{dashboardId}",
@@ -161,9 +165,9 @@ pub async fn list(
     params(("dashboardId" = String, Path, description = "The dashboard's id")),
     security(("key" = ["read"])),
     responses(
-        (status = 200, description = "The dashboard; its version is the ETag too", body = Dashboard),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be read at the moment", body = ErrorBody),
+        (status = 200, description = "The dashboard; the ETag is its version", body = Dashboard),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The data cannot be read at the moment", body = ErrorBody),
     )
 )]
 pub async fn get(
@@ -182,14 +186,14 @@ pub async fn get(
     operation_id = "replaceDashboard",
     params(
         ("dashboardId" = String, Path, description = "The dashboard's id"),
-        ("If-Match" = String, Header, description = "The ETag of the version that is to be changed"),
+        ("If-Match" = String, Header, description = "ETag of the version that the change is based on"),
     ),
     request_body = NewDashboard,
     security(("key" = ["manage"])),
     responses(
-        (status = 200, description = "The dashboard as it is now; its version is the ETag too", body = Dashboard),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 200, description = "The dashboard after the change; the ETag is its version", body = Dashboard),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn replace(
@@ -201,9 +205,9 @@ pub async fn replace(
 ) -> Result<Versioned<Dashboard>, Error> {
     find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
-    let dashboard = read(&key.project_id, fields)?;
+    let dashboard = fields.validate::<NewDashboard>()?.into_record(&key.project_id);
     let replace = |commands: Commands| async move { commands.replace_owned(&id, dashboard, &expected).await };
-    app.command(replace).await.map(versioned).map_err(|failed| failed.or(Error::NoDashboard))
+    app.command(replace).await.map(versioned).map_err(|failed| failed.or(Error::DashboardNotFound))
 }
 
 /// Removes a dashboard.
@@ -214,13 +218,13 @@ pub async fn replace(
     operation_id = "removeDashboard",
     params(
         ("dashboardId" = String, Path, description = "The dashboard's id"),
-        ("If-Match" = String, Header, description = "The ETag of the version that is to be removed"),
+        ("If-Match" = String, Header, description = "ETag of the version to remove"),
     ),
     security(("key" = ["manage"])),
     responses(
-        (status = 204, description = "It is removed"),
-        (status = "4XX", description = "The request was refused", body = ErrorBody),
-        (status = "5XX", description = "It cannot be done at the moment", body = ErrorBody),
+        (status = 204, description = "Removed"),
+        (status = "4XX", description = "The request is invalid or not allowed", body = ErrorBody),
+        (status = "5XX", description = "The change cannot be made at the moment", body = ErrorBody),
     )
 )]
 pub async fn remove(
@@ -231,10 +235,10 @@ pub async fn remove(
 ) -> Result<StatusCode, Error> {
     find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
-    tracing::info!(project = key.project_id, dashboard = id, "removing a dashboard");
+    tracing::info!(project = key.project_id, dashboard = id, "removing dashboard");
     let remove = |commands: Commands| async move {
         commands.remove_owned::<v1::Dashboard>(&key.project_id, &id, &expected).await
     };
-    app.command(remove).await.map_err(|failed| failed.or(Error::NoDashboard))?;
+    app.command(remove).await.map_err(|failed| failed.or(Error::DashboardNotFound))?;
     Ok(StatusCode::NO_CONTENT)
 }

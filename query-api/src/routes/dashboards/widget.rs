@@ -1,7 +1,7 @@
-//! Widgets: their types, and how they are read from a body.
+//! Widgets of dashboards.
 
-use crate::fault::{Code, Faults};
-use crate::routes::reading::{self, Reading};
+use crate::faults::FaultCode;
+use crate::fields::{Fields, FromFields};
 use proto::v1;
 use reads::series::aggregation::Aggregation;
 use reads::series::question::WantedInterval;
@@ -12,15 +12,15 @@ use service::wire_enum::WireEnum as _;
 use std::collections::HashSet;
 use utoipa::ToSchema;
 
-/// So many widgets has a dashboard.
-const WIDGETS: usize = 100;
-/// So many series has a widget.
-const SERIES: usize = 20;
-/// The greatest place and size.
-const GRID: u64 = 10_000;
+/// Maximum number of widgets of a dashboard.
+const MAX_WIDGETS: usize = 100;
+/// Maximum number of series of a widget.
+const MAX_SERIES: usize = 20;
+/// Maximum position and size of a widget, in columns and rows.
+const MAX_GRID: u64 = 10_000;
 
 wire_enum! {
-    /// How a widget shows its series.
+    /// Visualization of a widget.
     pub enum WidgetType {
         /// One number.
         Number = "number",
@@ -38,7 +38,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// How far back a widget looks.
+    /// Length of a widget's range, which ends now.
     pub enum WidgetSpan {
         /// An hour.
         Hour = "1h",
@@ -53,59 +53,60 @@ wire_enum! {
     }
 }
 
-/// A widget to be made. It describes the body; [`read`] reads it, so that all faults are told at once.
+/// A widget to create.
 #[derive(ToSchema)]
-#[allow(dead_code)]
 pub struct NewWidget {
-    /// Its id within the dashboard; one that no other widget has if left out.
-    #[schema(min_length = 1, max_length = 64)]
-    id: Option<String>,
-    /// How it shows its series.
+    /// Id within the dashboard; default an unused one.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    id: String,
+    /// Visualization of the series.
     #[schema(rename = "type")]
     kind: WidgetType,
-    /// What stands above it.
-    #[schema(max_length = 200)]
-    title: Option<String>,
-    /// What it shows.
+    /// Title of the widget; default none.
+    #[schema(value_type = Option<String>, max_length = 200)]
+    title: String,
+    /// The series that the widget shows.
     #[schema(min_items = 1, max_items = 20)]
     series: Vec<NewWidgetSeries>,
-    /// The range that it shows; `24h` if left out.
-    range: Option<WidgetRange>,
-    /// How long buckets are; `auto` if left out.
-    interval: Option<WantedInterval>,
-    /// Its column; 0 if left out.
-    #[schema(maximum = 10000)]
-    x: Option<u32>,
-    /// Its row; 0 if left out.
-    #[schema(maximum = 10000)]
-    y: Option<u32>,
-    /// Its width, in columns; 4 if left out.
-    #[schema(maximum = 10000)]
-    w: Option<u32>,
-    /// Its height, in rows; 3 if left out.
-    #[schema(maximum = 10000)]
-    h: Option<u32>,
+    /// The range that the widget shows; default `24h`.
+    #[schema(value_type = Option<WidgetRange>)]
+    range: WidgetRange,
+    /// Length of the buckets; default `auto`.
+    #[schema(value_type = Option<WantedInterval>)]
+    interval: WantedInterval,
+    /// First column; default 0.
+    #[schema(value_type = Option<u32>, maximum = 10000)]
+    x: u32,
+    /// First row; default 0.
+    #[schema(value_type = Option<u32>, maximum = 10000)]
+    y: u32,
+    /// Width in columns; default 4.
+    #[schema(value_type = Option<u32>, maximum = 10000)]
+    w: u32,
+    /// Height in rows; default 3.
+    #[schema(value_type = Option<u32>, maximum = 10000)]
+    h: u32,
 }
 
-/// What a widget is to show.
+/// A series of a widget to create.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[allow(dead_code)]
 pub struct NewWidgetSeries {
     /// The metric; it need not exist yet.
     #[schema(example = "daily_signups")]
     metric_id: String,
-    /// How the points of a bucket become one number; `avg` if left out.
-    aggregation: Option<Aggregation>,
+    /// Aggregation of the points of a bucket; default `avg`.
+    #[schema(value_type = Option<Aggregation>)]
+    aggregation: Aggregation,
 }
 
-/// What a widget shows.
+/// A series of a widget.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WidgetSeries {
     /// The metric.
     metric_id: String,
-    /// How the points of a bucket become one number.
+    /// Aggregation of the points of a bucket.
     #[schema(value_type = Aggregation)]
     aggregation: String,
 }
@@ -114,10 +115,10 @@ pub struct WidgetSeries {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum WidgetRange {
-    /// Up to now.
+    /// A range that ends now. It is text because a stored dashboard may have a length that this version does not know.
     #[schema(value_type = WidgetSpan)]
     Span(String),
-    /// A fixed one, `[startDate, endDate)`.
+    /// A fixed range, `[startDate, endDate)`.
     #[serde(rename_all = "camelCase")]
     Fixed {
         /// Unix milliseconds.
@@ -130,28 +131,28 @@ pub enum WidgetRange {
 /// A widget.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Widget {
-    /// Its id within the dashboard.
+    /// Id within the dashboard.
     id: String,
-    /// How it shows its series.
+    /// Visualization of the series.
     #[serde(rename = "type")]
     #[schema(value_type = WidgetType)]
     kind: String,
-    /// What stands above it.
+    /// Title of the widget; may be empty.
     title: String,
-    /// What it shows: 1 to 20.
+    /// The series that the widget shows: 1 to 20.
     series: Vec<WidgetSeries>,
-    /// The range that it shows.
+    /// The range that the widget shows.
     range: WidgetRange,
-    /// How long buckets are.
+    /// Length of the buckets.
     #[schema(value_type = WantedInterval)]
     interval: String,
-    /// Its column.
+    /// First column.
     x: u32,
-    /// Its row.
+    /// First row.
     y: u32,
-    /// Its width, in columns.
+    /// Width in columns.
     w: u32,
-    /// Its height, in rows.
+    /// Height in rows.
     h: u32,
 }
 
@@ -179,46 +180,106 @@ impl From<v1::Widget> for Widget {
     }
 }
 
-/// Reads the field `widgets`. Each fault says in which widget it is.
-pub fn read(value: Option<Value>, faults: &mut Faults) -> Vec<v1::Widget> {
-    let items = match value {
-        None => {
-            faults.add("widgets", Code::Required, "is required: a list, which may be empty");
-            return Vec::new();
-        }
-        Some(Value::Array(items)) => items,
-        Some(_) => {
-            faults.add("widgets", Code::NotAnArray, "must be a list");
-            return Vec::new();
-        }
-    };
-    if items.len() > WIDGETS {
-        faults.add("widgets", Code::BadLength, format!("must be at most {WIDGETS} widgets"));
-        return Vec::new();
-    }
-    // Those that are given, and then those that are chosen.
-    let mut taken: HashSet<String> =
-        items.iter().filter_map(|item| item["id"].as_str()).map(str::to_owned).collect();
-    let mut widgets = Vec::new();
-    let mut ids = HashSet::new();
-    for (index, item) in items.into_iter().enumerate() {
-        let mut reading = Reading::new("widgets", format!("{index}"), faults);
-        let Value::Object(fields) = item else {
-            reading.fault("", Code::NotAnObject, "must be an object");
-            continue;
+impl NewWidget {
+    /// Reads the list `field`. The message of a fault names the index of the widget.
+    pub fn read_list(fields: &mut Fields, field: &'static str) -> Option<Vec<Self>> {
+        let items = match fields.take(field) {
+            None => {
+                fields.fault(field, FaultCode::Required, "is required: a list, which may be empty");
+                return None;
+            }
+            Some(Value::Array(items)) => items,
+            Some(_) => {
+                fields.fault(field, FaultCode::NotAnArray, "must be a list");
+                return None;
+            }
         };
-        let widget = widget(fields, &free_id(index, &taken), &mut reading);
-        taken.insert(widget.id.clone());
-        if !ids.insert(widget.id.clone()) {
-            reading.fault("id", Code::Duplicate, "must not be the one of another widget");
+        if items.len() > MAX_WIDGETS {
+            fields.fault(field, FaultCode::BadLength, format!("must be at most {MAX_WIDGETS} widgets"));
+            return None;
         }
-        widgets.push(widget);
+        // Ids that the client chose anywhere in the list, then also those that were chosen here.
+        let mut taken: HashSet<String> =
+            items.iter().filter_map(|item| item["id"].as_str()).map(str::to_owned).collect();
+        let mut widgets = Vec::new();
+        let mut seen = HashSet::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let Value::Object(item) = item else {
+                fields.fault(field, FaultCode::NotAnObject, format!("at {index}: must be an object"));
+                continue;
+            };
+            let mut item = Fields::new(item);
+            let id = item.line("id", 64, Some(&unused_id(index, &taken)));
+            taken.extend(id.clone());
+            widgets.push(Self::read(&mut item, id.clone()));
+            if id.is_some_and(|id| !seen.insert(id)) {
+                item.fault("id", FaultCode::Duplicate, "must be unique within the dashboard");
+            }
+            fields.absorb_item(field, index, item);
+        }
+        widgets.into_iter().collect()
     }
-    widgets
+
+    fn read(fields: &mut Fields, id: Option<String>) -> Option<Self> {
+        let range = read_range(fields);
+        let (x, y) = (grid_units(fields, "x", 0), grid_units(fields, "y", 0));
+        let (w, h) = (grid_units(fields, "w", 4), grid_units(fields, "h", 3));
+        let title = fields.line("title", 200, Some(""));
+        let kind = fields.take("type").unwrap_or(Value::Null);
+        let kind = fields.parse_choice("type", &kind);
+        let series = read_series(fields);
+        let interval = fields.choice_or("interval", WantedInterval::Auto);
+        Some(Self {
+            id: id?,
+            kind: kind?,
+            title: title?,
+            series: series?,
+            range: range?,
+            interval: interval?,
+            x: x?,
+            y: y?,
+            w: w?,
+            h: h?,
+        })
+    }
+
+    pub fn into_record(self) -> v1::Widget {
+        let (range, start_ms, end_ms) = match self.range {
+            WidgetRange::Span(span) => (span, 0, 0),
+            WidgetRange::Fixed { start_date, end_date } => (String::new(), start_date, end_date),
+        };
+        let series = self.series.into_iter().map(|series| v1::WidgetSeries {
+            metric_id: series.metric_id,
+            aggregation: series.aggregation.as_str().to_owned(),
+        });
+        v1::Widget {
+            id: self.id,
+            r#type: self.kind.as_str().to_owned(),
+            title: self.title,
+            series: series.collect(),
+            range,
+            start_ms,
+            end_ms,
+            interval: self.interval.as_str().to_owned(),
+            x: self.x,
+            y: self.y,
+            w: self.w,
+            h: self.h,
+        }
+    }
 }
 
-/// `w` and the widget's number, or the next one that no other widget has.
-fn free_id(index: usize, taken: &HashSet<String>) -> String {
+impl FromFields for NewWidgetSeries {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let metric_id = fields.line("metricId", 128, None);
+        let metric_id = metric_id.and_then(|id| fields.check_metric_id("metricId", id));
+        let aggregation = fields.choice_or("aggregation", Aggregation::Avg);
+        Some(Self { metric_id: metric_id?, aggregation: aggregation? })
+    }
+}
+
+/// Returns `w` and the number of the widget, or the next number that is unused.
+fn unused_id(index: usize, taken: &HashSet<String>) -> String {
     let mut number = index + 1;
     while taken.contains(&format!("w{number}")) {
         number += 1;
@@ -226,75 +287,66 @@ fn free_id(index: usize, taken: &HashSet<String>) -> String {
     format!("w{number}")
 }
 
-fn widget(mut fields: Map<String, Value>, free_id: &str, reading: &mut Reading) -> v1::Widget {
-    let range = fields.remove("range").filter(|range| !range.is_null());
-    let (range, start_ms, end_ms) = match range {
-        None => (WidgetSpan::Day.as_str().to_owned(), 0, 0),
-        Some(Value::Object(fixed)) => fixed_range(fixed, reading),
-        Some(range) => (reading.word::<WidgetSpan>(Some(range), "range", None), 0, 0),
-    };
-    let mut size =
-        |name: &'static str, default| reading.integer(fields.remove(name), name, 0..=GRID, default);
-    let (x, y, w, h) = (size("x", 0), size("y", 0), size("w", 4), size("h", 3));
-    let id = reading.text(fields.remove("id"), "id", 64, Some(free_id));
-    let title = reading.text(fields.remove("title"), "title", 200, Some(""));
-    v1::Widget {
-        id,
-        r#type: reading.word::<WidgetType>(fields.remove("type"), "type", None),
-        title,
-        series: series(fields.remove("series"), reading),
-        range,
-        start_ms,
-        end_ms,
-        interval: reading.word(fields.remove("interval"), "interval", Some(WantedInterval::Auto)),
-        x,
-        y,
-        w,
-        h,
+/// Reads a position or size.
+fn grid_units(fields: &mut Fields, field: &'static str, default: u32) -> Option<u32> {
+    let Some(value) = fields.take(field) else { return Some(default) };
+    let number = value.as_u64().filter(|number| *number <= MAX_GRID);
+    let number = number.and_then(|number| u32::try_from(number).ok());
+    if number.is_none() {
+        let message = format!("must be an integer from 0 to {MAX_GRID}");
+        fields.fault(field, FaultCode::NotAnInteger, message);
     }
+    number
 }
 
-fn fixed_range(mut fixed: Map<String, Value>, reading: &mut Reading) -> (String, i64, i64) {
+fn read_range(fields: &mut Fields) -> Option<WidgetRange> {
+    let span = match fields.take("range") {
+        None => WidgetSpan::Day,
+        Some(Value::Object(fixed)) => return fixed_range(fields, &fixed),
+        Some(span) => fields.parse_choice("range", &span)?,
+    };
+    Some(WidgetRange::Span(span.as_str().to_owned()))
+}
+
+fn fixed_range(fields: &mut Fields, fixed: &Map<String, Value>) -> Option<WidgetRange> {
     let mut time = |name: &'static str| {
-        let value = fixed.remove(name).and_then(|value| value.as_i64());
+        let value = fixed.get(name).and_then(Value::as_i64);
         if value.is_none() {
-            reading.fault(name, Code::NotAnInteger, "must be Unix milliseconds");
+            fields.fault(name, FaultCode::NotAnInteger, "must be Unix milliseconds");
         }
         value
     };
-    let (Some(start), Some(end)) = (time("startDate"), time("endDate")) else { return (String::new(), 0, 0) };
-    if start >= end {
-        reading.fault("range", Code::EmptyRange, "must begin before it ends");
+    let (start, end) = (time("startDate"), time("endDate"));
+    let (start_date, end_date) = (start?, end?);
+    if start_date >= end_date {
+        fields.fault("range", FaultCode::EmptyRange, "must begin before it ends");
     }
-    (String::new(), start, end)
+    Some(WidgetRange::Fixed { start_date, end_date })
 }
 
-fn series(value: Option<Value>, reading: &mut Reading) -> Vec<v1::WidgetSeries> {
-    let Some(Value::Array(items)) = value else {
-        reading.fault("series", Code::NotAnArray, "must be a list of {metricId, aggregation}");
-        return Vec::new();
+fn read_series(fields: &mut Fields) -> Option<Vec<NewWidgetSeries>> {
+    let Some(Value::Array(items)) = fields.take("series") else {
+        fields.fault("series", FaultCode::NotAnArray, "must be a list of {metricId, aggregation}");
+        return None;
     };
-    if items.is_empty() || items.len() > SERIES {
-        reading.fault(
-            "series",
-            Code::BadLength,
-            format!("must be 1 to {SERIES} of {{metricId, aggregation}}"),
-        );
-        return Vec::new();
+    if !(1..=MAX_SERIES).contains(&items.len()) {
+        let message = format!("must be 1 to {MAX_SERIES} of {{metricId, aggregation}}");
+        fields.fault("series", FaultCode::BadLength, message);
+        return None;
     }
-    let one = |item: Value| {
-        let Value::Object(mut fields) = item else {
-            reading.fault("series", Code::NotAnObject, "must be objects {metricId, aggregation}");
-            return v1::WidgetSeries::default();
+    let read = |item: Value| {
+        let Value::Object(item) = item else {
+            fields.fault("series", FaultCode::NotAnObject, "must be objects {metricId, aggregation}");
+            return None;
         };
-        let metric_id = reading.text(fields.remove("metricId"), "metricId", 128, None);
-        if !metric_id.is_empty() && !reading::is_metric_id(&metric_id) {
-            reading.fault("metricId", Code::BadMetricId, reading::METRIC_ID);
-        }
-        let aggregation = reading.word(fields.remove("aggregation"), "aggregation", Some(Aggregation::Avg));
-        v1::WidgetSeries { metric_id, aggregation }
+        let mut item = Fields::new(item);
+        let series = NewWidgetSeries::from_fields(&mut item);
+        fields.absorb(item);
+        series
     };
-    items.into_iter().map(one).collect()
+    // All items are read before the first missing one ends the list: each may add faults.
+    let series: Vec<Option<NewWidgetSeries>> = items.into_iter().map(read).collect();
+    series.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -302,21 +354,23 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(widgets: Value) -> Result<Vec<NewWidget>, Vec<String>> {
+        let mut fields = Fields::new(Map::from_iter([("widgets".to_owned(), widgets)]));
+        let widgets = NewWidget::read_list(&mut fields, "widgets");
+        let messages: Vec<String> =
+            fields.into_faults().into_inner().iter().map(|fault| fault.message.to_string()).collect();
+        widgets.filter(|_| messages.is_empty()).ok_or(messages)
+    }
+
     fn faults(widgets: Value) -> Vec<String> {
-        let mut faults = Faults::default();
-        read(Some(widgets), &mut faults);
-        match faults.check() {
-            Ok(()) => Vec::new(),
-            Err(faults) => faults.into_inner().iter().map(|fault| fault.message.to_string()).collect(),
-        }
+        read(widgets).err().unwrap_or_default()
     }
 
     #[test]
-    fn a_widget_has_defaults_for_all_but_its_type_and_series() {
-        let mut faults = Faults::default();
-        let widgets = read(Some(json!([{"type": "line", "series": [{"metricId": "a"}]}])), &mut faults);
-        assert!(faults.is_empty());
-        let widget = serde_json::to_value(Widget::from(widgets[0].clone())).expect("it can be written");
+    fn widget_has_defaults_for_all_but_type_and_series() {
+        let widgets = read(json!([{"type": "line", "series": [{"metricId": "a"}]}]));
+        let widget = widgets.expect("no faults").remove(0).into_record();
+        let widget = serde_json::to_value(Widget::from(widget)).expect("serializable");
         let expected = json!({
             "id": "w1", "type": "line", "title": "", "series": [{"metricId": "a", "aggregation": "avg"}],
             "range": "24h", "interval": "auto", "x": 0, "y": 0, "w": 4, "h": 3,
@@ -325,12 +379,10 @@ mod tests {
     }
 
     #[test]
-    fn a_widget_without_an_id_gets_one_that_no_other_has() {
+    fn widget_without_id_gets_an_unused_one() {
         let ids = |given: &[Option<&str>]| -> Vec<String> {
             let widget = |id: &Option<&str>| json!({"id": id, "type": "line", "series": [{"metricId": "a"}]});
-            let mut faults = Faults::default();
-            let widgets = read(Some(given.iter().map(widget).collect()), &mut faults);
-            assert!(faults.is_empty(), "{given:?}");
+            let widgets = read(given.iter().map(widget).collect()).expect("no faults");
             widgets.into_iter().map(|widget| widget.id).collect()
         };
         assert_eq!(ids(&[None, Some("a"), None]), ["w1", "a", "w3"]);
@@ -340,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_says_in_which_widget_it_is() {
+    fn fault_names_the_index_of_the_widget() {
         let good = json!({"id": "a", "type": "line", "series": [{"metricId": "a"}]});
         for (change, expected) in [
             (json!({"type": "pie"}), "`type`"),
@@ -360,9 +412,12 @@ mod tests {
             for (field, value) in change.as_object().expect("an object") {
                 second[field] = value.clone();
             }
-            let told = faults(json!([good, second]));
-            assert_eq!(told.len(), 1, "{change}: {told:?}");
-            assert!(told[0].starts_with("at 1: ") && told[0].contains(expected), "{change}: {told:?}");
+            let messages = faults(json!([good, second]));
+            assert_eq!(messages.len(), 1, "{change}: {messages:?}");
+            assert!(
+                messages[0].starts_with("at 1: ") && messages[0].contains(expected),
+                "{change}: {messages:?}"
+            );
         }
         assert!(faults(json!([good])).is_empty());
         assert_eq!(faults(json!({})).len(), 1);

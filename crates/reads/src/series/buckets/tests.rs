@@ -7,21 +7,21 @@ const ZONES: [&str; 9] = [
     "America/New_York",
     "Asia/Kolkata",
     "Asia/Kathmandu",
-    // Half an hour of summer time.
+    // Daylight saving time of half an hour.
     "Australia/Lord_Howe",
-    // Midnights that did not happen.
+    // Skipped midnights.
     "America/Sao_Paulo",
     "Africa/Cairo",
-    // A date that did not happen.
+    // A skipped date.
     "Pacific/Apia",
 ];
 
 fn zone(name: &str) -> TimeZone {
-    TimeZone::get(name).expect("it is a zone")
+    TimeZone::get(name).expect("known time zone")
 }
 
 fn at(text: &str) -> i64 {
-    text.parse::<Timestamp>().expect("it is a time").as_millisecond()
+    text.parse::<Timestamp>().expect("valid timestamp").as_millisecond()
 }
 
 fn range(start: &str, end: &str) -> Range {
@@ -29,11 +29,11 @@ fn range(start: &str, end: &str) -> Range {
 }
 
 fn all(range: Range, interval: Interval, zone_name: &str) -> Vec<String> {
-    let starts = starts(range, interval, &zone(zone_name), MOST).expect("few");
+    let starts = starts(range, interval, &zone(zone_name), MAX_BUCKETS).expect("within the limit");
     starts.into_iter().map(|start| instant(start).to_string()).collect()
 }
 
-/// What instants of one bucket share, by the zone's clock and nothing else.
+/// Returns a label that is equal for exactly the instants of one bucket, computed from local time alone.
 fn label(at: i64, interval: Interval, zone: &TimeZone) -> String {
     let local = zone.to_datetime(instant(at));
     let date = local.date();
@@ -50,7 +50,7 @@ fn label(at: i64, interval: Interval, zone: &TimeZone) -> String {
 }
 
 fn case() -> impl Strategy<Value = (Interval, i64, i64, usize)> {
-    // (interval, how finely the naive walk looks, in minutes, how many steps it goes at most)
+    // Interval, step of the naive walk in minutes, maximum number of steps.
     let intervals = prop_oneof![
         Just((Interval::Minute, 1, 3_000)),
         Just((Interval::Hour, 5, 5_000)),
@@ -70,7 +70,7 @@ fn case() -> impl Strategy<Value = (Interval, i64, i64, usize)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn instants_share_a_bucket_exactly_if_the_clock_says_so((interval, start, end, zone_index) in case()) {
+    fn instants_share_a_bucket_exactly_if_local_time_agrees((interval, start, end, zone_index) in case()) {
         let zone = zone(ZONES[zone_index]);
         let step = match interval { Interval::Minute => 1, Interval::Hour => 5, Interval::Day | Interval::Week => 30, Interval::Month => 60 };
         let starts = starts(Range { start, end }, interval, &zone, usize::MAX).expect("no limit");
@@ -87,32 +87,32 @@ proptest! {
         }
         for &start in &starts {
             let (before, here) = (label(start - 1, interval, &zone), label(start, interval, &zone));
-            prop_assert!(before != here, "a bucket begins where the label does: {}", instant(start));
+            prop_assert!(before != here, "the label does not change at the start of a bucket: {}", instant(start));
         }
     }
 
     #[test]
-    fn the_automatic_interval_is_the_shortest_that_stays_within_the_limit((_, start, end, zone_index) in case()) {
+    fn automatic_interval_is_the_shortest_within_the_limit((_, start, end, zone_index) in case()) {
         let zone = zone(ZONES[zone_index]);
         let range = Range { start, end };
         let order = [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week, Interval::Month];
         let (kept, chosen, buckets) = automatic(range, &zone, end);
         let position = order.iter().position(|&interval| interval == chosen).expect("one of them");
-        prop_assert_eq!((kept, Ok(buckets)), (range, starts(range, chosen, &zone, MOST_AUTOMATIC)));
+        prop_assert_eq!((kept, Ok(buckets)), (range, starts(range, chosen, &zone, MAX_AUTOMATIC_BUCKETS)));
         if position > 0 {
-            prop_assert!(starts(range, order[position - 1], &zone, MOST_AUTOMATIC).is_err());
+            prop_assert!(starts(range, order[position - 1], &zone, MAX_AUTOMATIC_BUCKETS).is_err());
         }
     }
 }
 
 #[test]
-fn of_more_than_400_months_those_count_that_can_have_points_and_of_them_the_last() {
+fn automatic_range_over_400_months_keeps_the_last_possible_ones() {
     let now = at("2026-11-28T10:00:00Z");
     let cut = |start: &str, end: &str, now: i64| {
         let (range, interval, starts) = automatic(range(start, end), &TimeZone::UTC, now);
-        let seen = |at: Option<i64>| at.map(|at| instant(at).to_string()).unwrap_or_default();
-        let ends = seen(starts.first().copied()) + " " + &seen(starts.last().copied());
-        assert!(starts.is_empty() || starts[0] <= range.start && range.end <= now + AHEAD_MS);
+        let text = |at: Option<i64>| at.map(|at| instant(at).to_string()).unwrap_or_default();
+        let ends = text(starts.first().copied()) + " " + &text(starts.last().copied());
+        assert!(starts.is_empty() || starts[0] <= range.start && range.end <= now + MAX_FUTURE_MS);
         (interval, starts.len(), ends)
     };
     let months = |count, first: &str, last: &str| (Interval::Month, count, format!("{first} {last}"));
@@ -134,7 +134,7 @@ fn of_more_than_400_months_those_count_that_can_have_points_and_of_them_the_last
 }
 
 #[test]
-fn an_hour_that_happens_twice_is_two_buckets_and_one_that_is_skipped_is_none() {
+fn repeated_hour_is_two_buckets_and_skipped_hour_is_none() {
     let autumn = range("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
     assert_eq!(all(autumn, Interval::Hour, "Europe/Berlin").len(), 25);
     assert_eq!(all(autumn, Interval::Day, "Europe/Berlin").len(), 1);
@@ -144,7 +144,7 @@ fn an_hour_that_happens_twice_is_two_buckets_and_one_that_is_skipped_is_none() {
 }
 
 #[test]
-fn a_bucket_is_named_by_its_start_also_where_the_range_cuts_it() {
+fn bucket_is_identified_by_its_start_even_outside_the_range() {
     let cut = range("2026-01-15T10:17:30Z", "2026-01-15T12:00:00.001Z");
     assert_eq!(
         all(cut, Interval::Hour, "UTC"),
@@ -155,7 +155,7 @@ fn a_bucket_is_named_by_its_start_also_where_the_range_cuts_it() {
 }
 
 #[test]
-fn hours_and_days_of_a_zone_off_the_full_hour_begin_by_its_own_clock() {
+fn buckets_follow_local_time_in_zones_off_the_full_hour() {
     let morning = range("2026-01-15T00:00:00Z", "2026-01-15T02:00:00Z");
     assert_eq!(
         all(morning, Interval::Hour, "Asia/Kolkata"),
@@ -164,7 +164,7 @@ fn hours_and_days_of_a_zone_off_the_full_hour_begin_by_its_own_clock() {
 }
 
 #[test]
-fn a_date_without_a_midnight_begins_with_its_first_instant() {
+fn date_without_midnight_begins_with_its_first_instant() {
     let days = range("2018-11-03T12:00:00Z", "2018-11-05T12:00:00Z");
     assert_eq!(
         all(days, Interval::Day, "America/Sao_Paulo"),
@@ -173,7 +173,7 @@ fn a_date_without_a_midnight_begins_with_its_first_instant() {
 }
 
 #[test]
-fn a_date_that_a_zone_skipped_has_no_bucket() {
+fn skipped_date_has_no_bucket() {
     let days = range("2011-12-29T12:00:00Z", "2011-12-31T12:00:00Z");
     assert_eq!(
         all(days, Interval::Day, "Pacific/Apia"),
@@ -182,17 +182,17 @@ fn a_date_that_a_zone_skipped_has_no_bucket() {
 }
 
 #[test]
-fn more_buckets_than_allowed_are_refused_and_exactly_as_many_are_not() {
+fn exactly_the_maximum_number_of_buckets_is_allowed() {
     let minutes = |count: i64| Range { start: 0, end: count * MINUTE_MS };
-    let most = MOST as i64;
-    assert_eq!(starts(minutes(most), Interval::Minute, &TimeZone::UTC, MOST).map(|s| s.len()), Ok(MOST));
-    assert_eq!(starts(minutes(most + 1), Interval::Minute, &TimeZone::UTC, MOST), Err(TooMany));
+    let limit = MAX_BUCKETS as i64;
+    assert_eq!(starts(minutes(limit), Interval::Minute, &TimeZone::UTC, MAX_BUCKETS).map(|s| s.len()), Ok(MAX_BUCKETS));
+    assert_eq!(starts(minutes(limit + 1), Interval::Minute, &TimeZone::UTC, MAX_BUCKETS), Err(TooManyBuckets));
 }
 
 #[test]
-fn an_empty_range_has_no_buckets_and_the_ends_of_the_calendar_end_the_walk() {
-    assert_eq!(starts(Range { start: 5, end: 5 }, Interval::Day, &TimeZone::UTC, MOST), Ok(vec![]));
+fn empty_range_has_no_buckets_and_the_calendar_end_terminates() {
+    assert_eq!(starts(Range { start: 5, end: 5 }, Interval::Day, &TimeZone::UTC, MAX_BUCKETS), Ok(vec![]));
     let end = Timestamp::MAX.as_millisecond();
     let last = Range { start: end - HOUR_MS, end };
-    assert!(starts(last, Interval::Month, &TimeZone::UTC, MOST).is_ok_and(|starts| starts.len() == 1));
+    assert!(starts(last, Interval::Month, &TimeZone::UTC, MAX_BUCKETS).is_ok_and(|starts| starts.len() == 1));
 }

@@ -1,13 +1,13 @@
-//! What is asked for: one time series, read from parameters.
+//! Query for one time series, from the parameters of a request.
 
 use super::aggregation::Aggregation;
-use super::buckets::{self, Interval, Range};
+use super::buckets::{self, Interval, Range, TooManyBuckets};
 use super::fill::Fill;
 use jiff::tz::TimeZone;
 use service::wire_enum;
 
 wire_enum! {
-    /// How long the buckets shall be.
+    /// Length of the buckets.
     pub enum WantedInterval {
         /// Minutes.
         Minute = "minute",
@@ -19,52 +19,49 @@ wire_enum! {
         Week = "week",
         /// Months.
         Month = "month",
-        /// The shortest that makes at most 400 buckets. Where months make more, they begin no earlier than 2000 and no
-        /// later than now.
+        /// The shortest interval with at most 400 buckets. If even months exceed 400, the range is limited to the time
+        /// from 2000 until now.
         Auto = "auto",
     }
 }
 
-/// A time series that is asked for.
+/// Query for one time series.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Only points in it count. Not longer than what was asked for, and empty only if there can be none in that.
+pub struct SeriesQuery {
+    /// Range of event times. It lies in the requested range, and is empty only if that cannot contain points.
     pub range: Range,
-    /// Where the buckets of the range begin, ascending.
+    /// Starts of the buckets in ascending order.
     pub starts: Vec<i64>,
-    /// How long they are.
+    /// Length of the buckets.
     pub interval: Interval,
-    /// How their points become one number.
+    /// Aggregation of the points of a bucket.
     pub aggregation: Aggregation,
-    /// The zone by whose clock they begin.
+    /// Name of the time zone in which buckets begin.
     pub timezone: String,
-    /// What stands in those without points.
+    /// Value of buckets without points.
     pub fill: Fill,
 }
 
-/// The range makes more than [`buckets::MOST`] buckets of the interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyBuckets;
-
-/// Parameters of a time series, as a client gives them.
+/// Parameters of a time series, as sent by a client.
 #[derive(Debug, Clone)]
 pub struct Parameters {
-    /// The range whose points count.
+    /// Range of event times.
     pub range: Range,
-    /// The zone by whose clock buckets begin.
+    /// Time zone in which buckets begin.
     pub zone: TimeZone,
-    /// The zone's name.
+    /// Name of the time zone.
     pub timezone: String,
-    /// The length of the buckets.
+    /// Length of the buckets.
     pub interval: WantedInterval,
-    /// The aggregation of the points of a bucket.
+    /// Aggregation of the points of a bucket.
     pub aggregation: Aggregation,
-    /// The value of buckets without points.
+    /// Value of buckets without points.
     pub fill: Fill,
 }
 
-impl Question {
-    /// Cuts the range into buckets. `now` bounds automatically chosen buckets, Unix milliseconds.
+impl SeriesQuery {
+    /// Divides the range into buckets, at most [`buckets::MAX_BUCKETS`]. `now` limits automatically chosen buckets, Unix
+    /// milliseconds.
     pub fn new(parameters: Parameters, now: i64) -> Result<Self, TooManyBuckets> {
         let Parameters { range, zone, timezone, interval, aggregation, fill } = parameters;
         let interval = match interval {
@@ -78,39 +75,38 @@ impl Question {
                 return Ok(Self { range, starts, interval, aggregation, timezone, fill });
             }
         };
-        let starts = buckets::starts(range, interval, &zone, buckets::MOST)
-            .map_err(|buckets::TooMany| TooManyBuckets)?;
+        let starts = buckets::starts(range, interval, &zone, buckets::MAX_BUCKETS)?;
         Ok(Self { range, starts, interval, aggregation, timezone, fill })
     }
 }
 
-/// Returns the question of a query string such as `startDate=2026-03-01&endDate=2026-03-02&interval=hour`. Dates are
+/// Returns the series query of a query string such as `startDate=2026-03-01&endDate=2026-03-02&interval=hour`. Dates are
 /// Unix milliseconds, dates in the zone, or instants.
 ///
 /// # Panics
-/// If it is not valid.
+/// Panics if the query string is not valid.
 #[cfg(test)]
-pub(crate) fn of_query(query: &str) -> Question {
+pub(crate) fn parse_query(query: &str) -> SeriesQuery {
     use service::wire_enum::WireEnum;
     let given = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     let timezone = given("timezone").unwrap_or("UTC");
-    let zone = TimeZone::get(timezone).expect("a zone");
+    let zone = TimeZone::get(timezone).expect("known time zone");
     let time = |name: &str| {
         let text = given(name).expect("both ends are given");
         text.parse().ok().unwrap_or_else(|| match text.parse::<jiff::civil::Date>() {
-            Ok(date) if !text.contains('T') => buckets::date_start(date, &zone).expect("a date"),
-            _ => text.parse::<jiff::Timestamp>().expect("a time").as_millisecond(),
+            Ok(date) if !text.contains('T') => buckets::date_start(date, &zone).expect("valid date"),
+            _ => text.parse::<jiff::Timestamp>().expect("valid timestamp").as_millisecond(),
         })
     };
     let parameters = Parameters {
         range: Range { start: time("startDate"), end: time("endDate") },
         timezone: timezone.to_owned(),
         interval: given("interval")
-            .map_or(WantedInterval::Auto, |text| WantedInterval::parse(text).expect("an interval")),
+            .map_or(WantedInterval::Auto, |text| WantedInterval::parse(text).expect("known interval")),
         aggregation: given("aggregation")
-            .map_or(Aggregation::Avg, |text| Aggregation::parse(text).expect("an aggregation")),
-        fill: given("fill").map_or(Fill::None, |text| Fill::parse(text).expect("a fill")),
+            .map_or(Aggregation::Avg, |text| Aggregation::parse(text).expect("known aggregation")),
+        fill: given("fill").map_or(Fill::None, |text| Fill::parse(text).expect("known fill")),
         zone,
     };
-    Question::new(parameters, 0).expect("few buckets")
+    SeriesQuery::new(parameters, 0).expect("within the bucket limit")
 }
