@@ -1,8 +1,8 @@
 //! Encodes a `MetricBatch` from borrowed parts.
 //!
-//! This is the gateway's hot path. It encodes the metrics directly from the request's body into one buffer, while the
-//! generated type would need an owned string per field. The result is the same message, except that the sign of a negative
-//! zero is preserved.
+//! This is the gateway's hot path. It encodes the metrics directly from the request's body into one buffer,
+//! while the generated type would need an owned string per field. The result is the same message, except that
+//! the sign of a negative zero is preserved.
 
 use crate::v1::MetricBatch;
 use prost::encoding::{self, WireType};
@@ -114,8 +114,8 @@ fn integer(tag: u32, value: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Borrows `batch` as a [`BatchRef`], so that a decoded batch can be encoded again. Returns `None` if its batch id is
-/// invalid.
+/// Borrows `batch` as a [`BatchRef`], so that a decoded batch can be encoded again. Returns `None` if its
+/// batch id is invalid.
 pub fn borrow(batch: &MetricBatch) -> Option<BatchRef<'_, impl Iterator<Item = SampleRef<'_>> + Clone>> {
     let hash = batch.body_hash.as_slice().try_into().ok();
     Some(BatchRef {

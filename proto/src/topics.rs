@@ -9,17 +9,19 @@ pub struct Topics {
     pub metrics: String,
     /// `Entity` records. Compacted; a single partition, so that all events have one order.
     pub control: String,
-    /// Dead letters: unchanged records of `metrics` and `outcomes` that cannot be stored, with the reason in headers.
+    /// Dead letters: unchanged records of `metrics` and `outcomes` that cannot be stored, with the reason in
+    /// headers.
     pub dead: String,
     /// `OutcomeCounts` records: outcomes of requests per minute. Retained for 30 days.
     pub outcomes: String,
-    /// `AlertRecord` records. A single partition, so that all records have one order. Unlimited retention, because the
-    /// states of alert rules are derived from this topic.
+    /// `AlertRecord` records. A single partition, so that all records have one order. Unlimited retention,
+    /// because the states of alert rules are derived from this topic.
     pub alerts: String,
 }
 
 impl Topics {
-    /// Returns the topics of the installation `namespace`. It is empty for an installation that does not share its Kafka.
+    /// Returns the topics of the installation `namespace`. It is empty for an installation that does not
+    /// share its Kafka.
     pub fn new(namespace: &str) -> Self {
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}.") };
         Self {
@@ -72,12 +74,13 @@ pub mod dead_letter_header {
     pub const MESSAGE: &str = "message";
     /// Original position of the record, a [`super::RecordPosition`]. It is also the key of the dead letter.
     pub const SOURCE: &str = "source";
-    /// Position of the failed record, a [`super::RecordPosition`]. It differs from the source if the record was a retry.
+    /// Position of the failed record, a [`super::RecordPosition`]. It differs from the source if the record
+    /// was a retry.
     pub const POSITION: &str = "place";
     /// On a record of the metrics topic: source of the dead letter that the record retries.
     pub const ORIGIN: &str = "origin";
-    /// On a record of the dead-letter topic that is a note and not a dead letter: `retried` or `dropped`. It applies to all
-    /// dead letters of the note's source up to the note's position.
+    /// On a record of the dead-letter topic that is a note and not a dead letter: `retried` or `dropped`. It
+    /// applies to all dead letters of the note's source up to the note's position.
     pub const NOTE: &str = "note";
 }
 

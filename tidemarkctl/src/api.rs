@@ -1,7 +1,7 @@
 //! HTTP client of the API.
 //!
-//! The token is sent only in the `Authorization` header. Redirects are not followed, so that no other server receives the
-//! token.
+//! The token is sent only in the `Authorization` header. Redirects are not followed, so that no other server
+//! receives the token.
 
 use crate::calls::{Call, View};
 use crate::error::Error;

@@ -26,14 +26,15 @@ pub struct Arguments {
         value_name = "URL"
     )]
     pub url: String,
-    /// Key with the scope `manage`, or the operator's token. On the command line it is visible to every user of the machine
-    /// in the list of processes: set TIDEMARK_TOKEN instead.
+    /// Key with the scope `manage`, or the operator's token. On the command line it is visible to every user
+    /// of the machine in the list of processes: set TIDEMARK_TOKEN instead.
     #[arg(long, env = "TIDEMARK_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
     /// Operator's token, for the commands that need it. Set OPERATOR_TOKEN instead.
     #[arg(long, env = "OPERATOR_TOKEN", hide_env_values = true, global = true, value_name = "TOKEN")]
     operator_token: Option<String>,
-    /// Print the API's response unchanged (all pages of a list as one document). Prints nothing if the response has no body.
+    /// Print the API's response unchanged (all pages of a list as one document). Prints nothing if the
+    /// response has no body.
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
@@ -243,8 +244,8 @@ impl Arguments {
         self
     }
 
-    /// Returns the token for a call. `--token` on the command line takes precedence. Otherwise a call that the operator may
-    /// make uses the operator's token, if set, and every other call uses the key.
+    /// Returns the token for a call. `--token` on the command line takes precedence. Otherwise a call that
+    /// the operator may make uses the operator's token, if set, and every other call uses the key.
     pub fn token_for(&self, required: RequiredToken) -> Result<&str, Error> {
         let key = self.token.as_deref().filter(|token| !token.is_empty());
         let operator = self.operator_token.as_deref().filter(|token| !token.is_empty());

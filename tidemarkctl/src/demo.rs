@@ -1,7 +1,7 @@
 //! `tidemarkctl demo` creates a project with a connection, and prints the command that sends a first metric.
 //!
-//! If a project with the demo's name exists, it changes nothing: keys are shown only once, so a second run could only create
-//! a second project.
+//! If a project with the demo's name exists, it changes nothing: keys are shown only once, so a second run
+//! could only create a second project.
 
 use crate::api::Api;
 use crate::arguments::{Arguments, Command, Connection, Project};

@@ -1,7 +1,8 @@
 //! `tidemarkctl` manages projects, plans, connections and keys, and shows usage, from the command line.
 //!
-//! It uses only the management API, so its rights are those of the token. [`arguments`] parses a command, [`calls`] maps it
-//! to a request and to the presentation of the response, [`api`] sends the request, and [`render`] formats the response.
+//! It uses only the management API, so its rights are those of the token. [`arguments`] parses a command,
+//! [`calls`] maps it to a request and to the presentation of the response, [`api`] sends the request, and
+//! [`render`] formats the response.
 //!
 //! Exit codes: 0 for success, 1 if the API rejected the request or was unreachable, 2 for wrong usage.
 

@@ -25,7 +25,8 @@ impl Request {
     }
 }
 
-/// Answers requests in order with these responses (status and body), and returns the requests through a channel.
+/// Answers requests in order with these responses (status and body), and returns the requests through a
+/// channel.
 fn serve(responses: Vec<(u16, String)>) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("local address"));
