@@ -20,7 +20,7 @@
 //! | [`fetch`], [`fetched_record`], [`kafka_log`], [`membership`] | Kafka: records, bounds of the log, consumer group |
 //! | [`record`], [`idempotency`], [`block`], [`rows`] | from bytes to batches, without repeats, to a block, to rows |
 //! | [`store`], [`generation`], [`migrations`] | ClickHouse: the table, its generations, its definition |
-//! | [`insert_rate`], [`boot_clock`], [`metrics`] | gathering time, a clock that counts suspends, Prometheus metrics |
+//! | [`insert_rate`], [`metrics`] | gathering time, Prometheus metrics |
 //! | [`dead_letter`], [`deletion`] | records that cannot be stored; erasing what was deleted |
 //! | [`control_state`] | follows the control log for generations and deletions |
 //! | [`usage`] | stores the outcomes of requests for the usage report; independent of everything above |
@@ -40,7 +40,6 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod block;
-mod boot_clock;
 mod chain;
 pub mod commands;
 mod control_state;

@@ -1,7 +1,7 @@
 //! The table `samples` of one generation: reads chains and receipts, inserts blocks.
 
 use crate::block::Block;
-use crate::boot_clock::BootInstant;
+use service::clock::BootInstant;
 use crate::chain::{BlockRange, Chain, InsertOutcome};
 use crate::idempotency::{KeyedRequest, ReceiptQuery, Receipts};
 use crate::rows::{self, SampleRow};

@@ -5,7 +5,7 @@
 
 use crate::connection::Redis;
 use redis::{RedisError, Script};
-use rustix::time::{ClockId, clock_gettime};
+use service::clock::BootInstant;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub struct Lease {
 /// A lease that was acquired.
 pub struct HeldLease {
     lease: Lease,
-    /// Boot time before Redis was asked, so that the age is never underestimated.
-    acquired_at: Duration,
+    /// Taken before Redis was asked, so that the age is never underestimated.
+    acquired_at: BootInstant,
 }
 
 impl Lease {
@@ -48,13 +48,13 @@ impl Lease {
         retry: Duration,
         length: Duration,
     ) -> Result<Option<HeldLease>, RedisError> {
-        let started_at = boot_time();
+        let started_at = BootInstant::now();
         loop {
-            let acquired_at = boot_time();
+            let acquired_at = BootInstant::now();
             if self.acquire(length).await? {
                 return Ok(Some(HeldLease { lease: self, acquired_at }));
             }
-            if boot_time().saturating_sub(started_at) >= timeout {
+            if started_at.elapsed() >= timeout {
                 return Ok(None);
             }
             tokio::time::sleep(retry).await;
@@ -76,18 +76,11 @@ impl Lease {
 impl HeldLease {
     /// Returns an upper bound of the time since the lease was acquired.
     pub fn age(&self) -> Duration {
-        boot_time().saturating_sub(self.acquired_at)
+        self.acquired_at.elapsed()
     }
 
     /// Releases the lease, see [`Lease::release`].
     pub async fn release(self) {
         self.lease.release().await;
     }
-}
-
-/// Time since boot. Unlike `Instant`, this clock includes the time that the machine was suspended, as Redis's does.
-fn boot_time() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    // Neither part of this clock is ever negative.
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -4,7 +4,7 @@
 mod gather;
 
 use crate::block::Block;
-use crate::boot_clock::BootInstant;
+use service::clock::BootInstant;
 use crate::chain::{Action, Event, InsertOutcome, Machine, Refusal};
 use crate::dead_letter::DeadLetterWriter;
 use crate::fetch::Fetcher;
