@@ -1,6 +1,5 @@
 //! Reads an installation's topics, and writes records to them as a gateway would.
 
-use service::kafka::KafkaBrokers;
 use crate::environment;
 use crate::error::Result;
 use crate::installation::Installation;
@@ -11,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,10 +19,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Returns all batches of the metrics topic with their partitions, ordered by partition and offset.
 pub fn batches(installation: &Installation) -> Result<Vec<(i32, MetricBatch)>> {
     let topic = installation.topics().metrics;
-    let consumer: BaseConsumer = service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
-        .set("group.id", "e2e")
-        .set("enable.auto.commit", "false")
-        .create()?;
+    let consumer: BaseConsumer =
+        service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
+            .set("group.id", "e2e")
+            .set("enable.auto.commit", "false")
+            .create()?;
     let mut assignment = TopicPartitionList::new();
     let mut ends = BTreeMap::new();
     for partition in partitions(&consumer, &topic)? {
@@ -119,8 +120,10 @@ impl LogWriter {
     /// Creates a writer to `topic`.
     pub fn to(topic: &str) -> Result<Self> {
         let brokers = environment::required("KAFKA_BROKERS")?;
-        let config =
-            service::kafka::client(&KafkaBrokers::plaintext(&brokers), "e2e").set("acks", "all").set("linger.ms", "20").to_owned();
+        let config = service::kafka::client(&KafkaBrokers::plaintext(&brokers), "e2e")
+            .set("acks", "all")
+            .set("linger.ms", "20")
+            .to_owned();
         Ok(Self { producer: config.create()?, topic: topic.to_owned() })
     }
 

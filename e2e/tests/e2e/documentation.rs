@@ -17,12 +17,12 @@ fn settings_page_equals_the_help_of_the_services() -> Result<()> {
     Ok(())
 }
 
-/// Returns the string literals in the function `code` of an error module.
+/// Returns the codes in a module: names of `wire_enum!` variants and string literals in the function `code`.
 fn codes(source: &str) -> BTreeSet<String> {
+    let variants = source.lines().filter_map(|line| line.trim().split_once(" = \"")?.1.strip_suffix("\","));
     let body = source.split_once("pub fn code(").map_or("", |(_, rest)| rest);
     let body = body.split("\n    }\n").next().unwrap_or_default();
-    let literals = body.split('"').skip(1).step_by(2);
-    literals.map(str::to_owned).collect()
+    variants.chain(body.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
 #[test]
@@ -32,9 +32,7 @@ fn troubleshooting_page_covers_every_error_code() {
         [include_str!("../../../gateway/src/error.rs"), include_str!("../../../query-api/src/error.rs")]
             .map(codes);
     assert!(services.iter().all(|codes| codes.len() > 10), "cannot parse the error modules any more");
-    let details = include_str!("../../../gateway/src/fault.rs");
-    let details = details.lines().filter_map(|line| line.trim().split_once(" = \"")?.1.strip_suffix("\","));
-    let details: BTreeSet<String> = details.map(str::to_owned).collect();
+    let details = codes(include_str!("../../../gateway/src/fault.rs"));
     assert!(details.len() > 8, "cannot parse gateway/src/fault.rs any more: {details:?}");
     for code in services.iter().flatten().chain(&details) {
         assert!(page.contains(&format!("`{code}`")), "docs/troubleshooting.md lacks {code}");

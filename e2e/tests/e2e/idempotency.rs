@@ -4,7 +4,6 @@
 //! once; every acknowledged batch is in the log; all records of one key and body have the same content and
 //! partition, so that the worker recognises the duplicates.
 
-use service::kafka::KafkaBrokers;
 use crate::support::{batch, redis_connection};
 use e2e::{Client, Installation, Project, Result, client, environment, kafka_log, wait};
 use proto::v1::MetricBatch;
@@ -12,6 +11,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use service::kafka::KafkaBrokers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -231,7 +231,8 @@ async fn added_partitions_do_not_move_keys() -> Result<()> {
     assert_eq!(before, (0..4).collect(), "keys must be spread over all partitions");
 
     let admin: AdminClient<DefaultClientContext> =
-        service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e").create()?;
+        service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
+            .create()?;
     let topic = installation.topics().metrics;
     admin.create_partitions(&[NewPartitions::new(&topic, 16)], &AdminOptions::new()).await?;
     wait::until("the new partitions exist", async || {

@@ -199,7 +199,7 @@ impl Scenario {
         let mut secrets = vec![OPERATOR_TOKEN.to_owned()];
         secrets.extend(token_and_secret(&project.manage_key));
         secrets.extend(token_and_secret(&project.api_key));
-        let batch = batch(&project, "told", 1);
+        let batch = batch(&project, "used", 1);
         client::expect(client.send(0, &project.api_key, batch.clone()).await?, StatusCode::OK).await?;
         let api = format!("{}/api/v1", client.query_url());
         Ok(Self { client, http: reqwest::Client::new(), api, project, batch, secrets })
@@ -271,7 +271,7 @@ impl Scenario {
                 assert!(status.is_client_error(), "{status}: {answer}");
             }
         }
-        for path in ["/nothing/here", "/connections/con_x", "/metrics/told", "/usage"] {
+        for path in ["/nothing/here", "/connections/con_x", "/metrics/used", "/usage"] {
             let url = format!("{api}{path}?key={key}&access_token={key}");
             let (status, answer, _) = send(self.http.delete(url), &bearer(&wrong), None).await?;
             assert!(status.is_client_error(), "{status}: {answer}");
@@ -286,7 +286,7 @@ async fn no_secret_is_readable_in_logs_kafka_or_redis() -> Result<()> {
     let mut scenario = Scenario::start(&installation).await?;
     scenario.use_secrets().await?;
     scenario.send_refused_requests().await?;
-    wait_for_metric(&scenario.client, &scenario.project, "told").await?;
+    wait_for_metric(&scenario.client, &scenario.project, "used").await?;
 
     // The services write what they have buffered when they shut down.
     for process in installation.gateways.iter_mut().chain(&mut installation.workers) {

@@ -5,11 +5,12 @@
 
 use crate::support::{send, wait_for_metric};
 use e2e::scratch::tls::{Certificates, PASSWORD, USER};
-use e2e::{Installation, Result, ScratchStore, environment, wait};
+use e2e::{Client, Installation, Project, Result, ScratchStore, client, environment, wait};
 use reqwest::StatusCode;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
@@ -97,6 +98,20 @@ async fn proxy(stream: TcpStream, acceptor: TlsAcceptor, target: String, authent
     responses.abort();
 }
 
+/// Creates a rule that fires at once, and waits until its transition is in the history, which is in ClickHouse.
+async fn alert_history_is_readable(client: &Client, project: &Project, metric: &str) -> Result<()> {
+    let rule = json!({"name": "Any point", "metricId": metric, "aggregation": "count", "operator": ">", "threshold": 0,
+        "range": "1h", "channels": []});
+    let created = client.post("/api/v1/alerts", &project.manage_key, &rule).await?;
+    let created = client::expect(created, StatusCode::CREATED).await?;
+    let path = format!("/api/v1/alerts/{}/history", client::text(&created, "alertId")?);
+    wait::until("the transition is in the history", async || {
+        let history = client.get_json(&path, &project.manage_key).await?;
+        Ok((history["items"][0]["to"] == "firing").then_some(()))
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn services_work_with_stores_that_require_tls_and_credentials() -> Result<()> {
     let stores = SecureStores::start().await?;
@@ -106,6 +121,7 @@ async fn services_work_with_stores_that_require_tls_and_credentials() -> Result<
     send(&client, &project, "over_tls", 42).await?;
     wait_for_metric(&client, &project, "over_tls").await?;
     assert!(stores.authenticated.load(Ordering::Relaxed) > 0, "ClickHouse got no credentials");
+    alert_history_is_readable(&client, &project, "over_tls").await?;
 
     // Redis pushes revocations over a separate connection, which uses TLS as well.
     client.revoke(&project).await?;

@@ -1,12 +1,12 @@
 //! The worker: records that it cannot store, blocks, tables that lost data, shutdown.
 
-use service::kafka::KafkaBrokers;
 use crate::support::send;
 use e2e::kafka_log::{LogWriter, TestBatch};
 use e2e::{Installation, Result, environment, wait};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::{Headers as _, Message as _};
 use reqwest::StatusCode;
+use service::kafka::KafkaBrokers;
 use std::time::Duration;
 
 /// Waits until exactly `count` points are stored.
@@ -41,10 +41,11 @@ async fn undecodable_record_becomes_a_dead_letter() -> Result<()> {
     send(&client, &project, "good", 1).await?;
     wait_for_points(&installation, 1).await?;
 
-    let consumer: StreamConsumer = service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
-        .set("group.id", &installation.namespace)
-        .set("auto.offset.reset", "earliest")
-        .create()?;
+    let consumer: StreamConsumer =
+        service::kafka::client(&KafkaBrokers::plaintext(&environment::required("KAFKA_BROKERS")?), "e2e")
+            .set("group.id", &installation.namespace)
+            .set("auto.offset.reset", "earliest")
+            .create()?;
     consumer.subscribe(&[&topics.dead])?;
     for _ in 0..4 {
         let record = tokio::time::timeout(Duration::from_secs(60), consumer.recv()).await??;

@@ -178,3 +178,28 @@ async fn rules_ignore_deleted_points_and_edits_apply_at_once() -> Result<()> {
     wait_for_state(&client, &project, &one, "ok").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn average_of_an_overflowing_sum_fires_and_is_previewed() -> Result<()> {
+    let (_installation, client, project) = start("overflow").await?;
+    for _ in 0..2 {
+        send(&client, &project, "huge", f64::MAX).await?;
+    }
+    // A short window is read from raw points, a long one from the hourly rollup.
+    let rule = |range: &str| {
+        json!({"name": range, "metricId": "huge", "aggregation": "avg", "operator": ">", "threshold": 1e300,
+            "range": range, "channels": []})
+    };
+    for range in ["5m", "24h"] {
+        let id = create_rule(&client, &project, &rule(range)).await?;
+        wait_for_state(&client, &project, &id, "firing").await?;
+        wait::until("the preview fires as well", async || {
+            let preview = client.post("/api/v1/alerts/preview", &project.manage_key, &rule(range)).await?;
+            let preview = client::expect(preview, StatusCode::OK).await?;
+            let last = preview["transitions"].as_array().and_then(|transitions| transitions.last().cloned());
+            Ok(last.filter(|last| last["to"] == "firing" && last["value"] == f64::MAX))
+        })
+        .await?;
+    }
+    Ok(())
+}
