@@ -3,8 +3,7 @@
 //! check.
 
 use service::kafka::KafkaBrokers;
-use control::commands::PUBLISH_TIMEOUT;
-use control::control_log::ControlWriter;
+use control::control_log::{ControlWriter, PUBLISH_TIMEOUT};
 use e2e::{Installation, Project, Result};
 use proto::v1::{Entity, Plan, entity::Kind};
 use reqwest::StatusCode;

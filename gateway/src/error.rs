@@ -3,13 +3,13 @@
 //! The projections (code, status, message, headers) are exhaustive matches, so a new error cannot lack one of
 //! them.
 
-use crate::codes::wire_codes;
-use crate::fault::{Code, Fault};
+use crate::fault::{Fault, FaultCode};
 use crate::parse::json::SyntaxError;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, WWW_AUTHENTICATE};
 use serde::Serialize;
 use service::request_id::RequestId;
+use service::wire_enum;
 use std::borrow::Cow;
 
 /// The reason why a request was rejected.
@@ -78,9 +78,8 @@ pub enum Unavailable {
     NotAcknowledged,
 }
 
-wire_codes! {
+wire_enum! {
     /// Machine-readable reason for a rejected request.
-    #[schema(rename_all = "snake_case")]
     pub enum ErrorCode {
         InvalidJson = "invalid_json",
         InvalidBatch = "invalid_batch",
@@ -294,7 +293,7 @@ pub struct ErrorBody<'a> {
 fn batch_message(faults: &[Fault]) -> Cow<'static, str> {
     let Some(first) = faults.first() else { return Cow::Borrowed("The batch is not valid.") };
     let location = match first.index {
-        Some(index) if first.code == Code::NotAnObject => format!("metrics[{index}]"),
+        Some(index) if first.code == FaultCode::NotAnObject => format!("metrics[{index}]"),
         Some(index) => format!("metrics[{index}].{}", first.field),
         None => first.field.to_string(),
     };

@@ -1,13 +1,12 @@
 //! Validation faults of a batch: the entries of `details` in an `invalid_batch` answer.
 
-use crate::codes::wire_codes;
 use serde::Serialize;
+use service::wire_enum;
 use std::borrow::Cow;
 
-wire_codes! {
+wire_enum! {
     /// The rule that a fault breaks.
-    #[schema(as = FaultCode, rename_all = "snake_case")]
-    pub enum Code {
+    pub enum FaultCode {
         /// A required field is absent or null.
         Required = "required",
         /// A known field is given more than once.
@@ -45,7 +44,7 @@ pub struct Fault {
     /// JSON name of the field.
     pub field: &'static str,
     /// Machine-readable rule.
-    pub code: Code,
+    pub code: FaultCode,
     /// Human-readable rule, to be read after the field name.
     pub message: Cow<'static, str>,
 }

@@ -38,6 +38,7 @@ use service::auth_throttle::AuthThrottle;
 use service::client::{Client, Clients};
 use service::request_id::RequestId;
 use service::traces::{ActiveSpan, Traces};
+use service::wire_enum::WireEnum as _;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -57,7 +58,7 @@ impl Authenticator for KeyCache {
     }
 
     fn find_cached(&self, token: &str) -> Option<Arc<Key>> {
-        self.named(token)
+        self.find_cached(token)
     }
 }
 

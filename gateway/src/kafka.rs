@@ -2,7 +2,7 @@
 
 use crate::publish::KafkaPublisher;
 use control::control_log::LogError;
-use control::layout;
+use control::partition_layout;
 use proto::topics::Topics;
 use rdkafka::error::KafkaError;
 use service::health::{Condition, Watch};
@@ -99,7 +99,7 @@ async fn check(
     }
     let partitions = count_partitions(publisher).await?;
     let topic = topics.metrics.clone();
-    match layout::keyed_partitions(brokers, topics, &topic, partitions).await? {
+    match partition_layout::keyed_partitions(brokers, topics, &topic, partitions).await? {
         declared if declared > partitions => {
             Err(KafkaSetupError::TooFewPartitions { topic, partitions, declared })
         }

@@ -22,7 +22,6 @@
 //!   [`idempotency::Claims`] and [`publish::Publish`]. The tests implement these traits in memory.
 //! - [`parse`], [`validate`], [`fault`] and [`outcomes::tally`] do no I/O and take the time as an argument.
 
-mod codes;
 pub mod error;
 pub mod fault;
 pub mod handle;

@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use service::wire_enum::WireEnum as _;
 use std::time::Instant;
 
 /// `accepted`, `replayed`, an error code, or `abandoned`.

@@ -3,7 +3,7 @@
 //! The fast pass uses only the predicates; the slow pass uses the predicates and the messages. Neither has
 //! rules of its own.
 
-use crate::fault::Code;
+use crate::fault::FaultCode;
 use std::borrow::Cow;
 
 /// Maximum number of metrics in a batch.
@@ -58,29 +58,29 @@ pub fn is_timestamp(timestamp_ms: i64, now_ms: i64) -> bool {
 }
 
 /// The broken rule and its error message.
-pub type Violation = (Code, Cow<'static, str>);
+pub type Violation = (FaultCode, Cow<'static, str>);
 
 pub fn bad_metric_id() -> Violation {
     let message = "must be 1 to 128 characters of A-Z a-z 0-9 _ . : - and start with a letter, a digit or _";
-    (Code::BadMetricId, message.into())
+    (FaultCode::BadMetricId, message.into())
 }
 
 pub fn bad_name() -> Violation {
-    (Code::BadName, "must be 1 to 200 characters without control characters".into())
+    (FaultCode::BadName, "must be 1 to 200 characters without control characters".into())
 }
 
 pub fn bad_unit() -> Violation {
-    (Code::BadUnit, "must be at most 32 characters without control characters".into())
+    (FaultCode::BadUnit, "must be at most 32 characters without control characters".into())
 }
 
 /// `timestamp` may exceed 64 bits.
 pub fn bad_timestamp(timestamp: f64, now_ms: i64) -> Violation {
     let hint = unit_hint(timestamp, now_ms).unwrap_or_default();
     if timestamp < EARLIEST_MS as f64 {
-        (Code::TooOld, format!("must be in Unix milliseconds and not before 2000-01-01{hint}").into())
+        (FaultCode::TooOld, format!("must be in Unix milliseconds and not before 2000-01-01{hint}").into())
     } else {
         (
-            Code::InTheFuture,
+            FaultCode::InTheFuture,
             format!("must be in Unix milliseconds and at most 60 seconds ahead of the server's clock ({now_ms}){hint}")
                 .into(),
         )
@@ -90,7 +90,7 @@ pub fn bad_timestamp(timestamp: f64, now_ms: i64) -> Violation {
 /// The violation of a timestamp that has a fraction.
 pub fn fractional_timestamp(timestamp: f64, now_ms: i64) -> Violation {
     let hint = unit_hint(timestamp, now_ms).unwrap_or_default();
-    (Code::NotAnInteger, format!("must be an integer (Unix milliseconds){hint}").into())
+    (FaultCode::NotAnInteger, format!("must be an integer (Unix milliseconds){hint}").into())
 }
 
 /// Returns a hint if `timestamp` is plausible in another unit than milliseconds: between the year 2000 and

@@ -62,7 +62,7 @@ async fn follow_until_error(
         update_generations(all);
     }
     senders.deletions.send_replace(DeletionLedger::from_events(&events)?);
-    let reader = ControlReader::from(&manager.brokers, &manager.topics, end)?;
+    let reader = ControlReader::starting_at(&manager.brokers, &manager.topics, end)?;
     loop {
         let event = reader.next().await?;
         if let Some(all) = generation::from_event(&event)? {

@@ -1,7 +1,6 @@
 //! The binary `ingest-worker`: reads the settings, then runs the worker or one of its commands.
 
-use control::commands::PUBLISH_TIMEOUT;
-use control::control_log::ControlWriter;
+use control::control_log::{ControlWriter, PUBLISH_TIMEOUT};
 use control::projector::Projector;
 use ingest_worker::commands;
 use ingest_worker::metrics::Metrics;

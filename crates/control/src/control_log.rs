@@ -1,7 +1,7 @@
-//! The log `control.v1`: writing it, reading it from a place on, and knowing which log it is.
+//! The control log, topic `control.v1`: writing it, reading it from an offset, and identifying it.
 //!
-//! Offsets mean something within one log only. A log is known by its certificate of birth: the first `LogBirth` in it,
-//! whose key is like no other's, so that compaction never takes it away. Redis keeps the log's id beside every offset.
+//! Offsets are only comparable within one log. A log is identified by the id in its first `LogBirth` record. Each
+//! `LogBirth` has a unique key, so compaction never removes it. Redis stores the log id with every offset.
 
 use proto::control::EntityKey;
 use proto::topics::Topics;
@@ -17,33 +17,35 @@ use service::kafka::reader::Reader;
 use service::kafka::writer::Writer;
 use std::time::Duration;
 
-/// The log has one partition: one order for all.
+/// The log has a single partition, so all events have one order.
 const PARTITION: i32 = 0;
+/// Maximum time for Kafka to acknowledge a control event.
+pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the log could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Kafka did not do what was asked of it.
+    /// Kafka failed.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// A record that is no entity: written by something else, or damaged.
-    #[error("the record at offset {0} of the control log cannot be read: {1}")]
+    /// A record is not an entity: it was written by something else or is damaged.
+    #[error("the record at offset {0} of the control log cannot be decoded: {1}")]
     Undecodable(i64, DecodeError),
-    /// The entity has no kind, so it has no key to be written under.
-    #[error("an entity without a kind was to be written")]
+    /// The entity to publish has no kind and therefore no record key.
+    #[error("an entity without a kind cannot be published")]
     NoKind,
-    /// The task that waited for Kafka was ended.
+    /// The task that waited for Kafka was cancelled.
     #[error("interrupted while waiting for Kafka")]
     Interrupted,
 }
 
-/// An entity as it stands in the log.
+/// A record of the log.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Its place in the log.
+    /// Offset in the log.
     pub offset: i64,
-    /// Which entity it is; none for a kind that this version does not know.
+    /// Kind and id of the entity; none for a kind that this version does not know.
     pub key: Option<EntityKey>,
     /// The new state, encoded; none if the entity was removed.
     pub value: Option<Vec<u8>>,
@@ -57,7 +59,7 @@ pub struct ControlWriter {
 }
 
 impl ControlWriter {
-    /// A writer whose records are acknowledged by all in-sync replicas within `timeout`, or fail.
+    /// Creates a writer. A record fails unless all in-sync replicas acknowledge it within `timeout`.
     pub fn new(brokers: &KafkaBrokers, topics: &Topics, timeout: Duration) -> Result<Self, LogError> {
         let mut config = service::kafka::client(brokers, "tidemark-control");
         config
@@ -68,7 +70,7 @@ impl ControlWriter {
         Ok(Self { writer: Writer::new(&config)?, topic: topics.control.clone() })
     }
 
-    /// Writes the entity's new state; returns its offset once all in-sync replicas have it.
+    /// Publishes the entity's new state. Returns once all in-sync replicas have it.
     pub async fn publish(&self, entity: &Entity) -> Result<Event, LogError> {
         let key = EntityKey::of(entity).ok_or(LogError::NoKind)?;
         let value = entity.encode_to_vec();
@@ -78,22 +80,22 @@ impl ControlWriter {
         Ok(Event { offset: delivery.offset, key: Some(key), value: Some(value) })
     }
 
-    /// Waits for what is on its way.
+    /// Waits for records in flight.
     pub fn flush(&self, timeout: Duration) {
         if let Err(error) = self.writer.producer().flush(timeout) {
-            tracing::warn!(%error, "control events were still on their way at the stop");
+            tracing::warn!(%error, "control event flush failed; some events may be lost");
         }
     }
 }
 
-/// Reads the log from a place on.
+/// Reads the log from an offset.
 pub struct ControlReader {
     consumer: Reader,
 }
 
 impl ControlReader {
-    /// A reader that begins at `offset`.
-    pub fn from(brokers: &KafkaBrokers, topics: &Topics, offset: i64) -> Result<Self, LogError> {
+    /// Creates a reader that starts at `offset`.
+    pub fn starting_at(brokers: &KafkaBrokers, topics: &Topics, offset: i64) -> Result<Self, LogError> {
         let mut config = service::kafka::client(brokers, "tidemark-control");
         config
             .set("group.id", "tidemark-control-reader")
@@ -101,14 +103,14 @@ impl ControlReader {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100");
         let consumer = Reader::new(&config, &topics.control)?;
-        let mut place = TopicPartitionList::new();
+        let mut assignment = TopicPartitionList::new();
         let offset = if offset <= 0 { Offset::Beginning } else { Offset::Offset(offset) };
-        place.add_partition_offset(&topics.control, PARTITION, offset)?;
-        consumer.assign(&place)?;
+        assignment.add_partition_offset(&topics.control, PARTITION, offset)?;
+        consumer.assign(&assignment)?;
         Ok(Self { consumer })
     }
 
-    /// The next event.
+    /// Waits for the next event.
     pub async fn next(&self) -> Result<Event, LogError> {
         let message = self.consumer.recv().await?;
         let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).and_then(EntityKey::parse);
@@ -116,12 +118,12 @@ impl ControlReader {
     }
 }
 
-/// The offset after the log's last record.
-pub async fn end(brokers: &KafkaBrokers, topics: &Topics) -> Result<i64, LogError> {
-    Ok(bounds(brokers, topics).await?.1)
+/// Returns the offset after the log's last record.
+pub async fn end_offset(brokers: &KafkaBrokers, topics: &Topics) -> Result<i64, LogError> {
+    Ok(offset_bounds(brokers, topics).await?.1)
 }
 
-async fn bounds(brokers: &KafkaBrokers, topics: &Topics) -> Result<(i64, i64), LogError> {
+async fn offset_bounds(brokers: &KafkaBrokers, topics: &Topics) -> Result<(i64, i64), LogError> {
     let consumer: BaseConsumer<DefaultConsumerContext> =
         service::kafka::client(brokers, "tidemark-control").create()?;
     let topic = topics.control.clone();
@@ -131,13 +133,13 @@ async fn bounds(brokers: &KafkaBrokers, topics: &Topics) -> Result<(i64, i64), L
         .map_err(LogError::from)
 }
 
-/// Every entity's last state, in the order of the log, and the offset after what was read.
+/// Reads the latest event of each entity, in log order, and the end offset.
 pub async fn snapshot(brokers: &KafkaBrokers, topics: &Topics) -> Result<(Vec<Event>, i64), LogError> {
-    let (begin, end) = bounds(brokers, topics).await?;
+    let (begin, end) = offset_bounds(brokers, topics).await?;
     let mut events = Vec::new();
     if begin < end {
-        let reader = ControlReader::from(brokers, topics, begin)?;
-        // Compaction never takes the last record, so it arrives.
+        let reader = ControlReader::starting_at(brokers, topics, begin)?;
+        // Compaction never removes the last record, so the loop ends.
         while events.last().is_none_or(|last: &Event| last.offset + 1 < end) {
             events.push(reader.next().await?);
         }
@@ -150,22 +152,23 @@ pub async fn snapshot(brokers: &KafkaBrokers, topics: &Topics) -> Result<(Vec<Ev
     Ok((events, end))
 }
 
-/// The log's id. A log without one is given one; of two writers that meet there, the first to arrive names it.
+/// Returns the log's id. Publishes one if the log has none. If several writers do so at once, the first id in the log
+/// counts.
 pub async fn log_id(
     brokers: &KafkaBrokers,
     topics: &Topics,
     writer: &ControlWriter,
 ) -> Result<String, LogError> {
-    let (begin, end) = bounds(brokers, topics).await?;
-    if let Some(id) = find_birth(brokers, topics, begin, end).await? {
+    let (begin, end) = offset_bounds(brokers, topics).await?;
+    if let Some(id) = find_log_id(brokers, topics, begin, end).await? {
         return Ok(id);
     }
-    let birth = LogBirth { log_id: uuid::Uuid::new_v4().to_string() };
-    let event = writer.publish(&Entity { kind: Some(Kind::LogBirth(birth.clone())) }).await?;
-    Ok(find_birth(brokers, topics, begin, event.offset + 1).await?.unwrap_or(birth.log_id))
+    let new = LogBirth { log_id: uuid::Uuid::new_v4().to_string() };
+    let event = writer.publish(&Entity { kind: Some(Kind::LogBirth(new.clone())) }).await?;
+    Ok(find_log_id(brokers, topics, begin, event.offset + 1).await?.unwrap_or(new.log_id))
 }
 
-async fn find_birth(
+async fn find_log_id(
     brokers: &KafkaBrokers,
     topics: &Topics,
     begin: i64,
@@ -174,7 +177,7 @@ async fn find_birth(
     if begin >= end {
         return Ok(None);
     }
-    let reader = ControlReader::from(brokers, topics, begin)?;
+    let reader = ControlReader::starting_at(brokers, topics, begin)?;
     loop {
         let event = reader.next().await?;
         if let Some(value) = &event.value {

@@ -1,11 +1,11 @@
-//! What there is: projects, plans, connections and keys, one by one and as lists, read from Redis.
+//! Reads projects, plans, connections, keys and project entities from Redis, individually and as lists.
 //!
-//! What was removed is not there, and a key that is refused is not listed. A list is in the order in which its items were
-//! made; an item that was made before a list was begun and is there until its end is seen once, whatever else changes.
+//! Removed objects are not returned, and refused keys are not listed. Lists are in order of creation. An item that
+//! exists from the first page of a list to its last is listed exactly once, whatever else changes meanwhile.
 
-mod owned;
+mod project_entities;
 
-use crate::index::{Index, id_at};
+use crate::index::{Index, entry_id};
 use crate::key_validity::KeyValidity;
 use crate::plans;
 use crate::projection::{Projection, ReadError};
@@ -15,45 +15,45 @@ use redis_access::Redis;
 use service::clock::now_ms;
 use std::collections::BTreeMap;
 
-/// Reads what there is. Clones share the connection.
+/// Reads the projection. Clones share the connection.
 #[derive(Clone)]
 pub struct Directory {
     projection: Projection,
     redis: Redis,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// The items.
+    /// Items in order of creation.
     pub items: Vec<T>,
-    /// Where the next page begins; none if this is the last.
+    /// Cursor of the next page; none if this is the last page.
     pub next: Option<String>,
 }
 
-/// A project with what it may do and has done.
+/// A project and its plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectView {
-    /// The project.
+    /// Project.
     pub project: Project,
-    /// The name of its plan.
+    /// Name of its plan.
     pub plan: String,
 }
 
-/// A connection and how its current key is.
+/// A connection and the state of its current key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionView {
-    /// The connection.
+    /// Connection.
     pub connection: Connection,
-    /// The last characters of its current key.
+    /// Last characters of its current key.
     pub key_hint: String,
-    /// Whether its current key is good.
+    /// Whether its current key is valid.
     pub active: bool,
 }
 
-/// Something that has an index.
-trait Listed: Sized + Send {
-    /// Reads those of `ids` that are there, in the same order.
+/// An item that can be listed.
+trait DirectoryItem: Sized + Send {
+    /// Reads the items with these ids, in the same order; none where an item does not exist.
     fn load(
         directory: &Directory,
         ids: &[&str],
@@ -61,32 +61,32 @@ trait Listed: Sized + Send {
 }
 
 impl Directory {
-    /// What there is in the installation `namespace`.
+    /// Creates a reader for the installation `namespace`.
     pub fn new(namespace: &str, redis: Redis) -> Self {
         Self { projection: Projection::new(namespace), redis }
     }
 
-    /// The project, unless it is not there.
+    /// Returns the project. None if it does not exist.
     pub async fn project(&self, project_id: &str) -> Result<Option<ProjectView>, ReadError> {
-        self.one(project_id).await
+        self.load_one(project_id).await
     }
 
-    /// All projects.
+    /// Lists all projects.
     pub async fn projects(&self, after: Option<&str>, limit: usize) -> Result<Page<ProjectView>, ReadError> {
         self.page(&Index::Projects, after, limit).await
     }
 
-    /// The project's connection, unless it is not there.
+    /// Returns the project's connection. None if it does not exist.
     pub async fn connection(
         &self,
         project_id: &str,
         connection_id: &str,
     ) -> Result<Option<ConnectionView>, ReadError> {
-        let view: Option<ConnectionView> = self.one(connection_id).await?;
+        let view: Option<ConnectionView> = self.load_one(connection_id).await?;
         Ok(view.filter(|view| view.connection.project_id == project_id))
     }
 
-    /// The project's connections.
+    /// Lists the project's connections.
     pub async fn connections(
         &self,
         project_id: &str,
@@ -96,13 +96,13 @@ impl Directory {
         self.page(&Index::Connections(project_id.to_owned()), after, limit).await
     }
 
-    /// The project's key, if it stands alone and is good.
+    /// Returns the project's key. None unless it is standalone and valid.
     pub async fn key(&self, project_id: &str, key_id: &str) -> Result<Option<ApiKey>, ReadError> {
-        let key: Option<ApiKey> = self.one(key_id).await?;
+        let key: Option<ApiKey> = self.load_one(key_id).await?;
         Ok(key.filter(|key| key.project_id == project_id && key.connection_id.is_empty()))
     }
 
-    /// The project's good keys that stand alone.
+    /// Lists the project's valid standalone keys.
     pub async fn keys(
         &self,
         project_id: &str,
@@ -112,17 +112,17 @@ impl Directory {
         self.page(&Index::Keys(project_id.to_owned()), after, limit).await
     }
 
-    /// The plan `name`: as an operator set it, else as a new installation has it.
+    /// Returns the plan `name`: the operator's version, or else the built-in one.
     pub async fn plan(&self, name: &str) -> Result<Option<Plan>, ReadError> {
         Ok(self.plans_named(&[name]).await?.pop().flatten())
     }
 
-    /// Every plan, by name. An operator makes them, so there are few.
+    /// Returns all plans, sorted by name. Only operators create plans, so there are few.
     pub async fn plans(&self) -> Result<Vec<Plan>, ReadError> {
         let mut redis = self.redis.clone();
-        let places = self.projection.places(&mut redis, &Index::Plans, None, usize::MAX >> 1).await?;
-        let mut names: Vec<&str> = plans::names().collect();
-        names.extend(places.iter().map(|place| id_at(place)));
+        let entries = self.projection.index_entries(&mut redis, &Index::Plans, None, usize::MAX >> 1).await?;
+        let mut names: Vec<&str> = plans::built_in_names().collect();
+        names.extend(entries.iter().map(|entry| entry_id(entry)));
         let plans = self.plans_named(&names).await?;
         let by_name: BTreeMap<String, Plan> =
             plans.into_iter().flatten().map(|plan| (plan.name.clone(), plan)).collect();
@@ -137,39 +137,47 @@ impl Directory {
         Ok(plans.into_iter().map(limit).collect())
     }
 
-    /// What ends each of these keys, in the same order, whether or not there are such keys.
-    pub(crate) async fn ends(&self, key_ids: &[&str]) -> Result<Vec<KeyValidity>, ReadError> {
-        Ok(self.read(key_ids, KeyValidity::wanted).await?.into_iter().map(KeyValidity::of).collect())
+    /// Returns the validity of each key, in the same order, whether or not the key exists.
+    pub(crate) async fn key_validity(&self, key_ids: &[&str]) -> Result<Vec<KeyValidity>, ReadError> {
+        Ok(self
+            .read(key_ids, KeyValidity::entities_of)
+            .await?
+            .into_iter()
+            .map(KeyValidity::from_entities)
+            .collect())
     }
 
-    async fn keys_and_ends(&self, key_ids: &[&str]) -> Result<Vec<Option<(ApiKey, KeyValidity)>>, ReadError> {
+    async fn keys_with_validity(
+        &self,
+        key_ids: &[&str],
+    ) -> Result<Vec<Option<(ApiKey, KeyValidity)>>, ReadError> {
         let entities = self
             .read(key_ids, |id| {
-                let [revocation, expiry] = KeyValidity::wanted(id);
+                let [revocation, expiry] = KeyValidity::entities_of(id);
                 [(EntityKind::ApiKey, id), revocation, expiry]
             })
             .await?;
-        let judged = entities.into_iter().map(|[key, revocation, expiry]| match key {
-            Some(Kind::ApiKey(key)) => Some((key, KeyValidity::of([revocation, expiry]))),
+        let keys = entities.into_iter().map(|[key, revocation, expiry]| match key {
+            Some(Kind::ApiKey(key)) => Some((key, KeyValidity::from_entities([revocation, expiry]))),
             _ => None,
         });
-        Ok(judged.collect())
+        Ok(keys.collect())
     }
 
     async fn plans_named(&self, names: &[&str]) -> Result<Vec<Option<Plan>>, ReadError> {
         let found = self.read(names, |name| [(EntityKind::Plan, name)]).await?;
         let plans = names.iter().zip(found).map(|(name, [plan])| match plan {
-            Some(Kind::Plan(plan)) => Some(plans::of_state(plan)),
-            _ => plans::first(name),
+            Some(Kind::Plan(plan)) => Some(plans::with_version(plan)),
+            _ => plans::built_in(name),
         });
         Ok(plans.collect())
     }
 
-    async fn one<T: Listed>(&self, id: &str) -> Result<Option<T>, ReadError> {
+    async fn load_one<T: DirectoryItem>(&self, id: &str) -> Result<Option<T>, ReadError> {
         Ok(T::load(self, &[id]).await?.pop().flatten())
     }
 
-    async fn page<T: Listed>(
+    async fn page<T: DirectoryItem>(
         &self,
         index: &Index,
         after: Option<&str>,
@@ -178,49 +186,49 @@ impl Directory {
         let mut items = Vec::new();
         let (mut after, mut last) = (after.map(str::to_owned), None);
         loop {
-            // One more than is missing tells whether there are more.
+            // One more than the page needs, to find out whether there is another page.
             let count = limit + 1 - items.len();
             let mut redis = self.redis.clone();
-            let places = self.projection.places(&mut redis, index, after.as_deref(), count).await?;
-            let ids: Vec<&str> = places.iter().map(|place| id_at(place)).collect();
-            for (place, item) in places.iter().zip(T::load(self, &ids).await?) {
+            let entries = self.projection.index_entries(&mut redis, index, after.as_deref(), count).await?;
+            let ids: Vec<&str> = entries.iter().map(|entry| entry_id(entry)).collect();
+            for (entry, item) in entries.iter().zip(T::load(self, &ids).await?) {
                 let Some(item) = item else { continue };
                 if items.len() == limit {
                     return Ok(Page { items, next: last });
                 }
                 items.push(item);
-                last = Some(place.clone());
+                last = Some(entry.clone());
             }
-            if places.len() < count {
+            if entries.len() < count {
                 return Ok(Page { items, next: None });
             }
-            after = places.into_iter().next_back();
+            after = entries.into_iter().next_back();
         }
     }
 
-    /// Reads what `wanted` names for each of `ids`, in one round trip.
+    /// Reads `entities_of` each id, in one round trip.
     async fn read<'a, const N: usize>(
         &self,
         ids: &[&'a str],
-        wanted: impl Fn(&'a str) -> [(EntityKind, &'a str); N],
+        entities_of: impl Fn(&'a str) -> [(EntityKind, &'a str); N],
     ) -> Result<Vec<[Option<Kind>; N]>, ReadError> {
-        let wanted: Vec<(EntityKind, &str)> = ids.iter().flat_map(|id| wanted(id)).collect();
-        let (found, _) = self.projection.read_all(&mut self.redis.clone(), &wanted, None).await?;
+        let entities: Vec<(EntityKind, &str)> = ids.iter().flat_map(|id| entities_of(id)).collect();
+        let (found, _) = self.projection.read_all(&mut self.redis.clone(), &entities, None).await?;
         let mut found = found.into_iter();
-        let one = |_: &&str| std::array::from_fn(|_| found.next().flatten());
-        Ok(ids.iter().map(one).collect())
+        let take = |_: &&str| std::array::from_fn(|_| found.next().flatten());
+        Ok(ids.iter().map(take).collect())
     }
 }
 
-impl Listed for ProjectView {
+impl DirectoryItem for ProjectView {
     async fn load(directory: &Directory, ids: &[&str]) -> Result<Vec<Option<Self>>, ReadError> {
-        let wanted =
+        let entities =
             |id| [(EntityKind::Project, id), (EntityKind::ProjectPlan, id), (EntityKind::Removal, id)];
-        let found = directory.read(ids, wanted).await?;
+        let found = directory.read(ids, entities).await?;
         let views = found.into_iter().map(|[project, plan, removal]| {
             let Some(Kind::Project(project)) = project.filter(|_| removal.is_none()) else { return None };
             let plan = match plan {
-                Some(Kind::ProjectPlan(chosen)) => chosen.plan,
+                Some(Kind::ProjectPlan(assigned)) => assigned.plan,
                 _ => plans::DEFAULT.to_owned(),
             };
             Some(Self { project, plan })
@@ -229,10 +237,10 @@ impl Listed for ProjectView {
     }
 }
 
-impl Listed for ConnectionView {
+impl DirectoryItem for ConnectionView {
     async fn load(directory: &Directory, ids: &[&str]) -> Result<Vec<Option<Self>>, ReadError> {
-        let wanted = |id| [(EntityKind::Connection, id), (EntityKind::Removal, id)];
-        let found = directory.read(ids, wanted).await?;
+        let entities = |id| [(EntityKind::Connection, id), (EntityKind::Removal, id)];
+        let found = directory.read(ids, entities).await?;
         let connections: Vec<Option<Connection>> = found
             .into_iter()
             .map(|[connection, removal]| match connection {
@@ -241,12 +249,12 @@ impl Listed for ConnectionView {
             })
             .collect();
         let key_ids: Vec<&str> = connections.iter().flatten().map(|found| found.key_id.as_str()).collect();
-        let mut keys = directory.keys_and_ends(&key_ids).await?.into_iter();
+        let mut keys = directory.keys_with_validity(&key_ids).await?.into_iter();
         let now = now_ms();
         let views = connections.into_iter().map(|connection| {
             let connection = connection?;
             let (key_hint, active) = match keys.next().flatten() {
-                Some((key, ends)) => (key.hint, !ends.refused(now)),
+                Some((key, validity)) => (key.hint, !validity.is_refused_at(now)),
                 None => (String::new(), false),
             };
             Some(Self { connection, key_hint, active })
@@ -255,10 +263,10 @@ impl Listed for ConnectionView {
     }
 }
 
-impl Listed for ApiKey {
+impl DirectoryItem for ApiKey {
     async fn load(directory: &Directory, ids: &[&str]) -> Result<Vec<Option<Self>>, ReadError> {
         let now = now_ms();
-        let good = |(key, ends): (Self, KeyValidity)| (!ends.refused(now)).then_some(key);
-        Ok(directory.keys_and_ends(ids).await?.into_iter().map(|found| found.and_then(good)).collect())
+        let valid = |(key, validity): (Self, KeyValidity)| (!validity.is_refused_at(now)).then_some(key);
+        Ok(directory.keys_with_validity(ids).await?.into_iter().map(|found| found.and_then(valid)).collect())
     }
 }

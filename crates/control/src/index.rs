@@ -1,52 +1,54 @@
-//! The order of what can be listed: sorted sets in Redis, kept by the function that applies events.
+//! Indexes: sorted sets in Redis that list entities in order of creation. [`Projection::apply`] maintains them.
 //!
-//! A place is made once and never removed. It only says where to look: whether a thing exists is judged by its entities.
-//! So a list is as true as they are, and its cursors stay good whatever comes and goes.
+//! An index entry is written once and never removed. It is only a candidate: the entities decide whether the
+//! listed object exists. So lists are as correct as the entities, and cursors stay valid when objects are created
+//! or removed.
+//!
+//! [`Projection::apply`]: crate::projection::Projection::apply
 
 use proto::Message as _;
 use proto::control::EntityKind;
 use proto::v1::{Entity, entity::Kind};
 use std::fmt;
 
-/// What is listed together.
+/// A set of entities that are listed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Index {
     /// All projects.
     Projects,
-    /// All plans that an operator set.
+    /// All plans that an operator created or changed.
     Plans,
     /// The connections of a project.
     Connections(String),
-    /// The keys of a project that stand alone.
+    /// The standalone keys of a project.
     Keys(String),
     /// The dashboards of a project.
     Dashboards(String),
     /// The alert rules of a project.
     Alerts(String),
-    /// The channels of a project.
+    /// The notification channels of a project.
     Channels(String),
-    /// The deletions of a project's samples, each with a place of its own, those of one metric too: the number of places
-    /// grows with every one.
+    /// The deletions of a project's samples. Each deletion has its own entry, even for the same metric, so every
+    /// deletion increases the number of entries.
     Deletions(String),
 }
 
-/// Where something stands in its index: by the moment it was made, then by id. Places are compared as text.
+/// An entry of an index. Its text form sorts by creation time, then by id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// When it was made, Unix milliseconds; 0 for what is listed by name.
+pub struct IndexEntry {
+    /// Unix milliseconds; 0 for entities that are listed by name.
     created_at_ms: i64,
     id: String,
 }
 
-impl Place {
-    /// The place of what was made at a moment, Unix milliseconds.
+impl IndexEntry {
     pub fn new(created_at_ms: i64, id: &str) -> Self {
         Self { created_at_ms, id: id.to_owned() }
     }
 }
 
 impl Index {
-    /// The word for its kind, and what it belongs to.
+    /// Returns the index's kind as used in Redis keys, and the project that it belongs to.
     pub fn name(&self) -> (&'static str, &str) {
         match self {
             Self::Projects => ("projects", "all"),
@@ -61,19 +63,19 @@ impl Index {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for IndexEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016}:{}", self.created_at_ms.max(0), self.id)
     }
 }
 
-/// The id in the text of a place.
-pub fn id_at(place: &str) -> &str {
-    place.split_once(':').map_or(place, |(_, id)| id)
+/// Returns the id in the text form of an entry.
+pub fn entry_id(entry: &str) -> &str {
+    entry.split_once(':').map_or(entry, |(_, id)| id)
 }
 
-/// Where the entity with this state is listed, if it is.
-pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
+/// Returns the index and the entry of the entity with this state. None if its kind is not listed.
+pub fn entry_of(kind: EntityKind, state: &[u8]) -> Option<(Index, IndexEntry)> {
     let listed = matches!(
         kind,
         EntityKind::Project
@@ -92,7 +94,7 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
         Kind::Connection(connection) => {
             (Index::Connections(connection.project_id), connection.created_at_ms, connection.connection_id)
         }
-        // The key of a connection is seen through it.
+        // A connection's key is listed with its connection.
         Kind::ApiKey(key) if key.connection_id.is_empty() => {
             (Index::Keys(key.project_id), key.created_at_ms, key.key_id)
         }
@@ -108,7 +110,7 @@ pub fn place(kind: EntityKind, state: &[u8]) -> Option<(Index, Place)> {
         }
         _ => return None,
     };
-    Some((index, Place { created_at_ms, id }))
+    Some((index, IndexEntry { created_at_ms, id }))
 }
 
 #[cfg(test)]
@@ -116,13 +118,13 @@ mod tests {
     use super::*;
     use proto::v1::{ApiKey, Connection, Deletion};
 
-    fn placed(kind: EntityKind, state: Kind) -> Option<(Index, String)> {
-        let (index, place) = place(kind, &Entity { kind: Some(state) }.encode_to_vec())?;
-        Some((index, place.to_string()))
+    fn indexed(kind: EntityKind, state: Kind) -> Option<(Index, String)> {
+        let (index, entry) = entry_of(kind, &Entity { kind: Some(state) }.encode_to_vec())?;
+        Some((index, entry.to_string()))
     }
 
     #[test]
-    fn places_are_in_the_order_in_which_things_were_made() {
+    fn entries_sort_by_creation_time_then_id() {
         let at = |created_at_ms, id: &str| {
             let connection = Connection {
                 connection_id: id.to_owned(),
@@ -130,16 +132,16 @@ mod tests {
                 created_at_ms,
                 ..Connection::default()
             };
-            placed(EntityKind::Connection, Kind::Connection(connection)).expect("connections are listed")
+            indexed(EntityKind::Connection, Kind::Connection(connection)).expect("connections are listed")
         };
         let (early, late, same) = (at(999, "con_z"), at(1_790_000_000_000, "con_a"), at(999, "con_zz"));
         assert_eq!(early.0, Index::Connections("prj_a".to_owned()));
         assert!(early.1 < same.1 && same.1 < late.1);
-        assert_eq!(id_at(&late.1), "con_a");
+        assert_eq!(entry_id(&late.1), "con_a");
     }
 
     #[test]
-    fn every_deletion_has_a_place_of_its_own() {
+    fn every_deletion_has_its_own_entry() {
         let at = |deleted_at_ms| {
             let deletion = Deletion {
                 project_id: "prj_a".to_owned(),
@@ -147,18 +149,18 @@ mod tests {
                 deleted_at_ms,
                 ..Deletion::default()
             };
-            placed(EntityKind::Deletion, Kind::Deletion(deletion)).expect("deletions are listed")
+            indexed(EntityKind::Deletion, Kind::Deletion(deletion)).expect("deletions are listed")
         };
         assert_eq!(at(5).0, Index::Deletions("prj_a".to_owned()));
         assert_ne!(at(5).1, at(6).1);
-        assert_eq!((id_at(&at(5).1), id_at(&at(6).1)), ("m:1", "m:1"));
+        assert_eq!((entry_id(&at(5).1), entry_id(&at(6).1)), ("m:1", "m:1"));
     }
 
     #[test]
-    fn a_connections_key_is_not_listed_by_itself() {
+    fn key_of_a_connection_is_not_listed() {
         let key = |connection_id: &str| {
             let key = ApiKey { connection_id: connection_id.to_owned(), ..ApiKey::default() };
-            placed(EntityKind::ApiKey, Kind::ApiKey(key))
+            indexed(EntityKind::ApiKey, Kind::ApiKey(key))
         };
         assert!(key("").is_some());
         assert_eq!(key("con_a"), None);

@@ -1,51 +1,51 @@
-//! When a key ends, judged from what ends it.
+//! Validity of a key: whether and when its revocation, expiry or removed project ends it.
 //!
-//! A key is good if it exists and nothing here says otherwise. Revocation, expiry and removal are entities of their own,
-//! so no late writer of the key, or of one of them, can undo another.
+//! A key is valid if it exists and none of these applies. Revocation, expiry and removal are separate entities, so
+//! a late writer of the key or of one of them cannot undo another.
 
 use proto::control::EntityKind;
 use proto::v1::entity::Kind;
 
-/// What ends a key.
+/// Revocation and expiry of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyValidity {
-    /// When it was revoked, or its project removed. That acts at once, whatever the clock says.
+    /// Time at which the key was revoked or its project removed. The key is refused at once, whatever the clock says.
     pub revoked_at_ms: Option<i64>,
-    /// When it was, or will be, replaced for good.
+    /// Time at which the grace period of a replaced key ends.
     pub expires_at_ms: Option<i64>,
 }
 
 impl KeyValidity {
-    /// What is read to know of the key `key_id`; all in one slot with the key.
-    pub fn wanted(key_id: &str) -> [(EntityKind, &str); 2] {
+    /// Returns the entities that hold the key's revocation and expiry.
+    pub fn entities_of(key_id: &str) -> [(EntityKind, &str); 2] {
         [(EntityKind::Revocation, key_id), (EntityKind::Expiry, key_id)]
     }
 
-    /// What these entities say; others say nothing.
-    pub fn of(entities: impl IntoIterator<Item = Option<Kind>>) -> Self {
-        let mut ends = Self::default();
+    /// Returns the validity that follows from these entities. Entities of other kinds have no effect.
+    pub fn from_entities(entities: impl IntoIterator<Item = Option<Kind>>) -> Self {
+        let mut validity = Self::default();
         for entity in entities.into_iter().flatten() {
             match entity {
-                Kind::Revocation(revocation) => ends.revoke(revocation.revoked_at_ms),
-                Kind::Removal(removal) => ends.revoke(removal.removed_at_ms),
-                Kind::Expiry(expiry) => ends.expires_at_ms = Some(expiry.expires_at_ms),
+                Kind::Revocation(revocation) => validity.revoke(revocation.revoked_at_ms),
+                Kind::Removal(removal) => validity.revoke(removal.removed_at_ms),
+                Kind::Expiry(expiry) => validity.expires_at_ms = Some(expiry.expires_at_ms),
                 _ => {}
             }
         }
-        ends
+        validity
     }
 
     fn revoke(&mut self, at_ms: i64) {
         self.revoked_at_ms = Some(self.revoked_at_ms.map_or(at_ms, |known| known.min(at_ms)));
     }
 
-    /// Whether the key is refused.
-    pub fn refused(self, now_ms: i64) -> bool {
+    /// Whether the key is refused at `now_ms`.
+    pub fn is_refused_at(self, now_ms: i64) -> bool {
         self.revoked_at_ms.is_some() || self.expires_at_ms.is_some_and(|at| at <= now_ms)
     }
 
-    /// The moment from which it is refused; none if there is none yet.
-    pub fn at_ms(self) -> Option<i64> {
+    /// Returns the time from which the key is refused. None if it neither was revoked nor expires.
+    pub fn refused_from_ms(self) -> Option<i64> {
         [self.revoked_at_ms, self.expires_at_ms].into_iter().flatten().min()
     }
 }
@@ -64,27 +64,27 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_nothing_ends_is_good() {
-        assert!(!KeyValidity::of([None, None]).refused(i64::MAX));
+    fn key_without_revocation_or_expiry_is_never_refused() {
+        assert!(!KeyValidity::from_entities([None, None]).is_refused_at(i64::MAX));
     }
 
     #[test]
-    fn an_expiry_acts_at_its_moment_and_not_before() {
-        let ends = KeyValidity::of([None, expiry(100)]);
-        assert!(!ends.refused(99) && ends.refused(100));
+    fn key_is_refused_from_its_expiry_and_not_before() {
+        let validity = KeyValidity::from_entities([None, expiry(100)]);
+        assert!(!validity.is_refused_at(99) && validity.is_refused_at(100));
     }
 
     #[test]
-    fn a_revocation_acts_at_once_even_where_the_clock_is_behind() {
-        assert!(KeyValidity::of([revocation(100), None]).refused(99));
-        assert!(KeyValidity::of([revocation(100), expiry(500)]).refused(99));
+    fn revocation_applies_at_once_even_if_the_clock_is_behind() {
+        assert!(KeyValidity::from_entities([revocation(100), None]).is_refused_at(99));
+        assert!(KeyValidity::from_entities([revocation(100), expiry(500)]).is_refused_at(99));
     }
 
     #[test]
-    fn a_removed_project_ends_its_keys() {
+    fn removal_of_a_project_refuses_its_keys() {
         let removal = Removal { removed_at_ms: 50, ..Removal::default() };
-        let ends = KeyValidity::of([expiry(500), Some(Kind::Removal(removal))]);
-        assert!(ends.refused(0));
-        assert_eq!(ends.at_ms(), Some(50));
+        let validity = KeyValidity::from_entities([expiry(500), Some(Kind::Removal(removal))]);
+        assert!(validity.is_refused_at(0));
+        assert_eq!(validity.refused_from_ms(), Some(50));
     }
 }

@@ -4,7 +4,7 @@
 //! - The topic `control.v1` is the source of truth. Redis is its projection and can be rebuilt from it.
 //! - A command ([`commands`]) publishes an entity's complete new state to the log and applies it to Redis with the
 //!   same function that the [`projector`] uses. The offset decides, so an older event never overwrites a newer one.
-//! - Revocations, expiries, removals and deletions are entities of their own, so no late writer can undo them.
+//! - Revocations, expiries, removals and deletions are separate entities, so no late writer can undo them.
 //! - [`keys::KeyCache`] learns within one second that a key was revoked or that Redis cannot be trusted.
 //!
 //! This crate must not depend on `quota`, `idempotency`, `reads` or `alerting`.
@@ -18,9 +18,9 @@ pub mod directory;
 mod index;
 pub mod key_validity;
 pub mod keys;
-pub mod layout;
-pub mod owned;
+pub mod partition_layout;
 pub mod plans;
+pub mod project_entity;
 pub mod projection;
 pub mod projector;
 pub mod rebuild;
@@ -28,7 +28,7 @@ pub mod token;
 
 pub use proto::v1::Scope;
 
-/// What a key may do.
+/// Scopes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes {
     ingest: bool,
@@ -37,7 +37,7 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// The scopes in `scopes`; unknown ones give nothing. `manage` implies `read`.
+    /// Creates a set from `scopes`. Unknown scopes are ignored. `manage` implies `read`.
     pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
         scopes.into_iter().fold(Self::default(), |mut all, scope| {
             match scope {
@@ -50,12 +50,12 @@ impl Scopes {
         })
     }
 
-    /// Everything that they allow.
+    /// Iterates over the scopes in the set.
     pub fn all(self) -> impl Iterator<Item = Scope> {
         [Scope::Ingest, Scope::Read, Scope::Manage].into_iter().filter(move |&scope| self.allows(scope))
     }
 
-    /// Whether they allow what `scope` stands for.
+    /// Whether the set contains `scope`.
     pub fn allows(self, scope: Scope) -> bool {
         match scope {
             Scope::Ingest => self.ingest,

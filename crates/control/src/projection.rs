@@ -1,8 +1,9 @@
-//! The projection of `control.v1` in Redis: where things are, how an event is applied, how they are read.
+//! The Redis projection of `control.v1`: its keys, applying events, reading entities.
 //!
-//! An entity is a hash `<prefix>:{<prefix>}:<kind>:<id>` with its state and the place of the event that made it. What stands
-//! there from another log than the one that the position names does not count. The braces keep all of it in one slot of a
-//! Redis Cluster: a node that loses its memory loses the position too. What is listed has a place in an [`Index`] as well.
+//! An entity is a hash `<prefix>:{<prefix>}:<kind>:<id>` with its state, and the log id and offset of the event
+//! that produced it. A state from another log than the position's is ignored. The braces keep the whole projection
+//! in one slot of a Redis Cluster, so a node that loses the entities loses the position too. Listed entities also
+//! have an index entry.
 
 use crate::control_log::Event;
 use crate::index::{self, Index};
@@ -15,47 +16,47 @@ use redis_access::KeyNames;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("projection.lua")));
-static ADVANCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("position.lua")));
-static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold.lua")));
+static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("apply.lua")));
+static ADVANCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("advance.lua")));
+static REBUILD_LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rebuild_lease.lua")));
 
 /// Why the projection could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Redis cannot be reached.
+    /// Redis is unavailable.
     #[error("Redis: {0}")]
     Redis(#[from] RedisError),
-    /// Redis is empty, behind, or filled from another log: it must be filled before it is believed.
-    #[error("Redis is being filled from the control log")]
+    /// The projection is empty, behind or filled from another log, and must be filled before it can be used.
+    #[error("the Redis projection is not yet filled from the control log")]
     NotFilled,
-    /// A state that this version cannot read.
-    #[error("a state in Redis cannot be read: {0}")]
+    /// An entity's state cannot be decoded by this version.
+    #[error("an entity in Redis cannot be decoded: {0}")]
     Undecodable(#[from] DecodeError),
 }
 
-/// Up to where Redis is filled.
+/// How far the projection has applied the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The log's id.
+    /// Log id.
     pub log: String,
-    /// The first offset that may be missing.
+    /// First offset that may not have been applied.
     pub next: i64,
-    /// Whether everything that the log held when filling began is there.
+    /// Whether everything that the log contained when filling began has been applied.
     pub filled: bool,
 }
 
-/// What is done about holding the projection back while it is filled anew.
+/// Operation on the rebuild lease, which keeps the projection unusable while a command rebuilds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// Nothing is believed from here on.
-    Begin,
-    /// Still at it.
+pub(crate) enum RebuildLease {
+    /// Acquires the lease and resets the position, so the projection is not usable from here on.
+    Acquire,
+    /// Extends the lease.
     Renew,
-    /// It may be called filled again.
+    /// Releases the lease. The projection may be marked as filled again.
     Release,
 }
 
-/// The projection of one installation.
+/// Redis projection of one installation.
 #[derive(Debug, Clone)]
 pub struct Projection {
     names: KeyNames,
@@ -72,36 +73,37 @@ impl Projection {
         &self.names
     }
 
-    /// Where an entity is.
+    /// Returns the Redis key of an entity.
     pub fn entity_key(&self, kind: EntityKind, id: &str) -> String {
-        format!("{}:{}:{id}", self.slot(), kind.as_str())
+        format!("{}:{}:{id}", self.key_prefix(), kind.as_str())
     }
 
-    /// How the names of all that is in the projection begin, and of nothing else.
-    pub(crate) fn slot(&self) -> String {
+    /// Returns the prefix of all keys of the projection. No other key has it.
+    pub(crate) fn key_prefix(&self) -> String {
         self.names.projection_prefix()
     }
 
-    /// The entity in a name that [`Self::entity_key`] made.
-    pub fn entity_in(name: &[u8]) -> Option<(EntityKind, &str)> {
-        let (_, name) = std::str::from_utf8(name).ok()?.split_once("}:")?;
-        let (word, id) = name.split_once(':')?;
-        let kind = EntityKind::ALL.iter().copied().find(|kind| kind.as_str() == word)?;
+    /// Parses a key that [`Self::entity_key`] returned.
+    pub fn entity_in(key: &[u8]) -> Option<(EntityKind, &str)> {
+        let (_, key) = std::str::from_utf8(key).ok()?.split_once("}:")?;
+        let (kind_name, id) = key.split_once(':')?;
+        let kind = EntityKind::ALL.iter().copied().find(|kind| kind.as_str() == kind_name)?;
         Some((kind, id))
     }
 
-    /// The number in the name grows when events are applied in another way than before: then everything is filled anew.
+    /// Returns the key of the position. Its number is incremented when the way in which events are applied
+    /// changes, which makes projectors fill the projection again from the start.
     pub(crate) fn position_key(&self) -> String {
-        format!("{}:position-4", self.slot())
+        format!("{}:position-4", self.key_prefix())
     }
 
     fn index_key(&self, index: &Index) -> String {
-        let (word, of) = index.name();
-        format!("{}:index-{word}:{of}", self.slot())
+        let (kind, owner) = index.name();
+        format!("{}:index-{kind}:{owner}", self.key_prefix())
     }
 
-    /// Applies one event; tells whether it was newer than what stood there. The entity's place in its index comes first:
-    /// a place without an entity is passed over, an entity without a place would not be found.
+    /// Applies one event. Returns whether it was newer than the entity in Redis. The index entry is written first: an
+    /// entry without an entity is skipped, but an entity without an entry would never be listed.
     pub async fn apply(
         &self,
         connection: &mut impl ConnectionLike,
@@ -109,11 +111,11 @@ impl Projection {
         event: &Event,
     ) -> Result<bool, RedisError> {
         let Some(EntityKey { kind, id }) = &event.key else { return Ok(false) };
-        if let Some((index, place)) = event.value.as_deref().and_then(|value| index::place(*kind, value)) {
+        if let Some((index, entry)) = event.value.as_deref().and_then(|value| index::entry_of(*kind, value)) {
             redis::cmd("ZADD")
                 .arg(self.index_key(&index))
                 .arg(0)
-                .arg(place.to_string())
+                .arg(entry.to_string())
                 .query_async::<()>(connection)
                 .await?;
         }
@@ -128,7 +130,7 @@ impl Projection {
         Ok(applied == 1)
     }
 
-    /// The position; none in an empty Redis.
+    /// Reads the position. None if Redis is empty.
     pub async fn position(
         &self,
         connection: &mut impl ConnectionLike,
@@ -141,8 +143,8 @@ impl Projection {
         Ok(position(fields))
     }
 
-    /// Begins to fill from the start of `log`: nothing is believed until it is filled.
-    pub async fn begin(&self, connection: &mut impl ConnectionLike, log: &str) -> Result<(), RedisError> {
+    /// Resets the position to the start of `log`. The projection is not usable until it has been filled.
+    pub async fn reset(&self, connection: &mut impl ConnectionLike, log: &str) -> Result<(), RedisError> {
         redis::pipe()
             .atomic()
             .del(self.position_key())
@@ -151,33 +153,34 @@ impl Projection {
             .await
     }
 
-    /// Holds the projection back, for at most `time` without another word of `holder`; tells whether it was done.
-    pub(crate) async fn hold(
+    /// Acquires, renews or releases the rebuild lease, which lasts for `length` from now. Returns false if another
+    /// holder has the lease or, for a renewal or release, if it has expired.
+    pub(crate) async fn rebuild_lease(
         &self,
         connection: &mut impl ConnectionLike,
-        what: Hold,
+        operation: RebuildLease,
         holder: &str,
-        time: Duration,
+        length: Duration,
         log: &str,
     ) -> Result<bool, RedisError> {
-        let word = match what {
-            Hold::Begin => "begin",
-            Hold::Renew => "renew",
-            Hold::Release => "release",
+        let operation = match operation {
+            RebuildLease::Acquire => "acquire",
+            RebuildLease::Renew => "renew",
+            RebuildLease::Release => "release",
         };
-        let done: i32 = HOLD
+        let done: i32 = REBUILD_LEASE
             .key(self.position_key())
-            .arg(word)
+            .arg(operation)
             .arg(holder)
-            .arg(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+            .arg(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
             .arg(log)
             .invoke_async(connection)
             .await?;
         Ok(done == 1)
     }
 
-    /// Moves the position from `expected` to `next`. False if Redis knows less than `expected`: it lost its memory, or
-    /// is being filled anew.
+    /// Advances the position from `expected` to `next`. Returns false if the position in Redis is below
+    /// `expected`, which means that Redis lost data or a command is rebuilding the projection.
     pub async fn advance(
         &self,
         connection: &mut impl ConnectionLike,
@@ -186,7 +189,7 @@ impl Projection {
         next: i64,
         filled: bool,
     ) -> Result<bool, RedisError> {
-        let known: i32 = ADVANCE
+        let advanced: i32 = ADVANCE
             .key(self.position_key())
             .arg(log)
             .arg(expected)
@@ -194,34 +197,34 @@ impl Projection {
             .arg(i32::from(filled))
             .invoke_async(connection)
             .await?;
-        Ok(known == 1)
+        Ok(advanced == 1)
     }
 
-    /// Reads entities with the position that they are to be judged by. `at_least` is the highest position that the
-    /// reader knows of.
+    /// Reads entities and the position in one round trip. Fails unless the position is usable. `at_least` is the
+    /// highest position that the caller knows of.
     pub async fn read<const N: usize>(
         &self,
         connection: &mut impl ConnectionLike,
-        wanted: [(EntityKind, &str); N],
+        entities: [(EntityKind, &str); N],
         at_least: Option<&Position>,
     ) -> Result<([Option<Kind>; N], Position), ReadError> {
-        let (found, position) = self.read_all(connection, &wanted, at_least).await?;
-        let mut entities = [const { None }; N];
-        for (entity, found) in entities.iter_mut().zip(found) {
-            *entity = found;
+        let (found, position) = self.read_all(connection, &entities, at_least).await?;
+        let mut states = [const { None }; N];
+        for (state, found) in states.iter_mut().zip(found) {
+            *state = found;
         }
-        Ok((entities, position))
+        Ok((states, position))
     }
 
-    /// As [`Self::read`], for as many as there are.
+    /// Like [`Self::read`], for any number of entities.
     pub async fn read_all(
         &self,
         connection: &mut impl ConnectionLike,
-        wanted: &[(EntityKind, &str)],
+        entities: &[(EntityKind, &str)],
         at_least: Option<&Position>,
     ) -> Result<(Vec<Option<Kind>>, Position), ReadError> {
         let mut pipeline = Pipeline::new();
-        for (kind, id) in wanted {
+        for (kind, id) in entities {
             pipeline.cmd("HMGET").arg(self.entity_key(*kind, id)).arg(&["v", "l"]);
         }
         pipeline.cmd("HMGET").arg(self.position_key()).arg(&["log", "next", "filled"]);
@@ -229,23 +232,23 @@ impl Projection {
         let fields = answers.pop().unwrap_or(redis::Value::Nil);
         let position = position(redis::from_redis_value(fields).map_err(RedisError::from)?);
         let position =
-            position.filter(|position| position.believable(at_least)).ok_or(ReadError::NotFilled)?;
-        let mut entities = Vec::with_capacity(wanted.len());
+            position.filter(|position| position.is_usable(at_least)).ok_or(ReadError::NotFilled)?;
+        let mut states = Vec::with_capacity(entities.len());
         for answer in answers {
             let (state, log): (Option<Vec<u8>>, Option<String>) =
                 redis::from_redis_value(answer).map_err(RedisError::from)?;
-            entities.push(match state {
+            states.push(match state {
                 Some(state) if log.as_deref() == Some(&position.log) => {
                     Entity::decode(state.as_slice())?.kind
                 }
                 _ => None,
             });
         }
-        Ok((entities, position))
+        Ok((states, position))
     }
 
-    /// How many places `index` has and which is the last, with the position that this is to be judged by.
-    pub(crate) async fn extent(
+    /// Returns the number of entries of `index` and the last one, and the position.
+    pub(crate) async fn index_summary(
         &self,
         connection: &mut impl ConnectionLike,
         index: &Index,
@@ -262,12 +265,13 @@ impl Projection {
             .arg(&["log", "next", "filled"])
             .query_async(connection)
             .await?;
-        let position = position(fields).filter(|position| position.believable(at_least));
+        let position = position(fields).filter(|position| position.is_usable(at_least));
         Ok((count, last.into_iter().next(), position.ok_or(ReadError::NotFilled)?))
     }
 
-    /// Up to `count` places of `index` after `after`, in order. What they name may be gone, or never have come.
-    pub(crate) async fn places(
+    /// Returns up to `count` entries of `index` after `after`, in order. Their entities may have been removed or
+    /// may not exist yet.
+    pub(crate) async fn index_entries(
         &self,
         connection: &mut impl ConnectionLike,
         index: &Index,
@@ -276,7 +280,7 @@ impl Projection {
     ) -> Result<Vec<String>, RedisError> {
         redis::cmd("ZRANGE")
             .arg(self.index_key(index))
-            .arg(after.map_or_else(|| "-".to_owned(), |place| format!("({place}")))
+            .arg(after.map_or_else(|| "-".to_owned(), |entry| format!("({entry}")))
             .arg("+")
             .arg(&["BYLEX", "LIMIT", "0"])
             .arg(count)
@@ -290,9 +294,10 @@ fn position((log, next, filled): (Option<String>, Option<i64>, Option<i32>)) -> 
 }
 
 impl Position {
-    /// Whether what stands at this position may be believed by one who knows that `at_least` was reached before.
-    pub fn believable(&self, at_least: Option<&Position>) -> bool {
-        self.filled && at_least.is_none_or(|known| known.log != self.log || known.next <= self.next)
+    /// Whether a projection at this position may be used. `at_least` is a position that was reached before: a
+    /// lower one in the same log means that Redis lost data.
+    pub fn is_usable(&self, at_least: Option<&Position>) -> bool {
+        self.filled && at_least.is_none_or(|reached| reached.log != self.log || reached.next <= self.next)
     }
 }
 
@@ -301,21 +306,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entity_is_found_again_in_the_name_of_its_entity() {
+    fn entity_key_is_parsed_back() {
         let projection = Projection::new("test");
-        let name = projection.entity_key(EntityKind::Revocation, "abc");
-        assert_eq!(name, "tidemark-test:{tidemark-test}:revocation:abc");
-        assert_eq!(Projection::entity_in(name.as_bytes()), Some((EntityKind::Revocation, "abc")));
+        let key = projection.entity_key(EntityKind::Revocation, "abc");
+        assert_eq!(key, "tidemark-test:{tidemark-test}:revocation:abc");
+        assert_eq!(Projection::entity_in(key.as_bytes()), Some((EntityKind::Revocation, "abc")));
         assert_eq!(Projection::entity_in(projection.position_key().as_bytes()), None);
         assert_eq!(Projection::entity_in(b"tidemark:quota:{abc}"), None);
     }
 
     #[test]
-    fn a_store_that_is_empty_or_went_back_is_not_believed() {
+    fn projection_that_is_unfilled_or_went_back_is_not_usable() {
         let at = |next, filled| Position { log: "a".to_owned(), next, filled };
-        assert!(at(5, true).believable(None));
-        assert!(at(5, true).believable(Some(&at(5, true))));
-        assert!(!at(5, false).believable(None));
-        assert!(!at(4, true).believable(Some(&at(5, true))));
+        assert!(at(5, true).is_usable(None));
+        assert!(at(5, true).is_usable(Some(&at(5, true))));
+        assert!(!at(5, false).is_usable(None));
+        assert!(!at(4, true).is_usable(Some(&at(5, true))));
     }
 }

@@ -1,8 +1,8 @@
-//! Follows `control.v1` into Redis.
+//! Applies `control.v1` to its Redis projection, continuously.
 //!
-//! Every ingest worker runs one; they need not know of each other, for an event is applied only where nothing newer
-//! stands. A Redis that is empty, lost its last writes or follows another log is filled again; until that is done its
-//! position says so, and nobody believes it.
+//! Every ingest worker runs a projector. They need no coordination, because an event never overwrites a newer one. If
+//! Redis is empty, lost its last writes or was filled from another log, the projector fills it again. Until that is
+//! complete, the position marks the projection as not usable.
 
 use crate::control_log::{self, ControlReader, ControlWriter, LogError};
 use crate::projection::Projection;
@@ -14,33 +14,33 @@ use service::kafka::KafkaBrokers;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often Redis is asked whether it still knows what it was told.
-const CHECK: Duration = Duration::from_millis(500);
-const RETRY: Duration = Duration::from_secs(1);
+/// Maximum interval between checks that Redis still has the position last written.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why the projector had to begin anew.
+/// Why the projector has to start again.
 #[derive(Debug, thiserror::Error)]
 enum Interruption {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("Redis: {0}")]
     Redis(#[from] RedisError),
-    #[error("Redis lost what it had been told, or a command fills it anew; filling it again")]
-    MemoryLost,
+    #[error("Redis lost its position, or a command is rebuilding the projection")]
+    PositionLost,
 }
 
-/// The projector of one installation.
+/// Projector of one installation.
 pub struct Projector {
     brokers: KafkaBrokers,
     topics: Topics,
-    /// Writes the log's certificate of birth if it has none.
+    /// Writes the log's id if it has none.
     writer: ControlWriter,
     projection: Projection,
     redis: Redis,
 }
 
 impl Projector {
-    /// The projector of the installation that `common` names. Fails only if Redis's address cannot be read.
+    /// Creates the projector of the installation `namespace`. Fails only if the address of Redis is invalid.
     pub fn new(
         connections: &Connections,
         namespace: &str,
@@ -55,14 +55,15 @@ impl Projector {
         })
     }
 
-    /// Follows the log until `stop`; whatever fails is tried again. `following` is told whether Redis is up to date.
+    /// Follows the log until `stop` and retries after every failure. Calls `following` with whether the projection
+    /// is up to date.
     pub async fn run(mut self, stop: CancellationToken, following: impl Fn(bool)) {
         let work = async {
             loop {
                 let Err(interruption) = self.follow(&following).await;
                 following(false);
-                tracing::warn!(%interruption, "the projection of the control log was interrupted");
-                tokio::time::sleep(RETRY).await;
+                tracing::warn!(%interruption, "projector interrupted; retrying");
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
         };
         tokio::select! {
@@ -76,17 +77,17 @@ impl Projector {
         let mut next = match self.projection.position(&mut self.redis).await? {
             Some(position) if position.log == log => position.next,
             _ => {
-                tracing::info!(%log, "filling Redis from the control log");
-                self.projection.begin(&mut self.redis, &log).await?;
+                tracing::info!(%log, "filling the Redis projection from the control log");
+                self.projection.reset(&mut self.redis, &log).await?;
                 0
             }
         };
-        let end = control_log::end(&self.brokers, &self.topics).await?;
-        let reader = ControlReader::from(&self.brokers, &self.topics, next)?;
+        let end = control_log::end_offset(&self.brokers, &self.topics).await?;
+        let reader = ControlReader::starting_at(&self.brokers, &self.topics, next)?;
         loop {
             let filled = next >= end;
             following(filled);
-            let event = match tokio::time::timeout(CHECK, reader.next()).await {
+            let event = match tokio::time::timeout(CHECK_INTERVAL, reader.next()).await {
                 Ok(event) => Some(event?),
                 Err(_) => None,
             };
@@ -96,7 +97,7 @@ impl Projector {
                 next = event.offset + 1;
             }
             if !self.projection.advance(&mut self.redis, &log, expected, next, next >= end).await? {
-                return Err(Interruption::MemoryLost);
+                return Err(Interruption::PositionLost);
             }
         }
     }

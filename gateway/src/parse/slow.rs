@@ -6,7 +6,7 @@ use super::json::{self, Kind, Raw};
 use super::number::{self, Integer};
 use super::{Batch, Sample};
 use crate::error::Reject;
-use crate::fault::{Code, Fault};
+use crate::fault::{Fault, FaultCode};
 use crate::validate::{self, MAX_METRICS, Violation};
 use std::borrow::Cow;
 
@@ -100,7 +100,7 @@ impl Faults {
     ) -> Option<T> {
         let FieldValue::Value(value) = sent else {
             if let FieldValue::Duplicate = sent {
-                self.add(field, (Code::DuplicateField, "is given more than once".into()));
+                self.add(field, (FaultCode::DuplicateField, "is given more than once".into()));
             }
             return None;
         };
@@ -115,7 +115,7 @@ impl Faults {
         read: impl FnOnce(Raw<'a>) -> Result<T, Violation>,
     ) -> Option<T> {
         if let FieldValue::Absent | FieldValue::Null = sent {
-            self.add(field, (Code::Required, "is required".into()));
+            self.add(field, (FaultCode::Required, "is required".into()));
         }
         self.optional(field, sent, read)
     }
@@ -123,7 +123,7 @@ impl Faults {
 
 fn envelope<'a>(document: Raw<'a>, now_ms: i64, faults: &mut Faults) -> Option<Batch<'a>> {
     if document.kind() != Kind::Object {
-        faults.add("body", wrong_type(Code::NotAnObject, "an object", document));
+        faults.add("body", wrong_type(FaultCode::NotAnObject, "an object", document));
         return None;
     }
     let (mut project_id, mut metrics, mut flat) = (FieldValue::Absent, FieldValue::Absent, Fields::default());
@@ -143,7 +143,7 @@ fn envelope<'a>(document: Raw<'a>, now_ms: i64, faults: &mut Faults) -> Option<B
             faults.add(
                 "metrics",
                 (
-                    Code::BothForms,
+                    FaultCode::BothForms,
                     "cannot be combined with the fields of a single metric: send only one of the two forms"
                         .into(),
                 ),
@@ -166,7 +166,7 @@ fn list<'a>(elements: Vec<Raw<'a>>, now_ms: i64, faults: &mut Faults) -> Option<
     for (index, element) in elements.iter().enumerate() {
         faults.index = Some(index);
         if element.kind() != Kind::Object {
-            faults.add("metrics", wrong_type(Code::NotAnObject, "an object", *element));
+            faults.add("metrics", wrong_type(FaultCode::NotAnObject, "an object", *element));
             continue;
         }
         let mut fields = Fields::default();
@@ -196,13 +196,13 @@ fn metric<'a>(fields: Fields<'a>, now_ms: i64, faults: &mut Faults) -> Option<Sa
 
 fn elements(raw: Raw<'_>) -> Result<Vec<Raw<'_>>, Violation> {
     if raw.kind() != Kind::Array {
-        return Err(wrong_type(Code::NotAnArray, "an array", raw));
+        return Err(wrong_type(FaultCode::NotAnArray, "an array", raw));
     }
     let elements: Vec<_> = raw.elements().take(MAX_METRICS + 1).collect();
     match elements.len() {
-        0 => Err((Code::Empty, "must contain at least one metric".into())),
+        0 => Err((FaultCode::Empty, "must contain at least one metric".into())),
         1..=MAX_METRICS => Ok(elements),
-        _ => Err((Code::TooMany, "must contain at most 100 metrics".into())),
+        _ => Err((FaultCode::TooMany, "must contain at most 100 metrics".into())),
     }
 }
 
@@ -210,7 +210,7 @@ fn text(raw: Raw<'_>) -> Result<Cow<'_, str>, Violation> {
     if raw.kind() == Kind::String {
         Ok(raw.string())
     } else {
-        Err(wrong_type(Code::NotAString, "a string", raw))
+        Err(wrong_type(FaultCode::NotAString, "a string", raw))
     }
 }
 
@@ -224,15 +224,15 @@ fn validated<'a>(
 
 fn value(raw: Raw<'_>) -> Result<f64, Violation> {
     if raw.kind() != Kind::Number {
-        return Err(wrong_type(Code::NotANumber, "a number", raw));
+        return Err(wrong_type(FaultCode::NotANumber, "a number", raw));
     }
     number::to_double(raw.text())
-        .ok_or((Code::OutOfRange, "must fit in a double, between about -1.8e308 and 1.8e308".into()))
+        .ok_or((FaultCode::OutOfRange, "must fit in a double, between about -1.8e308 and 1.8e308".into()))
 }
 
 fn timestamp(raw: Raw<'_>, now_ms: i64) -> Result<i64, Violation> {
     if raw.kind() != Kind::Number {
-        return Err(wrong_type(Code::NotAnInteger, "an integer (Unix milliseconds)", raw));
+        return Err(wrong_type(FaultCode::NotAnInteger, "an integer (Unix milliseconds)", raw));
     }
     match number::to_integer(raw.text()) {
         Integer::Value(timestamp) if validate::is_timestamp(timestamp, now_ms) => Ok(timestamp),
@@ -246,7 +246,7 @@ fn timestamp(raw: Raw<'_>, now_ms: i64) -> Result<i64, Violation> {
 }
 
 /// Returns the violation for a value of the wrong type.
-fn wrong_type(code: Code, expected: &str, raw: Raw<'_>) -> Violation {
+fn wrong_type(code: FaultCode, expected: &str, raw: Raw<'_>) -> Violation {
     let found = match raw.kind() {
         Kind::Object => "an object",
         Kind::Array => "an array",

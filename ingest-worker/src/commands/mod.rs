@@ -16,8 +16,7 @@ mod verify;
 
 use crate::generation::GenerationManager;
 use crate::settings::{Command, Generations, Rebuild, Settings};
-use control::commands::PUBLISH_TIMEOUT;
-use control::control_log::ControlWriter;
+use control::control_log::{ControlWriter, PUBLISH_TIMEOUT};
 use proto::topics::Topics;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};

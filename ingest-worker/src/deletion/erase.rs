@@ -9,7 +9,7 @@ use crate::store::Store;
 use clickhouse::Client;
 use clickhouse::error::Error;
 use clickhouse::query::Query;
-use control::deletions::cut;
+use control::deletions::cut_off_offset;
 use proto::v1::Deletion;
 
 /// Number of deletions per statement.
@@ -87,7 +87,7 @@ impl<'a> DeletionFilter<'a> {
     fn new(deletions: &'a [Deletion], partition: i32) -> Option<Self> {
         let (mut conditions, mut ids) = (Vec::new(), Vec::new());
         for deletion in deletions {
-            let cut = cut(deletion, partition);
+            let cut = cut_off_offset(deletion, partition);
             if deletion.metric_id.is_empty() {
                 conditions.push("project_id = ?".to_owned());
                 ids.push(deletion.project_id.as_str());

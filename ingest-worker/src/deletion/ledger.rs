@@ -99,7 +99,7 @@ impl DeletionLedger {
         [deletion_of(metric_id), deletion_of("")]
             .into_iter()
             .flatten()
-            .any(|deletion| control::deletions::covers(deletion, metric_id, partition, offset))
+            .any(|deletion| control::deletions::covers_sample(deletion, metric_id, partition, offset))
     }
 
     /// Whether both contain the same deletions, ignoring which generations have applied them.

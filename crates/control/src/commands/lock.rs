@@ -1,14 +1,15 @@
 //! Locks that serialise the commands on one entity.
 //!
-//! A lock is a lease ([`redis_access::Lease`]). It is not a fence and does not need to be one: what must never be undone
-//! by a late writer is an entity of its own. Still, a command that holds the lock runs alone for as long as it acts: it
-//! checks the lock's age before it publishes, and publishing takes no longer than its timeout, so
-//! oldest age for publishing + publish timeout < length of the lease.
+//! A lock is a lease ([`redis_access::Lease`]). It is not a fence and does not need to be one: what must never be
+//! undone by a late writer is a separate entity. Still, a command that holds the lock runs alone for as long as it
+//! acts: it checks the lock's age before it publishes, and publishing takes no longer than its timeout, so oldest
+//! age for publishing + publish timeout < length of the lease.
 //!
 //! The lock is released only when no event of its command can be in flight. After an event with an unknown outcome it
 //! expires by itself, by which time the event has arrived or never will.
 
-use super::{CommandError, PUBLISH_TIMEOUT};
+use super::error::CommandError;
+use crate::control_log::PUBLISH_TIMEOUT;
 use redis_access::{HeldLease, Lease, Redis};
 use std::time::Duration;
 

@@ -1,54 +1,59 @@
-//! What becomes of a connection's keys when it gets a new one: a pure decision.
+//! Decides which keys of a connection a rotation ends, and when. Contains no I/O.
 //!
-//! The promise: no older key outlives the grace that was given last, and none is given more than it had. So a rotation
-//! without grace leaves exactly one good key, whatever went before.
+//! Contract: no older key outlives the grace period of the last rotation, and no rotation extends a key's life. So a
+//! rotation without a grace period leaves exactly one valid key, whatever the earlier rotations were.
 
-use super::revocation;
+use super::entities::revocation;
 use crate::key_validity::KeyValidity;
 use proto::v1::{Expiry, entity::Kind};
 use std::time::Duration;
 
-/// How many replaced keys of a connection may be in their grace.
+/// Maximum number of replaced keys of a connection in their grace period.
 pub const MAX_IN_GRACE: usize = 20;
 
-/// A key that is to be replaced, or was.
+/// The current key of a connection, or one that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replaced {
-    /// Its public id.
+pub struct ConnectionKey {
+    /// Public id.
     pub key_id: String,
-    /// What ends it so far.
-    pub ends: KeyValidity,
+    /// Validity before the rotation.
+    pub validity: KeyValidity,
 }
 
-/// What is to be done.
+/// Outcome of the decision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The ids of the keys that are good as long as `ends` has not been published, in the same order.
-    pub still_good: Vec<String>,
-    /// What ends them.
-    pub ends: Vec<Kind>,
-    /// From when on the last of them, the current key, is refused.
-    pub current_ends_at_ms: i64,
+    /// Ids of the keys that are valid until `events` have been published, in the order of the input.
+    pub valid_key_ids: Vec<String>,
+    /// Revocations or expiries to publish.
+    pub events: Vec<Kind>,
+    /// Time from which the current key, the last one, is refused; Unix milliseconds.
+    pub current_expires_at_ms: i64,
 }
 
-/// Replaces `keys`, of which the current one is the last. None if too many would be in their grace.
-pub fn plan(keys: &[Replaced], now_ms: i64, grace: Duration) -> Option<Plan> {
+/// Plans the replacement of `keys`; the current one is the last. None if too many keys would be in their grace
+/// period.
+pub fn plan(keys: &[ConnectionKey], now_ms: i64, grace: Duration) -> Option<Plan> {
     let until = now_ms.saturating_add(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
-    let good: Vec<&Replaced> = keys.iter().filter(|key| !key.ends.refused(now_ms)).collect();
-    if good.len() > MAX_IN_GRACE && !grace.is_zero() {
+    let valid: Vec<&ConnectionKey> = keys.iter().filter(|key| !key.validity.is_refused_at(now_ms)).collect();
+    if valid.len() > MAX_IN_GRACE && !grace.is_zero() {
         return None;
     }
-    let ends = good.iter().filter(|key| key.ends.at_ms().is_none_or(|at| at > until)).map(|key| {
-        if grace.is_zero() {
-            revocation(&key.key_id, now_ms)
-        } else {
-            Kind::Expiry(Expiry { key_id: key.key_id.clone(), expires_at_ms: until })
-        }
-    });
+    let events =
+        valid.iter().filter(|key| key.validity.refused_from_ms().is_none_or(|at| at > until)).map(|key| {
+            if grace.is_zero() {
+                revocation(&key.key_id, now_ms)
+            } else {
+                Kind::Expiry(Expiry { key_id: key.key_id.clone(), expires_at_ms: until })
+            }
+        });
     Some(Plan {
-        ends: ends.collect(),
-        still_good: good.iter().map(|key| key.key_id.clone()).collect(),
-        current_ends_at_ms: keys.last().and_then(|key| key.ends.at_ms()).map_or(until, |at| at.min(until)),
+        events: events.collect(),
+        valid_key_ids: valid.iter().map(|key| key.key_id.clone()).collect(),
+        current_expires_at_ms: keys
+            .last()
+            .and_then(|key| key.validity.refused_from_ms())
+            .map_or(until, |at| at.min(until)),
     })
 }
 
@@ -59,68 +64,69 @@ mod tests {
 
     const NOW: i64 = 1_790_000_000_000;
 
-    fn keys() -> impl Strategy<Value = Vec<Replaced>> {
-        let moment = || proptest::option::of(NOW - 100_000..NOW + 100_000);
-        let ends = (proptest::option::of(NOW - 100_000..NOW), moment())
+    fn keys() -> impl Strategy<Value = Vec<ConnectionKey>> {
+        let time = || proptest::option::of(NOW - 100_000..NOW + 100_000);
+        let validity = (proptest::option::of(NOW - 100_000..NOW), time())
             .prop_map(|(revoked_at_ms, expires_at_ms)| KeyValidity { revoked_at_ms, expires_at_ms });
-        proptest::collection::vec(ends, 1..10).prop_map(|all| {
-            let key = |(index, ends)| Replaced { key_id: format!("key{index}"), ends };
+        proptest::collection::vec(validity, 1..10).prop_map(|all| {
+            let key = |(index, validity)| ConnectionKey { key_id: format!("key{index}"), validity };
             all.into_iter().enumerate().map(key).collect()
         })
     }
 
-    /// The keys as they are once the plan's events are applied, as the store applies them.
-    fn after(keys: &[Replaced], plan: &Plan) -> Vec<KeyValidity> {
-        let applied = |key: &Replaced| {
-            let mut ends = key.ends;
-            for event in &plan.ends {
+    /// Returns the validity of each key after the plan's events have been applied as Redis applies them.
+    fn after(keys: &[ConnectionKey], plan: &Plan) -> Vec<KeyValidity> {
+        let applied = |key: &ConnectionKey| {
+            let mut validity = key.validity;
+            for event in &plan.events {
                 match event {
-                    Kind::Revocation(end) if end.key_id == key.key_id => {
-                        ends.revoked_at_ms = Some(end.revoked_at_ms)
+                    Kind::Revocation(event) if event.key_id == key.key_id => {
+                        validity.revoked_at_ms = Some(event.revoked_at_ms)
                     }
-                    Kind::Expiry(end) if end.key_id == key.key_id => {
-                        ends.expires_at_ms = Some(end.expires_at_ms)
+                    Kind::Expiry(event) if event.key_id == key.key_id => {
+                        validity.expires_at_ms = Some(event.expires_at_ms)
                     }
                     _ => {}
                 }
             }
-            ends
+            validity
         };
         keys.iter().map(applied).collect()
     }
 
     proptest! {
         #[test]
-        fn no_key_outlives_the_grace_and_none_is_given_more_than_it_had(keys in keys(), grace in 0_u64..150) {
-            let plan = plan(&keys, NOW, Duration::from_secs(grace)).expect("there are few");
-            let until = NOW + i64::try_from(grace).expect("it is small") * 1000;
+        fn rotation_never_extends_a_key_and_no_key_outlives_the_grace(keys in keys(), grace in 0_u64..150) {
+            let plan = plan(&keys, NOW, Duration::from_secs(grace)).expect("few keys are in their grace period");
+            let until = NOW + i64::try_from(grace).expect("the grace period is small") * 1000;
             for (before, after) in keys.iter().zip(after(&keys, &plan)) {
-                if before.ends.refused(NOW) {
-                    prop_assert_eq!(after, before.ends);
+                if before.validity.is_refused_at(NOW) {
+                    prop_assert_eq!(after, before.validity);
                 } else {
-                    let end = before.ends.at_ms().map_or(until, |at| at.min(until));
-                    prop_assert_eq!(after.at_ms(), Some(end));
-                    prop_assert!(after.refused(until));
+                    let expected = before.validity.refused_from_ms().map_or(until, |at| at.min(until));
+                    prop_assert_eq!(after.refused_from_ms(), Some(expected));
+                    prop_assert!(after.is_refused_at(until));
                 }
             }
-            prop_assert_eq!(Some(plan.current_ends_at_ms), after(&keys, &plan).last().and_then(|ends| ends.at_ms()));
+            let last = after(&keys, &plan).last().and_then(|validity| validity.refused_from_ms());
+            prop_assert_eq!(Some(plan.current_expires_at_ms), last);
         }
 
         #[test]
-        fn whatever_is_still_good_afterwards_stays_on_the_list(keys in keys(), grace in 0_u64..150) {
-            let plan = plan(&keys, NOW, Duration::from_secs(grace)).expect("there are few");
-            for (key, ends) in keys.iter().zip(after(&keys, &plan)) {
-                prop_assert!(ends.refused(NOW) || plan.still_good.contains(&key.key_id));
+        fn keys_that_stay_valid_stay_listed(keys in keys(), grace in 0_u64..150) {
+            let plan = plan(&keys, NOW, Duration::from_secs(grace)).expect("few keys are in their grace period");
+            for (key, validity) in keys.iter().zip(after(&keys, &plan)) {
+                prop_assert!(validity.is_refused_at(NOW) || plan.valid_key_ids.contains(&key.key_id));
             }
         }
     }
 
     #[test]
-    fn too_many_keys_in_grace_are_refused_and_ending_all_of_them_never_is() {
-        let key = |index| Replaced { key_id: format!("key{index}"), ends: KeyValidity::default() };
-        let keys: Vec<Replaced> = (0..=MAX_IN_GRACE).map(key).collect();
+    fn too_many_keys_in_grace_are_rejected_but_revoking_all_is_not() {
+        let key = |index| ConnectionKey { key_id: format!("key{index}"), validity: KeyValidity::default() };
+        let keys: Vec<ConnectionKey> = (0..=MAX_IN_GRACE).map(key).collect();
         assert_eq!(plan(&keys, NOW, Duration::from_secs(1)), None);
         assert!(plan(&keys[1..], NOW, Duration::from_secs(1)).is_some());
-        assert_eq!(plan(&keys, NOW, Duration::ZERO).map(|plan| plan.ends.len()), Some(keys.len()));
+        assert_eq!(plan(&keys, NOW, Duration::ZERO).map(|plan| plan.events.len()), Some(keys.len()));
     }
 }

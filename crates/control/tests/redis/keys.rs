@@ -1,20 +1,20 @@
-//! What ends a key, and how soon that is known.
+//! Revocation, expiry and removal take effect in the key cache.
 
-use crate::world::World;
+use crate::installation::Installation;
 use control::keys::AuthError;
 use proto::control::EntityKind;
 use proto::v1::{Connection, Entity, Expiry, Removal, Revocation, entity::Kind};
 use redis_access::testing::until;
 
-impl World {
-    async fn is_good(&self) -> bool {
+impl Installation {
+    async fn is_valid(&self) -> bool {
         self.keys.authenticate(&self.token).await.is_ok()
     }
 
-    async fn is_refused(&self) {
-        until("the key is refused", async || {
-            let refused = self.keys.authenticate(&self.token).await == Err(AuthError::Revoked);
-            refused.then_some(())
+    async fn wait_until_revoked(&self) {
+        until("the key is revoked", async || {
+            let revoked = self.keys.authenticate(&self.token).await == Err(AuthError::Revoked);
+            revoked.then_some(())
         })
         .await;
     }
@@ -24,73 +24,76 @@ impl World {
     }
 }
 
-/// A world whose key was used: it is known from memory.
-async fn world() -> World {
-    let world = World::new().await;
-    until("the key is good", async || world.is_good().await.then_some(())).await;
-    world
+/// Returns an installation whose key is already cached.
+async fn with_cached_key() -> Installation {
+    let installation = Installation::new().await;
+    until("the key is valid", async || installation.is_valid().await.then_some(())).await;
+    installation
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_although_it_was_good_before() {
-    let mut world = world().await;
-    let revoked = Revocation { key_id: world.key_id.clone(), revoked_at_ms: service::clock::now_ms() };
-    world.apply(Kind::Revocation(revoked)).await;
-    world.is_refused().await;
+async fn revoked_key_is_rejected_although_it_was_cached() {
+    let mut installation = with_cached_key().await;
+    let revoked = Revocation { key_id: installation.key_id.clone(), revoked_at_ms: service::clock::now_ms() };
+    installation.apply(Kind::Revocation(revoked)).await;
+    installation.wait_until_revoked().await;
 }
 
 #[tokio::test]
-async fn a_replaced_key_is_refused_from_its_moment_on_without_another_event() {
-    let mut world = world().await;
-    let day = service::clock::now_ms() + 86_400_000;
-    world.apply(world.expiry(day)).await;
-    assert!(world.is_good().await);
-    world.apply(world.expiry(service::clock::now_ms() + 300)).await;
-    world.is_refused().await;
+async fn replaced_key_is_rejected_from_its_expiry_without_another_event() {
+    let mut installation = with_cached_key().await;
+    let tomorrow = service::clock::now_ms() + 86_400_000;
+    installation.apply(installation.expiry(tomorrow)).await;
+    assert!(installation.is_valid().await);
+    installation.apply(installation.expiry(service::clock::now_ms() + 300)).await;
+    installation.wait_until_revoked().await;
 }
 
 #[tokio::test]
-async fn the_keys_of_a_removed_project_are_refused_and_others_are_not() {
-    let mut world = world().await;
+async fn removal_rejects_the_keys_of_its_project_only() {
+    let mut installation = with_cached_key().await;
     for other in ["prj_b", "con_a"] {
         let removal =
             Removal { removed_id: other.to_owned(), project_id: "prj_b".to_owned(), removed_at_ms: 1 };
-        world.apply(Kind::Removal(removal)).await;
+        installation.apply(Kind::Removal(removal)).await;
     }
-    assert!(world.is_good().await);
+    assert!(installation.is_valid().await);
     let project = "prj_a".to_owned();
-    world
+    installation
         .apply(Kind::Removal(Removal { removed_id: project.clone(), project_id: project, removed_at_ms: 1 }))
         .await;
-    world.is_refused().await;
+    installation.wait_until_revoked().await;
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_key_and_an_unknown_one_never_begins() {
-    let mut world = world().await;
-    assert_eq!(world.keys.still_good("nobody").await, Err(AuthError::Unknown));
-    assert!(world.keys.still_good(&world.key_id).await.is_ok());
-    world.apply(world.expiry(service::clock::now_ms())).await;
-    until("the session is refused", async || {
-        (world.keys.still_good(&world.key_id).await == Err(AuthError::Revoked)).then_some(())
+async fn revalidation_fails_for_expired_and_unknown_keys() {
+    let mut installation = with_cached_key().await;
+    assert_eq!(installation.keys.revalidate("nobody").await, Err(AuthError::Unknown));
+    assert!(installation.keys.revalidate(&installation.key_id).await.is_ok());
+    installation.apply(installation.expiry(service::clock::now_ms())).await;
+    until("revalidation fails", async || {
+        (installation.keys.revalidate(&installation.key_id).await == Err(AuthError::Revoked)).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_old_event_never_beats_a_new_one() {
-    let mut world = world().await;
+async fn older_event_does_not_overwrite_a_newer_one() {
+    let mut installation = with_cached_key().await;
     let named = |name: &str| {
         let connection =
             Connection { connection_id: "con_a".to_owned(), name: name.to_owned(), ..Connection::default() };
         Entity { kind: Some(Kind::Connection(connection)) }
     };
-    assert!(world.apply_at(9, named("new")).await);
+    assert!(installation.apply_at(9, named("new")).await);
     for late in [8, 9] {
-        assert!(!world.apply_at(late, named("old")).await);
+        assert!(!installation.apply_at(late, named("old")).await);
     }
-    let wanted = [(EntityKind::Connection, "con_a")];
-    let ([found], _) =
-        world.projection.read(&mut world.redis.clone(), wanted, None).await.expect("Redis runs");
+    let entities = [(EntityKind::Connection, "con_a")];
+    let ([found], _) = installation
+        .projection
+        .read(&mut installation.redis.clone(), entities, None)
+        .await
+        .expect("Redis runs");
     assert_eq!(found, named("new").kind);
 }

@@ -1,16 +1,16 @@
-//! What a key says of its project's plan, and how soon.
+//! Changes of plans take effect in the key cache.
 
-use crate::world::World;
+use crate::installation::Installation;
 use proto::v1::{Plan, ProjectPlan, entity::Kind};
 use redis_access::testing::until;
 
-impl World {
-    async fn choose(&mut self, plan: &str) {
-        let choice = ProjectPlan { project_id: "prj_a".to_owned(), plan: plan.to_owned() };
-        self.apply(Kind::ProjectPlan(choice)).await;
+impl Installation {
+    async fn assign_plan(&mut self, plan: &str) {
+        let assignment = ProjectPlan { project_id: "prj_a".to_owned(), plan: plan.to_owned() };
+        self.apply(Kind::ProjectPlan(assignment)).await;
     }
 
-    async fn define(&mut self, plan: &str, requests_per_hour: Option<u64>) {
+    async fn put_plan(&mut self, plan: &str, requests_per_hour: Option<u64>) {
         self.apply(Kind::Plan(Plan {
             name: plan.to_owned(),
             requests_per_hour,
@@ -20,7 +20,7 @@ impl World {
         .await;
     }
 
-    async fn limit_becomes(&self, limit: Option<u64>) {
+    async fn wait_for_limit(&self, limit: Option<u64>) {
         until(&format!("the limit is {limit:?}"), async || {
             let key = self.keys.authenticate(&self.token).await.ok()?;
             (key.requests_per_hour == limit).then_some(())
@@ -30,35 +30,35 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_project_has_the_limit_of_the_plan_that_it_chose_last() {
-    let mut world = World::new().await;
+async fn limit_follows_the_plan_assigned_last() {
+    let mut installation = Installation::new().await;
     for (plan, limit) in
         [("free", Some(100)), ("pro", Some(1_000)), ("scale", Some(10_000)), ("unlimited", None)]
     {
-        world.choose(plan).await;
-        world.limit_becomes(limit).await;
+        installation.assign_plan(plan).await;
+        installation.wait_for_limit(limit).await;
     }
 }
 
 #[tokio::test]
-async fn plans_are_data() {
-    let mut world = World::new().await;
-    world.choose("pro").await;
-    world.limit_becomes(Some(1_000)).await;
+async fn limit_follows_changes_of_the_plan() {
+    let mut installation = Installation::new().await;
+    installation.assign_plan("pro").await;
+    installation.wait_for_limit(Some(1_000)).await;
     for limit in [Some(7), None, Some(8)] {
-        world.define("pro", limit).await;
-        world.limit_becomes(limit).await;
+        installation.put_plan("pro", limit).await;
+        installation.wait_for_limit(limit).await;
     }
-    world.choose("wholesale").await;
-    world.limit_becomes(Some(100)).await;
-    world.define("wholesale", Some(9)).await;
-    world.limit_becomes(Some(9)).await;
+    installation.assign_plan("wholesale").await;
+    installation.wait_for_limit(Some(100)).await;
+    installation.put_plan("wholesale", Some(9)).await;
+    installation.wait_for_limit(Some(9)).await;
 }
 
 #[tokio::test]
-async fn a_project_without_a_plan_is_on_the_free_one() {
-    let mut world = World::new().await;
-    world.limit_becomes(Some(100)).await;
-    world.define("free", Some(11)).await;
-    world.limit_becomes(Some(11)).await;
+async fn project_without_a_plan_has_the_free_plan() {
+    let mut installation = Installation::new().await;
+    installation.wait_for_limit(Some(100)).await;
+    installation.put_plan("free", Some(11)).await;
+    installation.wait_for_limit(Some(11)).await;
 }

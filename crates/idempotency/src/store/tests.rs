@@ -1,4 +1,5 @@
-//! The script against the model of Redis that the protocol is tested with: random changes, the same answers.
+//! Compares the script on a real Redis with the model of Redis that the protocol tests use: random changes must
+//! get equal results.
 
 use super::*;
 use crate::RETENTION_HOURS;
@@ -33,40 +34,43 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 #[tokio::test]
-async fn the_script_is_the_exchange_that_the_protocol_was_tested_with() {
+async fn script_behaves_like_the_model_in_the_protocol_tests() {
     let mut redis = connection().await;
-    let projection = KeyNames::new(&format!("test_{}", Uuid::new_v4().simple()));
+    let key_names = KeyNames::new(&format!("test_{}", Uuid::new_v4().simple()));
     let mut runner = TestRunner::deterministic();
-    let mut made = 0;
+    let mut applied = 0;
     for case in 0..40 {
-        let name = name(&projection, "prj_a", &case.to_string());
+        let name = name(&key_names, "prj_a", &case.to_string());
         let mut model = Redis::default();
-        let changes =
-            prop::collection::vec(change(), 1..40).new_tree(&mut runner).expect("there are such").current();
+        let changes = prop::collection::vec(change(), 1..40)
+            .new_tree(&mut runner)
+            .expect("the strategy generates values")
+            .current();
         for mut change in changes {
-            // Half of the changes expect what stands there.
-            if let (Change::Put { expected, claim }, true) = (&mut change, made % 2 == 0) {
+            // Half of the changes expect the stored version.
+            if let (Change::Put { expected, claim }, true) = (&mut change, applied % 2 == 0) {
                 *expected = model.claim.map(|claim| claim.version);
-                claim.batch.accepted = made;
+                claim.batch.accepted = applied;
             }
             let lease = Duration::from_millis(LEASE_MS);
             let real = exchange(&mut redis, &name, change, lease).await.expect("Redis runs");
             let modelled = model.exchange(change);
-            made += u32::from(real.done);
+            applied += u32::from(real.done);
             assert_eq!((real.done, real.seen.claim), (modelled.done, modelled.seen.claim), "{change:?}");
             assert_eq!(real.seen.lease_left_ms > 0, modelled.seen.lease_left_ms > 0, "{change:?}");
             assert!(real.seen.lease_left_ms <= LEASE_MS);
         }
     }
-    assert!(made > 100, "only {made} changes were made");
+    assert!(applied > 100, "only {applied} changes were applied");
 }
 
 #[tokio::test]
-async fn a_claim_expires_longer_after_its_last_change_than_keys_last() {
+async fn claim_outlives_the_key_lifetime_after_its_last_change() {
     let mut redis = connection().await;
-    let projection = KeyNames::new(&format!("test_{}", Uuid::new_v4().simple()));
-    let name = name(&projection, "prj_a", "any key: \"{}\"");
-    let claim = claim().new_tree(&mut TestRunner::deterministic()).expect("there is one").current();
+    let key_names = KeyNames::new(&format!("test_{}", Uuid::new_v4().simple()));
+    let name = name(&key_names, "prj_a", "any key: \"{}\"");
+    let claim =
+        claim().new_tree(&mut TestRunner::deterministic()).expect("the strategy generates values").current();
     let put = Change::Put { expected: None, claim };
     assert!(exchange(&mut redis, &name, put, Duration::ZERO).await.expect("Redis runs").done);
     let left: u64 = redis::cmd("TTL").arg(&name).query_async(&mut redis).await.expect("Redis runs");
@@ -74,11 +78,11 @@ async fn a_claim_expires_longer_after_its_last_change_than_keys_last() {
 }
 
 #[test]
-fn no_two_keys_or_projects_share_a_claim() {
-    let projection = KeyNames::new("");
+fn idempotency_keys_and_projects_never_share_a_claim() {
+    let key_names = KeyNames::new("");
     let names: std::collections::BTreeSet<String> =
         [("a", "b"), ("a", "c"), ("b", "b"), ("ab", ""), ("a", "b}")]
-            .map(|(project, key)| name(&projection, project, key))
+            .map(|(project, key)| name(&key_names, project, key))
             .into();
     assert_eq!(names.len(), 5);
     assert!(

@@ -1,30 +1,30 @@
-//! What belongs to projects: dashboards, alert rules, channels.
+//! Reads dashboards, alert rules and notification channels.
 
-use super::{Directory, Listed, Page};
-use crate::owned::Owned;
+use super::{Directory, DirectoryItem, Page};
+use crate::project_entity::ProjectEntity;
 use crate::projection::ReadError;
 use proto::control::EntityKind;
 
 impl Directory {
-    /// The project's entity `id`, unless it is not there.
-    pub async fn owned<T: Owned>(&self, project_id: &str, id: &str) -> Result<Option<T>, ReadError> {
-        let found: Option<Present<T>> = self.one(id).await?;
+    /// Returns the project's entity `id`. None if it does not exist.
+    pub async fn entity<T: ProjectEntity>(&self, project_id: &str, id: &str) -> Result<Option<T>, ReadError> {
+        let found: Option<Present<T>> = self.load_one(id).await?;
         Ok(found.map(|Present(entity)| entity).filter(|entity| entity.project_id() == project_id))
     }
 
-    /// Those of the project's entities `ids` that are there, in the same order.
-    pub async fn owned_of<T: Owned>(
+    /// Returns the project's entities `ids`, in the same order; none where an entity does not exist.
+    pub async fn entities_by_id<T: ProjectEntity>(
         &self,
         project_id: &str,
         ids: &[&str],
     ) -> Result<Vec<Option<T>>, ReadError> {
         let found = Present::<T>::load(self, ids).await?.into_iter();
-        let own = |Present(entity): Present<T>| (entity.project_id() == project_id).then_some(entity);
-        Ok(found.map(|entity| entity.and_then(own)).collect())
+        let of_project = |Present(entity): Present<T>| (entity.project_id() == project_id).then_some(entity);
+        Ok(found.map(|entity| entity.and_then(of_project)).collect())
     }
 
-    /// The project's entities.
-    pub async fn all_owned<T: Owned>(
+    /// Lists the project's entities of one kind.
+    pub async fn list_entities<T: ProjectEntity>(
         &self,
         project_id: &str,
         after: Option<&str>,
@@ -38,10 +38,10 @@ impl Directory {
 /// An entity that was not removed.
 struct Present<T>(T);
 
-impl<T: Owned> Listed for Present<T> {
+impl<T: ProjectEntity> DirectoryItem for Present<T> {
     async fn load(directory: &Directory, ids: &[&str]) -> Result<Vec<Option<Self>>, ReadError> {
         let found = directory.read(ids, |id| [(T::KIND, id), (EntityKind::Removal, id)]).await?;
         let present = found.into_iter().map(|[state, removal]| state.filter(|_| removal.is_none()));
-        Ok(present.map(|state| state.and_then(T::of).map(Self)).collect())
+        Ok(present.map(|state| state.and_then(T::from_kind).map(Self)).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! An installation in Redis, and a cache of its keys.
+//! An installation in Redis with its own namespace, and a key cache.
 
 use control::control_log::Event;
 use control::keys::{KeyCache, KeyCacheSettings};
@@ -12,11 +12,11 @@ use redis_access::testing::{connection, namespace, url};
 use service::connections::RedisEndpoint;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The log that is applied.
+/// Id of the log that is applied.
 pub const LOG: &str = "log";
 
-/// An installation with one project and one key, and a cache of its keys.
-pub struct World {
+/// An installation with one project and one key, and a key cache.
+pub struct Installation {
     pub redis: MultiplexedConnection,
     pub projection: Projection,
     next: i64,
@@ -26,12 +26,12 @@ pub struct World {
     _stop: DropGuard,
 }
 
-impl World {
+impl Installation {
     pub async fn new() -> Self {
         let namespace = namespace();
         let mut redis = connection().await;
         let projection = Projection::new(&namespace);
-        projection.begin(&mut redis, LOG).await.expect("Redis runs");
+        projection.reset(&mut redis, LOG).await.expect("Redis runs");
         let filled = projection.advance(&mut redis, LOG, 0, 0, true).await;
         assert!(filled.expect("Redis runs"));
         let stop = CancellationToken::new();
@@ -41,7 +41,7 @@ impl World {
             KeyCacheSettings::default(),
             stop.clone(),
         );
-        let keys = keys.expect("it is an address");
+        let keys = keys.expect("a valid address");
         let token = Token::generate();
         let key = ApiKey {
             key_id: token.key_id().to_owned(),
@@ -51,18 +51,19 @@ impl World {
             ..ApiKey::default()
         };
         let (key_id, token) = (token.key_id().to_owned(), token.reveal());
-        let mut world = Self { redis, projection, next: 0, key_id, token, keys, _stop: stop.drop_guard() };
-        world.apply(Kind::ApiKey(key)).await;
-        world
+        let mut installation =
+            Self { redis, projection, next: 0, key_id, token, keys, _stop: stop.drop_guard() };
+        installation.apply(Kind::ApiKey(key)).await;
+        installation
     }
 
     pub async fn apply(&mut self, kind: Kind) {
         let entity = Entity { kind: Some(kind) };
-        assert!(self.apply_at(self.next, entity).await, "it is newer than what was there");
+        assert!(self.apply_at(self.next, entity).await, "the event is newer than the applied one");
         self.next += 1;
     }
 
-    /// Applies it as if it stood at `offset`; tells whether it was newer.
+    /// Applies an event with this offset. Returns whether it was newer.
     pub async fn apply_at(&mut self, offset: i64, entity: Entity) -> bool {
         let event = Event { offset, key: EntityKey::of(&entity), value: Some(entity.encode_to_vec()) };
         self.projection.apply(&mut self.redis, LOG, &event).await.expect("Redis runs")

@@ -1,43 +1,43 @@
-//! What belongs to a project and is kept for it as it is: dashboards, alert rules, channels.
+//! Entities that a project's users edit: dashboards, alert rules, notification channels.
 //!
-//! They are made, replaced as a whole, and removed by a [`proto::v1::Removal`], which no late writer undoes.
+//! They are created, replaced as a whole, and removed by a [`proto::v1::Removal`], which no late writer can undo.
 
 use crate::index::Index;
 use proto::control::EntityKind;
 use proto::v1::{Alert, Channel, Dashboard, entity::Kind};
 
-/// An entity that belongs to a project.
-pub trait Owned: Clone + Send + Sync + 'static {
-    /// Its kind.
+/// Dashboard, alert rule or notification channel of a project.
+pub trait ProjectEntity: Clone + Send + Sync + 'static {
+    /// Kind of its entities.
     const KIND: EntityKind;
-    /// What its ids begin with.
-    const PREFIX: &'static str;
+    /// Prefix of its ids.
+    const ID_PREFIX: &'static str;
 
-    /// The entity in a state, if it is one of these.
-    fn of(kind: Kind) -> Option<Self>;
-    /// Its state.
+    /// Returns the entity in `kind`. None if it is of another kind.
+    fn from_kind(kind: Kind) -> Option<Self>;
+    /// Wraps the entity for the control log.
     fn into_kind(self) -> Kind;
-    /// Its id.
+    /// Id.
     fn id(&self) -> &str;
-    /// Its project.
+    /// Id of its project.
     fn project_id(&self) -> &str;
-    /// Its version, from 1.
+    /// Version, from 1.
     fn version(&self) -> u64;
-    /// Names it: id, version, and when it was made and changed, Unix milliseconds.
-    fn stamp(&mut self, id: String, version: u64, created_at_ms: i64, updated_at_ms: i64);
-    /// When it was made, Unix milliseconds.
+    /// Sets id, version and times in Unix milliseconds.
+    fn set_metadata(&mut self, id: String, version: u64, created_at_ms: i64, updated_at_ms: i64);
+    /// Creation time, Unix milliseconds.
     fn created_at_ms(&self) -> i64;
-    /// Where those of a project are listed.
+    /// Index of the project's entities of this kind.
     fn index(project_id: &str) -> Index;
 }
 
-macro_rules! owned {
+macro_rules! project_entity {
     ($kind:ident, $id:ident, $prefix:literal, $index:ident) => {
-        impl Owned for $kind {
+        impl ProjectEntity for $kind {
             const KIND: EntityKind = EntityKind::$kind;
-            const PREFIX: &'static str = $prefix;
+            const ID_PREFIX: &'static str = $prefix;
 
-            fn of(kind: Kind) -> Option<Self> {
+            fn from_kind(kind: Kind) -> Option<Self> {
                 match kind {
                     Kind::$kind(entity) => Some(entity),
                     _ => None,
@@ -60,7 +60,7 @@ macro_rules! owned {
                 self.version
             }
 
-            fn stamp(&mut self, id: String, version: u64, created_at_ms: i64, updated_at_ms: i64) {
+            fn set_metadata(&mut self, id: String, version: u64, created_at_ms: i64, updated_at_ms: i64) {
                 self.$id = id;
                 (self.version, self.created_at_ms, self.updated_at_ms) =
                     (version, created_at_ms, updated_at_ms);
@@ -77,6 +77,6 @@ macro_rules! owned {
     };
 }
 
-owned!(Dashboard, dashboard_id, "dsh", Dashboards);
-owned!(Alert, alert_id, "alr", Alerts);
-owned!(Channel, channel_id, "chn", Channels);
+project_entity!(Dashboard, dashboard_id, "dsh", Dashboards);
+project_entity!(Alert, alert_id, "alr", Alerts);
+project_entity!(Channel, channel_id, "chn", Channels);

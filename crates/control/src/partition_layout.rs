@@ -1,25 +1,24 @@
-//! Over how many partitions the keyed records of a topic are spread: declared once, in the control log, and from then on
-//! the same for ever, so that partitions that are added move no key.
+//! Partition layout: the number of partitions that the keyed records of a topic are distributed over.
 //!
-//! Whoever finds no declaration makes one; of those that meet there, the first to arrive counts.
+//! It is declared once in the control log and never changes, so partitions that are added later move no key. A caller
+//! that finds no declaration publishes one. If several do so at once, the first declaration in the log counts.
 
-use crate::commands::PUBLISH_TIMEOUT;
-use crate::control_log::{self, ControlReader, ControlWriter, LogError};
+use crate::control_log::{self, ControlReader, ControlWriter, LogError, PUBLISH_TIMEOUT};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::{Entity, TopicLayout, entity::Kind};
 use service::kafka::KafkaBrokers;
 
-/// Over how many partitions keyed records of `topic` are spread. `partitions` is what the topic has, and is declared if
-/// nothing was before.
+/// Returns the declared number of partitions for the keyed records of `topic`. Declares `partitions`, the topic's
+/// current number, if there is no declaration.
 pub async fn keyed_partitions(
     brokers: &KafkaBrokers,
     topics: &Topics,
     topic: &str,
     partitions: u32,
 ) -> Result<u32, LogError> {
-    let end = control_log::end(brokers, topics).await?;
-    if let Some(declared) = first(brokers, topics, topic, end).await? {
+    let end = control_log::end_offset(brokers, topics).await?;
+    if let Some(declared) = first_declaration(brokers, topics, topic, end).await? {
         return Ok(declared);
     }
     let layout = TopicLayout {
@@ -29,12 +28,12 @@ pub async fn keyed_partitions(
     };
     let writer = ControlWriter::new(brokers, topics, PUBLISH_TIMEOUT)?;
     let event = writer.publish(&Entity { kind: Some(Kind::TopicLayout(layout)) }).await?;
-    tracing::info!(topic, partitions, "declared how keyed records are spread");
-    Ok(first(brokers, topics, topic, event.offset + 1).await?.unwrap_or(partitions))
+    tracing::info!(topic, partitions, "declared the partition layout");
+    Ok(first_declaration(brokers, topics, topic, event.offset + 1).await?.unwrap_or(partitions))
 }
 
-/// The first declaration before `end`, which a record precedes unless it is 0.
-async fn first(
+/// Returns the first declaration before `end`. Unless `end` is 0, the log has a record directly before it.
+async fn first_declaration(
     brokers: &KafkaBrokers,
     topics: &Topics,
     topic: &str,
@@ -43,7 +42,7 @@ async fn first(
     if end == 0 {
         return Ok(None);
     }
-    let reader = ControlReader::from(brokers, topics, 0)?;
+    let reader = ControlReader::starting_at(brokers, topics, 0)?;
     loop {
         let event = reader.next().await?;
         if let Some(value) = &event.value {
