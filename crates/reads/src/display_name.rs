@@ -1,6 +1,7 @@
-//! Names for people.
+//! Display names of metrics.
 
-/// The name of a metric that was never given one: its id in title case, `daily_signups` → `Daily Signups`.
+/// Returns the display name of a metric without a name: its id in title case, `daily_signups` → `Daily
+/// Signups`.
 pub fn title_case(id: &str) -> String {
     let words = id.split(['_', '.', ':', '-']).filter(|word| !word.is_empty());
     let titled: Vec<String> = words
@@ -12,16 +13,16 @@ pub fn title_case(id: &str) -> String {
                 .unwrap_or_default()
         })
         .collect();
-    // An id of separators alone has no words.
+    // An id that consists of separators has no words.
     if titled.is_empty() { id.to_owned() } else { titled.join(" ") }
 }
 
-/// The name that people see.
+/// Returns the display name of a metric, given its newest name (empty if none was sent).
 pub fn name(id: &str, newest: &str) -> String {
     if newest.is_empty() { title_case(id) } else { newest.to_owned() }
 }
 
-/// The unit, if one was given.
+/// Returns the unit, given the newest one (empty if none was sent).
 pub fn unit(newest: &str) -> Option<String> {
     (!newest.is_empty()).then(|| newest.to_owned())
 }
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_of_an_id_begin_with_capitals() {
+    fn words_of_an_id_are_capitalized() {
         for (id, name) in [
             ("daily_signups", "Daily Signups"),
             ("api.response-time", "Api Response Time"),

@@ -1,9 +1,9 @@
 //! The read engine: the store with everything that makes reads of it correct and fast.
 
 use crate::cache::Cache;
+use crate::deletions::{DeletionMask, DeletionReader, View};
 use crate::error::Error;
 use crate::generations::Generations;
-use crate::deletions::{DeletionReader, DeletionMask, View};
 use crate::store::Store;
 use crate::stream::tail::Streams;
 use crate::watermark::Watermarks;
@@ -25,21 +25,21 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Returns the store that a request of `project` reads, and what of it is hidden.
+    /// Returns the store that a request of `project` reads, and the deletions that it has not applied.
     pub async fn view(&self, project: &str) -> Result<View, Error> {
         Ok(self.view_and_deletions(project).await?.0)
     }
 
     /// Returns the view, and all deletions of the project's metrics.
     pub async fn view_and_deletions(&self, project: &str) -> Result<(View, DeletionMask), Error> {
-        let store = self.generations.store().await?;
-        let deleted = self.deletions.of(project, store.number).await?;
-        Ok((View { database: store.database, hidden: deleted.open }, deleted.all))
+        let store = self.generations.current().await?;
+        let deletions = self.deletions.of_project(project, store.number).await?;
+        Ok((View { database: store.database, hidden: deletions.unapplied }, deletions.all))
     }
 
     /// Returns the deletions that a reader of the log must respect for `project`.
     pub async fn hidden_in_log(&self, project: &str) -> Result<DeletionMask, Error> {
-        let store = self.generations.store().await?;
-        Ok(self.deletions.of(project, store.number).await?.all)
+        let store = self.generations.current().await?;
+        Ok(self.deletions.of_project(project, store.number).await?.all)
     }
 }

@@ -6,7 +6,7 @@ pub enum Error {
     /// The project has no such metric.
     #[error("no such metric")]
     UnknownMetric,
-    /// It is not known which store is to be read, or what of it was deleted.
+    /// The generation to read, or the deletions of the project, could not be looked up.
     #[error("store unknown")]
     StoreUnknown,
     /// ClickHouse or Kafka could not be read.

@@ -1,8 +1,9 @@
-//! Which store is read.
+//! Generation of the store that is read.
 //!
-//! The entity `generations` in Redis names it. A request asks once and uses that store throughout; a switch is seen
-//! within half a second. While Redis is away the last answer is used for [`OUTAGE_GRACE`], as keys are: a store that was
-//! switched away from meanwhile is still whole, and only its newest points may be missing, which the watermark says.
+//! The entity `generations` in Redis names it. A request looks it up once and uses that store throughout. A
+//! switch takes effect within half a second. While Redis is unavailable the last answer is used for
+//! `OUTAGE_GRACE`, as for API keys. If the generation was switched meanwhile, the previous store is still
+//! complete except for the newest points, and the watermark reflects that.
 
 use crate::error::Error;
 use control::projection::Projection;
@@ -13,81 +14,86 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long an answer of Redis is used.
+/// Maximum age of an answer that is used without asking Redis.
 const MAX_AGE: Duration = Duration::from_millis(500);
-/// How long the last answer is used while Redis gives no other.
+/// Maximum age of an answer that is used while Redis is unavailable.
 const OUTAGE_GRACE: Duration = Duration::from_secs(60);
-/// How long Redis may take where there is an answer to go on with.
-const ANSWER: Duration = Duration::from_millis(300);
+/// Timeout of a read from Redis if an earlier answer can be used instead.
+const REDIS_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Knows which store is read.
+/// Looks up the generation that is read.
 pub struct Generations {
     projection: Projection,
     redis: Redis,
-    /// The last answer. The lock is held while Redis is asked: one question for all who wait.
-    known: Mutex<Option<Known>>,
+    /// Last answer. The lock is held during a read from Redis, so that concurrent requests share one read.
+    cached: Mutex<Option<CachedGeneration>>,
 }
 
-/// A store of samples.
+/// Generation of the store that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
-    /// Its generation's number.
+pub struct ReadGeneration {
+    /// Number of the generation.
     pub number: u32,
-    /// Its database.
+    /// ClickHouse database.
     pub database: Arc<str>,
 }
 
-struct Known {
-    store: Read,
+struct CachedGeneration {
+    generation: ReadGeneration,
     read_at: Instant,
-    asked_at: Instant,
+    /// Time of the last attempt to read it, whether it succeeded or not.
+    attempted_at: Instant,
 }
 
 impl Generations {
-    /// Asks `redis` about the installation `namespace`.
+    /// Creates a reader of the installation `namespace` in `redis`.
     pub fn new(namespace: &str, redis: Redis) -> Self {
-        Self { projection: Projection::new(namespace), redis, known: Mutex::default() }
+        Self { projection: Projection::new(namespace), redis, cached: Mutex::default() }
     }
 
-    /// The store that is read.
-    pub async fn store(&self) -> Result<Read, Error> {
-        let mut known = self.known.lock().await;
-        let asked_at = Instant::now();
-        let last = known.as_mut().filter(|last| last.read_at.elapsed() < OUTAGE_GRACE);
+    /// Returns the generation that is read.
+    pub async fn current(&self) -> Result<ReadGeneration, Error> {
+        let mut cached = self.cached.lock().await;
+        let attempted_at = Instant::now();
+        let last = cached.as_mut().filter(|last| last.read_at.elapsed() < OUTAGE_GRACE);
         let Some(last) = last else {
-            let store = self.read().await?;
-            *known = Some(Known { store: store.clone(), read_at: asked_at, asked_at });
-            return Ok(store);
+            let generation = self.read().await?;
+            let (copy, read_at) = (generation.clone(), attempted_at);
+            *cached = Some(CachedGeneration { generation: copy, read_at, attempted_at });
+            return Ok(generation);
         };
-        if last.asked_at.elapsed() < MAX_AGE {
-            return Ok(last.store.clone());
+        if last.attempted_at.elapsed() < MAX_AGE {
+            return Ok(last.generation.clone());
         }
-        if let Ok(Ok(store)) = tokio::time::timeout(ANSWER, self.read()).await {
-            (last.store, last.read_at) = (store, asked_at);
+        if let Ok(Ok(generation)) = tokio::time::timeout(REDIS_TIMEOUT, self.read()).await {
+            (last.generation, last.read_at) = (generation, attempted_at);
         }
-        last.asked_at = Instant::now();
-        Ok(last.store.clone())
+        last.attempted_at = Instant::now();
+        Ok(last.generation.clone())
     }
 
-    async fn read(&self) -> Result<Read, Error> {
-        let wanted = [(EntityKind::Generations, GENERATIONS_ID)];
-        let generations = match self.projection.read(&mut self.redis.clone(), wanted, None).await {
+    async fn read(&self) -> Result<ReadGeneration, Error> {
+        let entity = [(EntityKind::Generations, GENERATIONS_ID)];
+        let generations = match self.projection.read(&mut self.redis.clone(), entity, None).await {
             Ok(([Some(Kind::Generations(generations))], _)) => generations,
             Ok(_) => {
-                tracing::warn!("there is no store to read yet: an ingest worker makes it");
+                tracing::warn!("generation lookup failed: no store exists yet; an ingest worker creates it");
                 return Err(Error::StoreUnknown);
             }
             Err(error) => {
-                tracing::warn!(%error, "Redis does not say which store is read");
+                tracing::warn!(%error, "generation lookup failed: Redis unavailable");
                 return Err(Error::StoreUnknown);
             }
         };
         let read =
             generations.generations.into_iter().find(|generation| generation.number == generations.read);
         let Some(read) = read else {
-            tracing::error!(number = generations.read, "the store that is to be read does not exist");
+            tracing::error!(
+                number = generations.read,
+                "generation lookup failed: the generation to read does not exist"
+            );
             return Err(Error::StoreUnknown);
         };
-        Ok(Read { number: read.number, database: read.database.into() })
+        Ok(ReadGeneration { number: read.number, database: read.database.into() })
     }
 }

@@ -70,15 +70,15 @@ impl Metrics {
         );
     }
 
-    /// Counts cache hits: `held` of `wanted` blocks were in the cache.
-    pub fn cached(&self, held: usize, wanted: usize) {
-        for (outcome, blocks) in [("hit", held), ("miss", wanted - held)] {
+    /// Counts cache lookups of blocks, of which `hits` found the block.
+    pub fn record_lookups(&self, hits: usize, lookups: usize) {
+        for (outcome, blocks) in [("hit", hits), ("miss", lookups - hits)] {
             self.cached.get_or_create(&Cached { outcome }).inc_by(blocks as u64);
         }
     }
 
     /// Records the duration of a query that began at `started`.
-    pub fn query(&self, query: &'static str, outcome: &'static str, started: Instant) {
+    pub fn record_query(&self, query: &'static str, outcome: &'static str, started: Instant) {
         let labels = Query { query, outcome };
         self.query_seconds.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
     }

@@ -1,9 +1,9 @@
-//! Who may ask ClickHouse now.
+//! Scheduler of ClickHouse queries.
 //!
-//! It works on a bounded number of queries at once, and no project has more than half of them: whoever asks for much
-//! waits behind itself, not in front of others. A place that becomes free goes to the waiting project that has the
-//! fewest, the longest waiting first. Nobody waits for ever, and no line grows without end: beyond that it is
-//! [`Error::TooManyQueries`].
+//! The number of concurrent queries is limited, and no project holds more than half of the slots, so that a
+//! project with many queries delays only itself. A free slot goes to the waiting project with the fewest
+//! running queries; among those, to the query that has waited longest. Waiting time and queue length are
+//! limited; beyond them a query fails with [`Error::TooManyQueries`].
 
 use crate::error::Error;
 use std::collections::{HashMap, VecDeque};
@@ -11,43 +11,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How much is allowed.
+/// Limits of the scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Queries at once.
-    pub places: usize,
-    /// Queries of one project at once.
-    pub share: usize,
-    /// Queries of one project that wait.
-    pub line: usize,
-    /// How long one waits.
-    pub patience: Duration,
+    /// Maximum number of concurrent queries.
+    pub slots: usize,
+    /// Maximum number of concurrent queries of one project.
+    pub slots_per_project: usize,
+    /// Maximum number of waiting queries of one project.
+    pub queue_per_project: usize,
+    /// Maximum waiting time of a query.
+    pub max_wait: Duration,
 }
 
 impl Limits {
-    /// The limits that go with `places` queries at once.
-    pub fn of(places: usize) -> Self {
-        // A page of many widgets that asks for each by itself waits in a line of some dozens.
-        Self { places, share: (places / 2).max(1), line: 128, patience: Duration::from_secs(5) }
+    /// Returns the default limits for `slots` concurrent queries.
+    pub fn for_slots(slots: usize) -> Self {
+        // A page that reads many widgets by single requests queues some dozens.
+        let slots_per_project = (slots / 2).max(1);
+        Self { slots, slots_per_project, queue_per_project: 128, max_wait: Duration::from_secs(5) }
     }
 }
 
-/// The decisions, without tasks or clock: who runs, who waits.
+/// Running and waiting queries. Contains the scheduling decisions, without tasks or clock.
 #[derive(Debug)]
 struct Queue {
     limits: Limits,
     running: HashMap<Arc<str>, usize>,
-    /// Tickets and their projects, the longest waiting first.
+    /// Tickets and projects of the waiting queries, the longest waiting first.
     waiting: VecDeque<(u64, Arc<str>)>,
     last_ticket: u64,
 }
 
-/// What is said to one who asks.
+/// Decision about a new query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Now,
+enum Admission {
+    Run,
+    /// The query waits with this ticket.
     Wait(u64),
-    Refused,
+    Reject,
 }
 
 impl Queue {
@@ -55,34 +57,35 @@ impl Queue {
         Self { limits, running: HashMap::new(), waiting: VecDeque::new(), last_ticket: 0 }
     }
 
-    fn of(&self, project: &str) -> usize {
+    fn running_of(&self, project: &str) -> usize {
         self.running.get(project).copied().unwrap_or(0)
     }
 
     fn may_run(&self, project: &str) -> bool {
-        self.running.values().sum::<usize>() < self.limits.places && self.of(project) < self.limits.share
+        self.running.values().sum::<usize>() < self.limits.slots
+            && self.running_of(project) < self.limits.slots_per_project
     }
 
-    fn ask(&mut self, project: &Arc<str>) -> Verdict {
-        let line = self.waiting.iter().filter(|(_, waiting)| waiting == project).count();
-        // Who waits was there before.
-        if line == 0 && self.may_run(project) {
+    fn admit(&mut self, project: &Arc<str>) -> Admission {
+        let queued = self.waiting.iter().filter(|(_, waiting)| waiting == project).count();
+        // Queries that wait already come first.
+        if queued == 0 && self.may_run(project) {
             *self.running.entry(project.clone()).or_default() += 1;
-            return Verdict::Now;
+            return Admission::Run;
         }
-        if line >= self.limits.line {
-            return Verdict::Refused;
+        if queued >= self.limits.queue_per_project {
+            return Admission::Reject;
         }
         self.last_ticket += 1;
         self.waiting.push_back((self.last_ticket, project.clone()));
-        Verdict::Wait(self.last_ticket)
+        Admission::Wait(self.last_ticket)
     }
 
-    fn give_up(&mut self, ticket: u64) {
+    fn cancel(&mut self, ticket: u64) {
         self.waiting.retain(|(waiting, _)| *waiting != ticket);
     }
 
-    fn leave(&mut self, project: &str) {
+    fn release(&mut self, project: &str) {
         if let Some(running) = self.running.get_mut(project) {
             *running -= 1;
             if *running == 0 {
@@ -91,12 +94,12 @@ impl Queue {
         }
     }
 
-    /// The next that may run, if any may.
+    /// Starts the next waiting query that may run, and returns its ticket and project.
     fn next(&mut self) -> Option<(u64, Arc<str>)> {
-        let allowed = self.waiting.iter().enumerate().filter(|(_, (_, project))| self.may_run(project));
-        // Of several with as few the first.
-        let (place, _) = allowed.min_by_key(|(_, (_, project))| self.of(project))?;
-        let (ticket, project) = self.waiting.remove(place)?;
+        let admissible = self.waiting.iter().enumerate().filter(|(_, (_, project))| self.may_run(project));
+        // `min_by_key` returns the first minimum, which has waited longest.
+        let (index, _) = admissible.min_by_key(|(_, (_, project))| self.running_of(project))?;
+        let (ticket, project) = self.waiting.remove(index)?;
         *self.running.entry(project.clone()).or_default() += 1;
         Some((ticket, project))
     }
@@ -105,51 +108,52 @@ impl Queue {
 #[derive(Debug)]
 struct Inner {
     queue: Queue,
-    calls: HashMap<u64, oneshot::Sender<Place>>,
+    /// Channels by which waiting queries receive their slots, by ticket.
+    waiters: HashMap<u64, oneshot::Sender<Slot>>,
 }
 
-/// Gives places out. Clones share them.
+/// Assigns query slots. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     inner: Arc<Mutex<Inner>>,
     limits: Limits,
 }
 
-/// A place, until it is dropped.
+/// Slot of a query. Dropping it releases the slot.
 #[derive(Debug)]
-pub struct Place {
+pub struct Slot {
     scheduler: Scheduler,
     project: Arc<str>,
 }
 
-/// Leaves the line when it is dropped.
-struct Waiting<'a>(&'a Scheduler, u64);
+/// Ticket of a waiting query. Dropping it removes the query from the queue.
+struct QueueTicket<'a>(&'a Scheduler, u64);
 
 impl Scheduler {
-    /// Gives out what `limits` allow.
+    /// Creates a scheduler with these limits.
     pub fn new(limits: Limits) -> Self {
-        let inner = Inner { queue: Queue::new(limits), calls: HashMap::new() };
+        let inner = Inner { queue: Queue::new(limits), waiters: HashMap::new() };
         Self { inner: Arc::new(Mutex::new(inner)), limits }
     }
 
-    /// A place for a query of `project`, as soon as there is one.
-    pub async fn enter(&self, project: &str) -> Result<Place, Error> {
+    /// Waits for a slot for a query of `project`.
+    pub async fn acquire(&self, project: &str) -> Result<Slot, Error> {
         let project: Arc<str> = project.into();
-        let (waiting, called) = {
+        let (queue_ticket, received) = {
             let mut inner = self.lock();
-            match inner.queue.ask(&project) {
-                Verdict::Now => return Ok(Place { scheduler: self.clone(), project: project.clone() }),
-                Verdict::Refused => return Err(Error::TooManyQueries),
-                Verdict::Wait(ticket) => {
-                    let (call, called) = oneshot::channel();
-                    inner.calls.insert(ticket, call);
-                    (Waiting(self, ticket), called)
+            match inner.queue.admit(&project) {
+                Admission::Run => return Ok(Slot { scheduler: self.clone(), project: project.clone() }),
+                Admission::Reject => return Err(Error::TooManyQueries),
+                Admission::Wait(ticket) => {
+                    let (waiter, received) = oneshot::channel();
+                    inner.waiters.insert(ticket, waiter);
+                    (QueueTicket(self, ticket), received)
                 }
             }
         };
-        let place = tokio::time::timeout(self.limits.patience, called).await;
-        drop(waiting);
-        place.ok().and_then(Result::ok).ok_or(Error::TooManyQueries)
+        let slot = tokio::time::timeout(self.limits.max_wait, received).await;
+        drop(queue_ticket);
+        slot.ok().and_then(Result::ok).ok_or(Error::TooManyQueries)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -157,27 +161,28 @@ impl Scheduler {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
-        inner.queue.give_up(self.1);
-        inner.calls.remove(&self.1);
+        inner.queue.cancel(self.1);
+        inner.waiters.remove(&self.1);
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut called = Vec::new();
+        let mut next = Vec::new();
         {
             let mut inner = self.scheduler.lock();
-            inner.queue.leave(&self.project);
+            inner.queue.release(&self.project);
             while let Some((ticket, project)) = inner.queue.next() {
-                called.extend(inner.calls.remove(&ticket).map(|call| (call, project)));
+                next.extend(inner.waiters.remove(&ticket).map(|waiter| (waiter, project)));
             }
         }
-        // Not under the lock: the place of one who has gone meanwhile is dropped here, and passed on.
-        for (call, project) in called {
-            let _ = call.send(Self { scheduler: self.scheduler.clone(), project });
+        // Not under the lock: if the waiting query is gone, its slot is dropped here, which locks again and
+        // passes it on.
+        for (waiter, project) in next {
+            let _ = waiter.send(Self { scheduler: self.scheduler.clone(), project });
         }
     }
 }

@@ -1,25 +1,26 @@
-//! Which of the table's copies of the samples a statement reads.
+//! Choice between the rows of the samples table and its ClickHouse PROJECTIONs.
 //!
-//! ClickHouse finds that out by itself, by weighing each projection of each part against the rows: a third of the time
-//! that a short statement takes. Whoever writes a statement knows, and says so; the answer is the same either way.
+//! ClickHouse would choose by itself, by comparing each projection of each part with the rows. That takes a
+//! third of the time of a short statement. The author of a statement knows the best choice and states it; the
+//! answer is the same either way.
 
 use clickhouse::query::Query;
 
-/// What a statement reads.
+/// Source of a statement's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The rows.
+    /// The rows of the table.
     Rows,
-    /// The projection with the hours of each metric.
+    /// The projection with hourly aggregates of each metric.
     Hours,
-    /// The projection with what is known of each metric.
+    /// The projection with one row per metric.
     Catalogue,
-    /// The projection with the ends of the chains.
+    /// The projection with the heads of the chains.
     Chain,
 }
 
 impl Source {
-    /// Tells ClickHouse.
+    /// Adds the settings that make ClickHouse use this source.
     pub fn hint(self, query: Query) -> Query {
         let projection = match self {
             Self::Rows => return query.with_setting("optimize_use_projections", "0"),
@@ -31,11 +32,11 @@ impl Source {
     }
 }
 
-/// A statement's text, and what it reads.
+/// SQL statement and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The text.
+    /// SQL text.
     pub text: String,
-    /// What it reads.
+    /// Source that it reads.
     pub source: Source,
 }

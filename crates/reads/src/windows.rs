@@ -1,18 +1,18 @@
 //! Values of one window of many series, in few queries.
 //!
-//! Alert rules that look at the same window share a query: it covers up to [`MAX_SERIES_PER_QUERY`] series and every
-//! aggregation of its [`Kind`]. Windows of a day and more take their whole hours from the rollup and only the partial hours
-//! at both ends from raw points, so each value covers exactly `[end - length, end)`. A sum or quantile that no double holds
-//! is read once more, scaled, as time series do.
+//! Alert rules that look at the same window share a query: it covers up to [`MAX_SERIES_PER_QUERY`] series
+//! and every aggregation of its [`Kind`]. Windows of a day and more take their whole hours from the rollup
+//! and only the partial hours at both ends from raw points, so each value covers exactly `[end - length,
+//! end)`. A sum or quantile that no double holds is read once more, scaled, as time series do.
 //!
-//! The store may still hold points that were deleted. Series with such points are read from raw points only, because the
-//! rollup knows nothing of deletions.
+//! The store may still hold points that were deleted. Series with such points are read from raw points only,
+//! because the rollup knows nothing of deletions.
 //!
-//! One slow series does not delay the others: a query that times out is repeated by halves until the slow series stands
-//! alone. From then on that series is read alone, after all others.
+//! One slow series does not delay the others: a query that times out is repeated by halves until the slow
+//! series stands alone. From then on that series is read alone, after all others.
 
-use crate::error::Error;
 use crate::deletions::{DeletionMask, View};
+use crate::error::Error;
 use crate::series::aggregation::Aggregation;
 use crate::series::buckets::Range;
 use crate::series::merge::Partial;
@@ -50,7 +50,8 @@ impl WindowQueries {
         self.0.values().flatten().map(|(project, _)| project.as_str()).collect()
     }
 
-    /// Reads all windows, which end at `end_ms`. Updates `slow` with the series that timed out and those that no longer do.
+    /// Reads all windows, which end at `end_ms`. Updates `slow` with the series that timed out and those that
+    /// no longer do.
     pub async fn read(
         &self,
         store: &Store,
@@ -95,7 +96,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Splits series: those without hidden points together, the others by project with the deletions that apply to them.
+    /// Splits series: those without hidden points together, the others by project with the deletions that
+    /// apply to them.
     pub fn split<'a>(&self, series: impl IntoIterator<Item = &'a Series>) -> Vec<(View, Vec<&'a Series>)> {
         let mut whole = Vec::new();
         let mut parts: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
@@ -235,7 +237,8 @@ fn slow_first<'a>(series: Vec<&'a Series>, slow: &HashSet<Series>) -> Vec<&'a Se
     alone
 }
 
-/// Splits series in the order of [`slow_first`] into chunks, to be read from the end: each slow series is its own chunk.
+/// Splits series in the order of [`slow_first`] into chunks, to be read from the end: each slow series is its
+/// own chunk.
 fn chunks<'a>(series: &'a [&'a Series], slow: &HashSet<Series>) -> Vec<&'a [&'a Series]> {
     let alone = series.iter().take_while(|series| slow.contains(**series)).count();
     let (alone, together) = series.split_at(alone);

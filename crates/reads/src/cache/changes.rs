@@ -79,7 +79,8 @@ impl Changes {
             return changes;
         };
         for sample in &batch.samples {
-            let (name, unit) = (self.hash_given(sample.metric_name.as_ref()), self.hash_given(sample.unit.as_ref()));
+            let (name, unit) =
+                (self.hash_given(sample.metric_name.as_ref()), self.hash_given(sample.unit.as_ref()));
             let at = sample.timestamp_ms;
             match changes.last_mut() {
                 Some((metric, change))
@@ -115,7 +116,8 @@ impl Changes {
         })
     }
 
-    /// Returns the changes of the records that were read beyond `stored`; `None` if some of them are no longer kept.
+    /// Returns the changes of the records that were read beyond `stored`; `None` if some of them are no
+    /// longer kept.
     pub fn after(&self, stored: &[i64]) -> Option<impl Iterator<Item = &Change>> {
         let stored_in = |partition: usize| stored.get(partition).copied().unwrap_or(-1);
         let partitions = self.partitions.as_ref().filter(|partitions| stored.len() <= partitions.len())?;
@@ -129,10 +131,12 @@ impl Changes {
         self.hasher.hash_one((project, metric))
     }
 
-    /// Returns whether the newest name and unit are still `name` and `unit` after a change: it has none, or equal ones.
+    /// Returns whether the newest name and unit are still `name` and `unit` after a change: it has none, or
+    /// equal ones.
     pub fn preserves_names(&self, change: &Change, name: &str, unit: &str) -> bool {
-        let same =
-            |given: Option<u64>, cached: &str| given.is_none_or(|given| given == self.hasher.hash_one(cached));
+        let same = |given: Option<u64>, cached: &str| {
+            given.is_none_or(|given| given == self.hasher.hash_one(cached))
+        };
         same(change.name, name) && same(change.unit, unit)
     }
 

@@ -3,8 +3,8 @@
 use super::changes::{Change, Changes};
 use super::{Block, BlockRange, MetricRef, NameAndUnit, StorePosition};
 use crate::deletions::DeletionMask;
-use crate::series::cells::Resolution;
 use crate::series::query::Kind;
+use crate::series::resolution::Resolution;
 use proto::v1::MetricBatch;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ const BLOCK_WEIGHT: usize = 4;
 const METRIC_WEIGHT: usize = 8;
 /// Number of projects above which the times at which their names were read are pruned.
 const MAX_PROJECTS: usize = 10_000;
-/// Maximum age of an entry. Entries stay correct as long as only ingest workers write to the store; the limit covers manual
-/// changes by operators.
+/// Maximum age of an entry. Entries stay correct as long as only ingest workers write to the store; the limit
+/// covers manual changes by operators.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Entries of the cache.
@@ -97,7 +97,8 @@ impl Memory {
         (now.duration_since(*inserted_at) < MAX_AGE).then(|| name.clone())
     }
 
-    /// Caches the blocks of each metric, starting with the first of `blocks`, except those that changed since `position`.
+    /// Caches the blocks of each metric, starting with the first of `blocks`, except those that changed since
+    /// `position`.
     pub fn insert<'a>(
         &mut self,
         position: &StorePosition,
@@ -108,7 +109,7 @@ impl Memory {
         let Some(changed) = self.changes_since(position) else { return };
         for (metric, read) in read {
             let changes = changed.get(&self.changes.metric_hash(metric.project, metric.id));
-            let length = blocks.resolution.block();
+            let length = blocks.resolution.block_ms();
             let unchanged = |number: i64| {
                 let changes = changes.into_iter().flatten();
                 changes.map(|change| block_numbers(change, length)).all(|changed| !changed.contains(&number))
@@ -143,7 +144,7 @@ impl Memory {
         self.make_room();
     }
 
-    /// Returns whether the caller is to read the names of all metrics of a project, and notes that it does.
+    /// Returns whether the caller should read the names of all metrics of a project, and notes that it does.
     pub fn claim_reading_all_names(&mut self, project: &str, now: Instant) -> bool {
         let recent = |read_at: &Instant| now.duration_since(*read_at) < MAX_AGE;
         if self.all_names_read.get(project).is_some_and(recent) {
@@ -166,7 +167,8 @@ impl Memory {
         Some(changed)
     }
 
-    /// Invalidates the entries that a record of the log changes. `batch`: `None` if the record could not be decoded.
+    /// Invalidates the entries that a record of the log changes. `batch`: `None` if the record could not be
+    /// decoded.
     pub fn apply_record(&mut self, partition: i32, offset: i64, batch: Option<&MetricBatch>) {
         let Some(batch) = batch else {
             self.changes.add_undecodable(partition, offset);
@@ -185,7 +187,7 @@ impl Memory {
             }
             for kind in Kind::ALL {
                 for resolution in Resolution::ALL {
-                    let changed = block_numbers(&change, resolution.block());
+                    let changed = block_numbers(&change, resolution.block_ms());
                     let from = (kind, resolution, *changed.start());
                     let to = (kind, resolution, *changed.end());
                     let keys: Vec<_> = entry.blocks.range(from..=to).map(|(key, _)| *key).collect();

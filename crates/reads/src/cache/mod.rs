@@ -1,28 +1,30 @@
 //! Cache of data that was recently read from the store.
 //!
-//! It holds the cells of time series ([`crate::series::cells`]) in blocks, and the names of metrics. A cached answer equals
-//! the answer of the store. Entries are invalidated by the records of the log, not by a guessed lifetime:
+//! It holds the cells of time series ([`crate::series::cells`]) in blocks, and the names of metrics. A cached
+//! answer equals the answer of the store. Entries are invalidated by the records of the log, not by a guessed
+//! lifetime:
 //!
-//! - The stream's tail reads every record of the log and reports which metrics and event times it changes. The affected
-//!   entries are dropped before the store has the record.
-//! - A reader notes the heads of the store's chains *before* it reads, so its data contains at least every record up to
-//!   them. The data may be cached unless the tail has already read a record beyond those heads that changes it. The latest
-//!   changes are kept for this check ([`changes`]); data that was read before the oldest of them is not cached.
-//! - Entries are used only if the tail has passed the heads of the store: then it has read every record that the store may
-//!   contain. While the tail lags, or Kafka is unavailable, readers query the store.
+//! - The stream's tail reads every record of the log and reports which metrics and event times it changes.
+//!   The affected entries are dropped before the store has the record.
+//! - A reader notes the heads of the store's chains *before* it reads, so its data contains at least every
+//!   record up to them. The data may be cached unless the tail has already read a record beyond those heads
+//!   that changes it. The latest changes are kept for this check ([`changes`]); data that was read before the
+//!   oldest of them is not cached.
+//! - Entries are used only if the tail has passed the heads of the store: then it has read every record that
+//!   the store may contain. While the tail lags, or Kafka is unavailable, readers query the store.
 //!
-//! Consequently a cached block is exactly what a store at the reader's heads contains. Deletions of metrics are not records
-//! of this log: an entry that was read under other deletions than the reader's is dropped. Each generation of the store is a
-//! database of its own, and a change of database empties the cache.
+//! Consequently a cached block is exactly what a store at the reader's heads contains. Deletions of metrics
+//! are not records of this log: an entry that was read under other deletions than the reader's is dropped.
+//! Each generation of the store is a database of its own, and a change of database empties the cache.
 
 pub mod changes;
 pub mod memory;
 
 use crate::deletions::DeletionMask;
 use crate::metrics::Metrics;
-use crate::series::cells::Resolution;
 use crate::series::merge::Partial;
 use crate::series::query::Kind;
+use crate::series::resolution::Resolution;
 use crate::store::Heads;
 use memory::Memory;
 use proto::v1::MetricBatch;
@@ -45,7 +47,8 @@ pub struct StorePosition {
 }
 
 impl StorePosition {
-    /// Returns the position of a store with these heads; `None` if it is empty, because then there is nothing to cache.
+    /// Returns the position of a store with these heads; `None` if it is empty, because then there is nothing
+    /// to cache.
     pub fn new(database: &Arc<str>, heads: &Heads) -> Option<Self> {
         let last = heads.last.iter().map(|head| head.partition).max()?;
         let mut stored = vec![-1; usize::try_from(last).ok()? + 1];
@@ -100,7 +103,8 @@ impl Cache {
         Self { memory: Arc::default(), metrics }
     }
 
-    /// Returns the cached blocks of `blocks`, in their order; `None` for each block that the reader must read from the store.
+    /// Returns the cached blocks of `blocks`, in their order; `None` for each block that the reader must read
+    /// from the store.
     pub fn lookup(
         &self,
         position: &StorePosition,
@@ -108,12 +112,12 @@ impl Cache {
         blocks: &BlockRange,
     ) -> Vec<Option<Block>> {
         let found = self.memory().lookup(position, metric, blocks, Instant::now());
-        self.metrics.cached(found.iter().filter(|block| block.is_some()).count(), found.len());
+        self.metrics.record_lookups(found.iter().filter(|block| block.is_some()).count(), found.len());
         found
     }
 
-    /// Caches the blocks of each metric that were read from the store, starting with the first of `blocks`. `position` was
-    /// taken before they were read.
+    /// Caches the blocks of each metric that were read from the store, starting with the first of `blocks`.
+    /// `position` was taken before they were read.
     pub fn insert<'a>(
         &self,
         position: &StorePosition,
@@ -130,8 +134,8 @@ impl Cache {
         self.memory().name(position, metric, Instant::now())
     }
 
-    /// Returns whether the caller is to read the names of all metrics of a project. Only the first reader that misses a name
-    /// is told so, until the names are old.
+    /// Returns whether the caller should read the names of all metrics of a project. It is true for the first
+    /// reader that misses a name, and again once the names may be outdated.
     pub fn claim_reading_all_names(&self, project: &str) -> bool {
         self.memory().claim_reading_all_names(project, Instant::now())
     }
@@ -155,7 +159,8 @@ impl Cache {
         self.memory().changes.add_partition();
     }
 
-    /// Invalidates the entries that a record of the log changes. `batch`: `None` if the record could not be decoded.
+    /// Invalidates the entries that a record of the log changes. `batch`: `None` if the record could not be
+    /// decoded.
     pub fn apply_record(&self, partition: i32, offset: i64, batch: Option<&MetricBatch>) {
         self.memory().apply_record(partition, offset, batch);
     }

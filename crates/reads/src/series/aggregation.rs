@@ -30,14 +30,14 @@ wire_enum! {
 pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 impl Aggregation {
-    /// Returns whether the result always lies between two of the aggregated values, so that a double holds it even where
-    /// it does not hold their sum or difference.
+    /// Returns whether the result always lies between two of the aggregated values, so that a double holds it
+    /// even where it does not hold their sum or difference.
     pub fn is_within_values(self) -> bool {
         self == Self::Avg || self.quantile_index().is_some()
     }
 
-    /// Returns the index into [`QUANTILES`] if this is a quantile. Quantiles are computed from all points and interpolated
-    /// between the two nearest (the median of 1 and 2 is 1.5), never from a sketch.
+    /// Returns the index into [`QUANTILES`] if this is a quantile. Quantiles are computed from all points and
+    /// interpolated between the two nearest (the median of 1 and 2 is 1.5), never from a sketch.
     pub fn quantile_index(self) -> Option<usize> {
         match self {
             Self::P50 => Some(0),

@@ -1,7 +1,9 @@
-//! Groups time series so that few statements read them: series with the same buckets, or the same edges, share one.
+//! Groups time series so that few statements read them: series with the same buckets, or the same edges,
+//! share one.
 //!
-//! Sums, last points and quantiles are read by separate statements, so that a median on a dashboard does not make its
-//! averages as expensive as itself. A statement of one kind returns the data for every aggregation of that kind.
+//! Sums, last points and quantiles are read by separate statements, so that a median on a dashboard does not
+//! make its averages as expensive as itself. A statement of one kind returns the data for every aggregation
+//! of that kind.
 
 use super::buckets::Range;
 use super::cells::CellPlan;
@@ -36,7 +38,7 @@ pub struct SeriesRequest<'a> {
     pub index: usize,
     /// Id of the metric.
     pub metric: &'a str,
-    /// Whether deleted points of the metric are still stored. The rollup cannot exclude them.
+    /// True if deleted points of the metric are still stored. The rollup cannot exclude them.
     pub hidden: bool,
     /// Query for the series.
     pub query: &'a SeriesQuery,
@@ -115,7 +117,8 @@ mod tests {
         let [avg, last, p50, p99] = ["avg", "last", "p50", "p99"]
             .map(|aggregation| format!("{RANGE}&interval=hour&aggregation={aggregation}"));
         let max = avg.replace("avg", "max");
-        let groups = group_queries(&[("b", &avg), ("c", &max), ("a", &p50), ("c", &p99), ("b", &max), ("a", &last)]);
+        let groups =
+            group_queries(&[("b", &avg), ("c", &max), ("a", &p50), ("c", &p99), ("b", &max), ("a", &last)]);
         let expected = [group(&["b", "c"], &[0, 1, 4]), group(&["a", "c"], &[2, 3]), group(&["a"], &[5])];
         assert_eq!(groups, expected);
         let groups = group_queries(&[("b", &avg), ("h", &avg), ("h", &max)]);

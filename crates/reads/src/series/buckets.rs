@@ -1,11 +1,12 @@
 //! Division of a time range into buckets.
 //!
-//! A range is divided at the starts of minutes, hours, days, weeks (Monday) or months in a time zone. Buckets are
-//! contiguous and ascending. Each is identified by its first instant, even if the range begins later. At changes of the
-//! zone's UTC offset:
+//! A range is divided at the starts of minutes, hours, days, weeks (Monday) or months in a time zone. Buckets
+//! are contiguous and ascending. Each is identified by its first instant, even if the range begins later. At
+//! changes of the zone's UTC offset:
 //! - an hour that occurs twice is two buckets, and a skipped hour is none;
 //! - a change that is not on the full hour begins a bucket, so that no bucket spans two offsets;
-//! - a day begins with the first instant of its date, which need not be 00:00; a date that the zone skips has no bucket.
+//! - a day begins with the first instant of its date, which need not be 00:00; a date that the zone skips has
+//!   no bucket.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -59,7 +60,12 @@ pub struct Range {
 pub struct TooManyBuckets;
 
 /// Returns the starts of all buckets that overlap `range`, at most `limit`.
-pub fn starts(range: Range, interval: Interval, zone: &TimeZone, limit: usize) -> Result<Vec<i64>, TooManyBuckets> {
+pub fn starts(
+    range: Range,
+    interval: Interval,
+    zone: &TimeZone,
+    limit: usize,
+) -> Result<Vec<i64>, TooManyBuckets> {
     let mut starts = Vec::new();
     let mut next = (range.start < range.end).then(|| floor(range.start, interval, zone));
     while let Some(start) = next.filter(|start| *start < range.end) {
@@ -75,8 +81,9 @@ pub fn starts(range: Range, interval: Interval, zone: &TimeZone, limit: usize) -
 /// Range, length of its buckets, and their starts.
 pub type Buckets = (Range, Interval, Vec<i64>);
 
-/// Returns the buckets of the shortest interval that divides `range` into at most [`MAX_AUTOMATIC_BUCKETS`]. A range of more
-/// months is shortened to the part that can contain points at `now`; if it still has more months, to the last ones.
+/// Returns the buckets of the shortest interval that divides `range` into at most [`MAX_AUTOMATIC_BUCKETS`].
+/// A range of more months is shortened to the part that can contain points at `now`; if it still has more
+/// months, to the last ones.
 pub fn automatic(range: Range, zone: &TimeZone, now: i64) -> Buckets {
     let possible = Range { start: range.start.max(FIRST_TIME), end: range.end.min(now + MAX_FUTURE_MS) };
     shortest(range, zone).or_else(|| shortest(possible, zone)).unwrap_or_else(|| {
@@ -88,7 +95,8 @@ pub fn automatic(range: Range, zone: &TimeZone, now: i64) -> Buckets {
 }
 
 fn shortest(range: Range, zone: &TimeZone) -> Option<Buckets> {
-    let buckets = |interval| Some((range, interval, starts(range, interval, zone, MAX_AUTOMATIC_BUCKETS).ok()?));
+    let buckets =
+        |interval| Some((range, interval, starts(range, interval, zone, MAX_AUTOMATIC_BUCKETS).ok()?));
     if range.start >= range.end {
         return buckets(Interval::Month);
     }

@@ -1,8 +1,9 @@
 //! Division of time series into cells: whole hours or minutes of UTC that can be cached and merged again.
 //!
-//! A bucket of hours, days, weeks or months that begins on a full hour is merged from whole hours; a minute bucket is one
-//! cell. A partial hour at an end of the range is merged from minutes. A partial minute is an *edge*, which is read from
-//! raw rows. Quantiles cannot be merged: they use cells only if each bucket is one cell, and partial cells are edges.
+//! A bucket of hours, days, weeks or months that begins on a full hour is merged from whole hours; a minute
+//! bucket is one cell. A partial hour at an end of the range is merged from minutes. A partial minute is an
+//! *edge*, which is read from raw rows. Quantiles cannot be merged: they use cells only if each bucket is one
+//! cell, and partial cells are edges.
 //!
 //! Cells are read and cached in blocks: a day of hours, an hour of minutes.
 
@@ -79,7 +80,8 @@ impl CellRun {
     }
 }
 
-/// Returns the whole cells of a range, and the parts before and after them; `None` if it contains no whole cell.
+/// Returns the whole cells of a range, and the parts before and after them; `None` if it contains no whole
+/// cell.
 fn whole_cells(Range { start, end }: Range, resolution: Resolution) -> Option<(CellRun, Vec<Range>)> {
     let cell = resolution.cell_ms();
     let range = Range { start: start + (-start).rem_euclid(cell), end: end - end.rem_euclid(cell) };

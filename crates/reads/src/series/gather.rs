@@ -40,8 +40,8 @@ type CellKey<'a> = (&'a str, Kind, Resolution);
 /// Cells that were read.
 #[derive(Default)]
 pub struct Cells<'a> {
-    blocks: HashMap<Key<'a>, BTreeMap<i64, Block>>,
-    failed: HashMap<Key<'a>, Error>,
+    blocks: HashMap<CellKey<'a>, BTreeMap<i64, Block>>,
+    failed: HashMap<CellKey<'a>, Error>,
 }
 
 impl Cells<'_> {
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
         let length = resolution.block_ms();
         let range = Range { start: numbers.start * length, end: numbers.end * length };
         let statement = query::cells(range, *resolution, *kind);
-        let view = View::of(&self.view.database);
+        let view = View::unmasked(&self.view.database);
         let read = self.engine.store.series(&view, (self.project, metrics), *kind, &statement).await?;
         let read: Vec<Vec<Block>> =
             read.into_iter().map(|cells| into_blocks(cells, *resolution, numbers.clone())).collect();
@@ -145,8 +145,8 @@ impl<'a> Reader<'a> {
         self.engine.store.series(&view, (self.project, &metrics), group.kind, &statement).await
     }
 
-    /// Computes averages and quantiles that are missing because an intermediate sum or difference overflowed. Few metrics have
-    /// such values, so their points are read once more, scaled.
+    /// Computes averages and quantiles that are missing because an intermediate sum or difference overflowed.
+    /// Few metrics have such values, so their points are read once more, scaled.
     pub async fn fill_overflowed(
         &self,
         metric: &str,
@@ -205,8 +205,8 @@ impl<'a> Reader<'a> {
         Ok(names)
     }
 
-    /// Reads the names of at least these metrics. The names of a whole project cost hardly more than one, and requests for other
-    /// metrics are likely to follow.
+    /// Reads the names of at least these metrics. The names of a whole project cost hardly more than one, and
+    /// requests for other metrics are likely to follow.
     async fn read_names(&self, missing: &[&str]) -> Result<Vec<MetricNameRow>, Error> {
         let Reader { engine, project, view, .. } = *self;
         if self.position.is_some()
@@ -224,8 +224,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Groups block numbers into runs. Gaps of up to three blocks are included, because reading cached blocks again is cheaper than
-/// another statement.
+/// Groups block numbers into runs. Gaps of up to three blocks are included, because reading cached blocks
+/// again is cheaper than another statement.
 fn runs(numbers: &BTreeSet<i64>) -> Vec<std::ops::Range<i64>> {
     const MAX_GAP: i64 = 3;
     let mut runs: Vec<std::ops::Range<i64>> = Vec::new();

@@ -1,8 +1,8 @@
-//! Merges the parts of a bucket: its cells, or the rollup's aggregates of its whole hours, and the raw rows' aggregates of its
-//! partial hours.
+//! Merges the parts of a bucket: its cells, or the rollup's aggregates of its whole hours, and the raw rows'
+//! aggregates of its partial hours.
 //!
-//! Merging is associative and commutative except for the last bits of a sum, so the result does not depend on how a bucket
-//! was split.
+//! Merging is associative and commutative except for the last bits of a sum, so the result does not depend on
+//! how a bucket was split.
 
 use super::aggregation::Aggregation;
 use super::fill::Point;
@@ -62,8 +62,7 @@ impl Partial {
             (
                 Aggregates::Last { value, position },
                 Aggregates::Last { value: other_value, position: other_position },
-            ) if other_position > position =>
-            {
+            ) if other_position > position => {
                 *value = *other_value;
                 position.clone_from(other_position);
             }
@@ -72,7 +71,8 @@ impl Partial {
         }
     }
 
-    /// Returns whether the sum, or the difference of two values that a quantile lies between, is not a finite double.
+    /// Returns whether the sum, or the difference of two values that a quantile lies between, is not a finite
+    /// double.
     pub fn overflows(&self) -> bool {
         match &self.aggregates {
             Aggregates::Sums { total, .. } => !total.is_finite(),
@@ -81,8 +81,8 @@ impl Partial {
         }
     }
 
-    /// Returns the average or a quantile of parts whose totals and quantiles were divided by [`SCALE`]; `None` if it is not
-    /// finite.
+    /// Returns the average or a quantile of parts whose totals and quantiles were divided by [`SCALE`];
+    /// `None` if it is not finite.
     pub fn scaled_value(&self, aggregation: Aggregation) -> Option<f64> {
         let value = self.value(aggregation);
         let (min, max) = match self.aggregates {
@@ -113,9 +113,9 @@ impl Partial {
     }
 }
 
-/// Merges the parts of one metric to one point per bucket. `starts`: starts of all buckets. Both are ascending, except that
-/// parts of one bucket may be in any order. Buckets without parts get no point. A value that no double can represent is
-/// absent.
+/// Merges the parts of one metric to one point per bucket. `starts`: starts of all buckets. Both are
+/// ascending, except that parts of one bucket may be in any order. Buckets without parts get no point. A
+/// value that no double can represent is absent.
 pub fn merge<'a>(
     starts: &[i64],
     parts: impl IntoIterator<Item = &'a Partial>,
@@ -203,6 +203,9 @@ mod tests {
         };
         assert_eq!(whole(1.0e300, 4).scaled_value(Aggregation::Avg), Some(2.5e299));
         let aggregates = Aggregates::Sums { total: f64::MAX / SCALE * 3.0, min: f64::MAX, max: f64::MAX };
-        assert_eq!(Partial { bucket: 0, points: 3, aggregates }.scaled_value(Aggregation::Avg), Some(f64::MAX));
+        assert_eq!(
+            Partial { bucket: 0, points: 3, aggregates }.scaled_value(Aggregation::Avg),
+            Some(f64::MAX)
+        );
     }
 }

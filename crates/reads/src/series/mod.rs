@@ -1,10 +1,11 @@
-//! Time series, from queries to points. All modules but [`gather`] and [`read`] are pure functions without clock or I/O.
+//! Time series, from queries to points. All modules but [`gather`] and [`read`] are pure functions without
+//! clock or I/O.
 //!
 //! The steps of a read:
 //! 1. [`series_query`] defines the series to read; [`buckets`] divides its range.
 //! 2. [`cells`] divides series into whole hours or minutes, which are cached.
-//! 3. [`batch`] groups series that one statement can read; [`query`] decides which hours come from the hour rollup and which
-//!    from raw rows, and writes the statement.
+//! 3. [`batch`] groups series that one statement can read; [`query`] decides which hours come from the hour
+//!    rollup and which from raw rows, and writes the statement.
 //! 4. [`gather`] reads from the cache and the store.
 //! 5. [`merge`] merges the parts of each bucket; [`fill`] adds buckets without points.
 //!

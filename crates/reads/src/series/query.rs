@@ -1,14 +1,15 @@
 //! Statements that read time series: whole hours from the rollup, the rest from raw rows.
 //!
-//! An hour of UTC that lies in one bucket and in the range is read from one row of the ClickHouse PROJECTION `rollup_1h`. A
-//! partial hour, which contains an end of the range or the start of a bucket (zones off the full hour), is read from raw
-//! rows. Minutes and quantiles are read from raw rows only. Both parts are one statement, so they see the same parts of the
-//! table.
+//! An hour of UTC that lies in one bucket and in the range is read from one row of the ClickHouse PROJECTION
+//! `rollup_1h`. A partial hour, which contains an end of the range or the start of a bucket (zones off the
+//! full hour), is read from raw rows. Minutes and quantiles are read from raw rows only. Both parts are one
+//! statement, so they see the same parts of the table.
 //!
-//! A statement reads only the aggregates that are needed. Above all, the position of the last point is an aggregate state,
-//! which costs as much as a dozen numbers.
+//! A statement reads only the aggregates that are needed. Above all, the position of the last point is an
+//! aggregate state, which costs as much as a dozen numbers.
 //!
-//! Names of projects and metrics are bound parameters. The text contains only numbers that this module computes.
+//! Names of projects and metrics are bound parameters. The text contains only numbers that this module
+//! computes.
 
 use super::aggregation::{Aggregation, QUANTILES};
 use super::buckets::{FIRST_TIME, Interval, LAST_TIME, Range};
@@ -24,8 +25,8 @@ const POSITION: &str = "(time, received_at, partition, offset, index)";
 /// Unix second of a row.
 const SECOND: &str = "intDiv(toUnixTimestamp64Milli(time), 1000)";
 
-/// Divisor of values whose sum overflows. A power of 2 keeps every bit of the values, and this one exceeds the number of
-/// points.
+/// Divisor of values whose sum overflows. A power of 2 keeps every bit of the values, and this one exceeds
+/// the number of points.
 pub const SCALE: f64 = 18_446_744_073_709_551_616.0;
 
 /// Kind of aggregates that a statement reads.
@@ -56,11 +57,14 @@ impl Kind {
         }
     }
 
-    /// Returns the columns in addition to series index, bucket and count. The types in [`super::rows`] read them.
+    /// Returns the columns in addition to series index, bucket and count. The types in [`super::rows`] read
+    /// them.
     pub fn columns(self) -> String {
         match self {
             Self::Sums => sums("value"),
-            Self::Last => format!("argMax(value, {POSITION}) AS last_value, max({POSITION}) AS last_position"),
+            Self::Last => {
+                format!("argMax(value, {POSITION}) AS last_value, max({POSITION}) AS last_position")
+            }
             Self::Quantiles => quantiles("value"),
         }
     }
@@ -97,8 +101,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a read of the buckets that begin at `starts`; `None` if there can be no points. `hidden`: deleted points must be
-    /// excluded, which the rollup cannot do.
+    /// Plans a read of the buckets that begin at `starts`; `None` if there can be no points. `hidden`:
+    /// deleted points must be excluded, which the rollup cannot do.
     pub fn new(range: Range, starts: &[i64], interval: Interval, kind: Kind, hidden: bool) -> Option<Self> {
         let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
         if range.start >= range.end {
@@ -117,8 +121,8 @@ impl Plan {
         (!edges.is_empty()).then(|| Self { ranges: edges.to_vec(), partial_hours: None })
     }
 
-    /// Returns the statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition that applies to
-    /// all rows that it reads. Its result has the [columns](Kind::columns) of `kind`.
+    /// Returns the statement. It has the parameters `project` and `metrics`, and those of `mask`, a condition
+    /// that applies to all rows that it reads. Its result has the [columns](Kind::columns) of `kind`.
     pub fn statement(&self, starts: &[i64], kind: Kind, mask: &str) -> Statement {
         let source = if self.uses_rollup() { Source::Hours } else { Source::Rows };
         Statement { text: self.text(starts, kind, mask), source }
@@ -166,8 +170,8 @@ fn partial_hours(range: Range, starts: &[i64]) -> BTreeSet<i64> {
         .collect()
 }
 
-/// Returns the statement for the cells of `range`, which consists of whole cells. It excludes no deleted points; parameters
-/// and columns are those of [`Plan::statement`].
+/// Returns the statement for the cells of `range`, which consists of whole cells. It excludes no deleted
+/// points; parameters and columns are those of [`Plan::statement`].
 pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> Statement {
     if resolution == Resolution::Hour && kind != Kind::Quantiles {
         let hour = "toInt64(toUnixTimestamp(toStartOfHour(time))) * 1000";
@@ -176,8 +180,8 @@ pub fn cells(range: Range, resolution: Resolution, kind: Kind) -> Statement {
     steps(range, resolution.cell_ms(), 0, kind, "")
 }
 
-/// Returns the statement for buckets of `length` milliseconds that begin at `origin`, from raw rows. Parameters, `mask` and
-/// columns are those of [`Plan::statement`]. `range` must not begin before `origin`.
+/// Returns the statement for buckets of `length` milliseconds that begin at `origin`, from raw rows.
+/// Parameters, `mask` and columns are those of [`Plan::statement`]. `range` must not begin before `origin`.
 pub fn steps(range: Range, length: i64, origin: i64, kind: Kind, mask: &str) -> Statement {
     steps_of(range, length, origin, &kind.columns(), mask)
 }
@@ -193,20 +197,21 @@ fn steps_of(range: Range, length: i64, origin: i64, columns: &str, mask: &str) -
     Statement { text, source: Source::Rows }
 }
 
-/// Returns the statement for the buckets that begin at `starts`, with sums or quantiles divided by [`SCALE`]. Parameters,
-/// `mask` and columns are those of [`Plan::statement`]. It reads raw rows, because the rollup has only unscaled sums.
+/// Returns the statement for the buckets that begin at `starts`, with sums or quantiles divided by [`SCALE`].
+/// Parameters, `mask` and columns are those of [`Plan::statement`]. It reads raw rows, because the rollup has
+/// only unscaled sums.
 pub fn scaled(range: Range, starts: &[i64], kind: Kind, mask: &str) -> Statement {
     let range = Range { start: range.start.max(FIRST_TIME), end: range.end.min(LAST_TIME) };
     let columns = kind.scaled_columns();
-    let text = select(&bucket(SECOND, &possible_starts(starts)), &columns, &format!("{}{mask}", within(range)));
+    let text =
+        select(&bucket(SECOND, &possible_starts(starts)), &columns, &format!("{}{mask}", within(range)));
     Statement { text, source: Source::Rows }
 }
 
-/// Returns the statement for one window of each of many series. It has the parameters `series` (an array of tuples of
-/// project and metric) and `keys` (the same joined by a slash), and those of `mask`, a condition that applies to all rows that it
-/// reads.
-/// Its rows have the [columns](Kind::columns) of `kind` and the bucket 0; a series has several where the window's whole
-/// hours come from the rollup.
+/// Returns the statement for one window of each of many series. It has the parameters `series` (an array of
+/// tuples of project and metric) and `keys` (the same joined by a slash), and those of `mask`, a condition
+/// that applies to all rows that it reads. Its rows have the [columns](Kind::columns) of `kind` and the
+/// bucket 0; a series has several where the window's whole hours come from the rollup.
 pub fn window(range: Range, kind: Kind, mask: &str) -> Statement {
     let columns = kind.columns();
     let raw = |range: Range| select_window(&columns, &format!("{}{mask}", within(range)));
@@ -262,14 +267,14 @@ fn bucket(second: &str, buckets: &str) -> String {
     format!("toInt64(roundDown({second}, {buckets})) * 1000")
 }
 
-/// Returns an array literal of the starts in seconds. Buckets after the last possible point are left out: they stay empty, and
-/// ClickHouse rejects an array that mixes numbers beyond 32 bits with negative ones.
+/// Returns an array literal of the starts in seconds. Buckets after the last possible point are left out:
+/// they stay empty, and ClickHouse rejects an array that mixes numbers beyond 32 bits with negative ones.
 fn possible_starts(starts: &[i64]) -> String {
     list(starts.iter().take_while(|start| **start < LAST_TIME).map(|start| start / 1000))
 }
 
-/// Returns a SELECT over several metrics. `bucket`: expression for the start of a row's bucket. It groups by the index of the
-/// metric, because numbers are cheaper to group by than strings.
+/// Returns a SELECT over several metrics. `bucket`: expression for the start of a row's bucket. It groups by
+/// the index of the metric, because numbers are cheaper to group by than strings.
 fn select(bucket: &str, columns: &str, filter: &str) -> String {
     format!(
         "SELECT toUInt32(transform(metric_id, {{metrics:Array(String)}}, range(length({{metrics:Array(String)}})), 0)) \
@@ -315,7 +320,10 @@ mod tests {
         assert_eq!(partial.partial_hours, Some(BTreeSet::from([MONDAY, MONDAY + DAY])));
         let off =
             plan(MONDAY, MONDAY + 2 * DAY, Interval::Day, "Asia/Kolkata", Aggregation::Sum).expect("a plan");
-        assert_eq!(off.partial_hours, Some(BTreeSet::from([MONDAY + 18 * HOUR_MS, MONDAY + DAY + 18 * HOUR_MS])));
+        assert_eq!(
+            off.partial_hours,
+            Some(BTreeSet::from([MONDAY + 18 * HOUR_MS, MONDAY + DAY + 18 * HOUR_MS]))
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Reads time series from the cache and the store, for single series and dashboards alike.
 //!
-//! The order of reads is: ends of the log, heads of the chains, data. It makes the watermark correct, and ensures that cached
-//! data contains every record up to those heads. The names are read concurrently with the data.
+//! The order of reads is: ends of the log, heads of the chains, data. It makes the watermark correct, and
+//! ensures that cached data contains every record up to those heads. The names are read concurrently with the
+//! data.
 
 use super::aggregation::Aggregation;
 use super::batch::{SeriesRequest, groups};
@@ -44,8 +45,9 @@ pub struct TimeSeries {
     watermark: i64,
 }
 
-/// Reads time series of `project`, given by metric id and query, in their order. Each series that cannot be read has its own
-/// error. Fails as a whole if the store, its deletions, its heads or the names cannot be read.
+/// Reads time series of `project`, given by metric id and query, in their order. Each series that cannot be
+/// read has its own error. Fails as a whole if the store, its deletions, its heads or the names cannot be
+/// read.
 pub async fn series(
     engine: &Engine,
     project: &str,
@@ -64,14 +66,9 @@ pub async fn series(
         if reader.has_hidden_points(id) { None } else { CellPlan::new(query) }
     };
     let plans: Vec<Option<CellPlan>> = requests.iter().map(plan).collect();
-    let groups =
-        groups(requests.iter().zip(&plans).enumerate().map(|(index, ((id, query), plan))| SeriesRequest {
-            index,
-            metric: id,
-            hidden: reader.has_hidden_points(id),
-            query,
-            cells: plan.as_ref(),
-        }));
+    let groups = groups(requests.iter().zip(&plans).enumerate().map(|(index, ((id, query), plan))| {
+        SeriesRequest { index, metric: id, hidden: reader.has_hidden_points(id), query, cells: plan.as_ref() }
+    }));
     let cell_plans = requests.iter().zip(&plans).filter_map(|((id, query), plan)| {
         plan.as_ref().map(|plan| (id.as_str(), Kind::of(query.aggregation), plan))
     });
@@ -89,28 +86,29 @@ pub async fn series(
         }
     }
 
-    let answer = async |(index, ((id, query), plan)): (usize, (&(String, SeriesQuery), &Option<CellPlan>))| {
-        let name = names.get(id.as_str()).ok_or(Error::UnknownMetric)?;
-        let raw = raw_parts.get(&index).cloned().unwrap_or(Ok(&[]))?;
-        let mut parts: Vec<&Partial> = raw.iter().collect();
-        if let Some(plan) = plan {
-            parts.extend(cells.of(id, Kind::of(query.aggregation), plan)?);
-            if !raw.is_empty() {
-                parts.sort_by_key(|part| part.bucket);
+    let answer =
+        async |(index, ((id, query), plan)): (usize, (&(String, SeriesQuery), &Option<CellPlan>))| {
+            let name = names.get(id.as_str()).ok_or(Error::UnknownMetric)?;
+            let raw = raw_parts.get(&index).cloned().unwrap_or(Ok(&[]))?;
+            let mut parts: Vec<&Partial> = raw.iter().collect();
+            if let Some(plan) = plan {
+                parts.extend(cells.of(id, Kind::of(query.aggregation), plan)?);
+                if !raw.is_empty() {
+                    parts.sort_by_key(|part| part.bucket);
+                }
             }
-        }
-        let mut points = merge(&query.starts, parts, query.aggregation);
-        reader.fill_overflowed(id, query, &mut points).await?;
-        Ok(TimeSeries {
-            metric_name: display_name::name(id, &name.name),
-            unit: display_name::unit(&name.unit),
-            metric_id: id.clone(),
-            interval: query.interval,
-            aggregation: query.aggregation,
-            timezone: query.timezone.clone(),
-            points: fill(&query.starts, points, query.fill),
-            watermark,
-        })
-    };
+            let mut points = merge(&query.starts, parts, query.aggregation);
+            reader.fill_overflowed(id, query, &mut points).await?;
+            Ok(TimeSeries {
+                metric_name: display_name::name(id, &name.name),
+                unit: display_name::unit(&name.unit),
+                metric_id: id.clone(),
+                interval: query.interval,
+                aggregation: query.aggregation,
+                timezone: query.timezone.clone(),
+                points: fill(&query.starts, points, query.fill),
+                watermark,
+            })
+        };
     Ok(join_all(requests.iter().zip(&plans).enumerate().map(answer)).await)
 }

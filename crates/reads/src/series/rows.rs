@@ -1,5 +1,5 @@
-//! Rows of the statements that read time series: a bucket of a series with the aggregates of each kind. `series_index` is the
-//! index of the series in the parameters of the statement.
+//! Rows of the statements that read time series: a bucket of a series with the aggregates of each kind.
+//! `series_index` is the index of the series in the parameters of the statement.
 
 use super::merge::{Aggregates, Partial, PointPosition};
 use clickhouse::Row;

@@ -19,8 +19,8 @@ wire_enum! {
         Week = "week",
         /// Months.
         Month = "month",
-        /// The shortest interval with at most 400 buckets. If even months exceed 400, the range is limited to the time
-        /// from 2000 until now.
+        /// The shortest interval with at most 400 buckets. If even months exceed 400, the range is limited to
+        /// the time from 2000 until now.
         Auto = "auto",
     }
 }
@@ -60,8 +60,8 @@ pub struct Parameters {
 }
 
 impl SeriesQuery {
-    /// Divides the range into buckets, at most [`buckets::MAX_BUCKETS`]. `now` limits automatically chosen buckets, Unix
-    /// milliseconds.
+    /// Divides the range into buckets, at most [`buckets::MAX_BUCKETS`]. `now` limits automatically chosen
+    /// buckets, Unix milliseconds.
     pub fn new(parameters: Parameters, now: i64) -> Result<Self, TooManyBuckets> {
         let Parameters { range, zone, timezone, interval, aggregation, fill } = parameters;
         let interval = match interval {
@@ -80,8 +80,9 @@ impl SeriesQuery {
     }
 }
 
-/// Returns the series query of a query string such as `startDate=2026-03-01&endDate=2026-03-02&interval=hour`. Dates are
-/// Unix milliseconds, dates in the zone, or instants.
+/// Returns the series query of a query string such as
+/// `startDate=2026-03-01&endDate=2026-03-02&interval=hour`. Dates are Unix milliseconds, dates in the zone,
+/// or instants.
 ///
 /// # Panics
 /// Panics if the query string is not valid.

@@ -1,72 +1,74 @@
-//! How far a store has the log.
+//! Heads of the chains: the offsets up to which a store contains the log.
 
 use super::Store;
+use crate::deletions::View;
 use crate::error::Error;
-use crate::hidden::View;
 use crate::source::Source;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Heads that were read longer ago are read again.
-const HEADS_AGE: Duration = Duration::from_millis(100);
-/// How long they are used meanwhile.
-const HEADS_MAX_AGE: Duration = Duration::from_millis(500);
+/// Age after which cached heads are read again.
+const REFRESH_AGE: Duration = Duration::from_millis(100);
+/// Maximum age of cached heads that are used while newer ones are read.
+const MAX_AGE: Duration = Duration::from_millis(500);
 
-/// The heads that were read last, and of which database.
+/// Heads that were read last, with their database.
 #[derive(Default)]
-pub(super) struct KnownHeads {
-    known: Mutex<Option<(Arc<str>, Heads)>>,
-    /// Held while they are read.
+pub(super) struct HeadsCache {
+    last: Mutex<Option<(Arc<str>, Heads)>>,
+    /// Locked during a read, so that concurrent requests share it.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl KnownHeads {
-    fn known(&self) -> MutexGuard<'_, Option<(Arc<str>, Heads)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+impl HeadsCache {
+    fn last(&self) -> MutexGuard<'_, Option<(Arc<str>, Heads)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The ends of a store's chains.
+/// Heads of a store's chains.
 #[derive(Debug, Clone)]
 pub struct Heads {
-    /// When they were asked for.
+    /// Time at which they were requested.
     pub read_at: Instant,
-    /// By partition.
+    /// Head of each partition that has a chain.
     pub last: Arc<[Head]>,
 }
 
-/// The end of a Kafka partition's chain.
+/// Head of a Kafka partition's chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Head {
-    /// The Kafka partition.
+    /// Kafka partition.
     pub partition: i32,
-    /// The last offset that is stored.
+    /// Last stored offset.
     pub last: i64,
 }
 
 impl Store {
-    /// The ends of all chains: one question for all who ask together. What is read after it holds at least what they cover.
+    /// Returns the heads of all chains. Concurrent calls share one query. Data that is read afterwards
+    /// contains at least every record up to the heads.
     ///
-    /// Those that were read a moment ago are given while newer ones are fetched: what they promise is true, only less.
+    /// Heads that were read a moment ago are returned while newer ones are fetched: they promise less, but
+    /// are still correct.
     pub async fn heads(&self, database: &Arc<str>) -> Result<Heads, Error> {
-        let known = self.known_heads(database);
-        if let Some(heads) = known.filter(|heads| heads.read_at.elapsed() < HEADS_MAX_AGE) {
-            if heads.read_at.elapsed() >= HEADS_AGE
-                && let Ok(turn) = self.heads.reading.clone().try_lock_owned()
+        let cached = self.cached_heads(database);
+        if let Some(heads) = cached.filter(|heads| heads.read_at.elapsed() < MAX_AGE) {
+            if heads.read_at.elapsed() >= REFRESH_AGE
+                && let Ok(guard) = self.heads.reading.clone().try_lock_owned()
             {
                 let (store, database) = (self.clone(), database.clone());
                 tokio::spawn(async move {
-                    let _turn = turn;
-                    // Whoever needs them asks again, and is told what is wrong.
+                    let _guard = guard;
+                    // The error is reported to the next request, which reads again.
                     let _ = store.read_heads(&database).await;
                 });
             }
             return Ok(heads);
         }
-        let _turn = self.heads.reading.lock().await;
-        match self.known_heads(database).filter(|heads| heads.read_at.elapsed() < HEADS_AGE) {
+        let _guard = self.heads.reading.lock().await;
+        match self.cached_heads(database).filter(|heads| heads.read_at.elapsed() < REFRESH_AGE) {
             Some(heads) => Ok(heads),
             None => self.read_heads(database).await,
         }
@@ -75,15 +77,16 @@ impl Store {
     async fn read_heads(&self, database: &Arc<str>) -> Result<Heads, Error> {
         const SQL: &str = "SELECT partition, max(last_offset) AS last FROM samples WHERE kind = 'marker' GROUP BY kind, partition";
         let read_at = Instant::now();
-        let last: Vec<Head> =
-            self.all("heads", self.reading(Source::Chain, &View::of(database), SQL)).await?;
+        let last: Vec<Head> = self
+            .fetch_all("heads", self.samples_query(Source::Chain, &View::unmasked(database), SQL))
+            .await?;
         let heads = Heads { read_at, last: last.into() };
-        *self.heads.known() = Some((database.clone(), heads.clone()));
+        *self.heads.last() = Some((database.clone(), heads.clone()));
         Ok(heads)
     }
 
-    fn known_heads(&self, database: &Arc<str>) -> Option<Heads> {
-        let known = self.heads.known();
-        known.as_ref().filter(|(of, _)| of == database).map(|(_, heads)| heads.clone())
+    fn cached_heads(&self, database: &Arc<str>) -> Option<Heads> {
+        let last = self.heads.last();
+        last.as_ref().filter(|(of, _)| of == database).map(|(_, heads)| heads.clone())
     }
 }

@@ -1,9 +1,9 @@
 //! Queries over the series of many projects, for alert rules. They take no project's query slot.
 
 use super::Store;
+use crate::deletions::View;
 use crate::display_name;
 use crate::error::Error;
-use crate::deletions::View;
 use crate::series::merge::Partial;
 use crate::series::query::Kind;
 use crate::source::{Source, Statement};
@@ -22,13 +22,15 @@ impl Store {
     ) -> Result<Vec<Vec<Partial>>, Error> {
         let keys: Vec<String> =
             series.iter().map(|(project, metric)| format!("{project}/{metric}")).collect();
-        let query =
-            self.reading(statement.source, view, &statement.text).param("series", series).param("keys", keys);
-        self.parts_of("windows", query, kind, series.len()).await
+        let query = self
+            .samples_query(statement.source, view, &statement.text)
+            .param("series", series)
+            .param("keys", keys);
+        self.fetch_parts("windows", query, kind, series.len()).await
     }
 
-    /// Reads the newest names and units of `series` that came with points of the 30 days before `now_ms`, which is as far
-    /// back as a rule looks.
+    /// Reads the newest names and units of `series` that came with points of the 30 days before `now_ms`,
+    /// which is as far back as a rule looks.
     pub async fn names(
         &self,
         snapshot: &Snapshot,
@@ -49,8 +51,8 @@ impl Store {
                 GROUP BY project_id, metric_id"
             );
             for chunk in series.chunks(MAX_SERIES_PER_QUERY) {
-                let query = self.reading(Source::Rows, &view, &sql).param("series", chunk);
-                let rows: Vec<(String, String, String, String)> = self.all("names", query).await?;
+                let query = self.samples_query(Source::Rows, &view, &sql).param("series", chunk);
+                let rows: Vec<(String, String, String, String)> = self.fetch_all("names", query).await?;
                 for (project_id, metric_id, newest_name, unit) in rows {
                     let name = display_name::name(&metric_id, &newest_name);
                     names.insert((project_id, metric_id), (name, unit));

@@ -1,16 +1,34 @@
-//! Points as they come: one reader of the log for all who listen.
+//! Live streams of points. One reader of the log serves all listeners.
 //!
-//! [`tail`] reads `metrics.v1` from its end, once for each process however many listen, and hands each batch to those
-//! who want it through bounded queues ([`hub`]). What a listener has seen is a [`cursor`], which travels as the event's
-//! id: whoever comes back with it, to whichever process, gets what it missed by [`replay`] and goes on without gap or
-//! repeat. A listener that is too slow is let go, and comes back with its cursor. What is pushed is what is stored: a
-//! copy of a record that had an idempotency key is dropped here by the ingest worker's rule ([`seen`]).
+//! [`tail`] reads `metrics.v1` from its end, once per process, and hands each batch to the listeners that
+//! receive it through bounded queues ([`listeners`]). The position of a listener is a [`cursor`], which is
+//! sent as the event id. A client that reconnects with it, to any process, first gets the records that it
+//! missed ([`replay`]) and then continues without gap or repetition. A listener that is too slow is
+//! disconnected and reconnects with its cursor. Only stored points are sent: duplicates of a record with an
+//! idempotency key are dropped by the ingest worker's rule ([`deduplication`]).
 //!
-//! Within a Kafka partition points come in its order; across partitions, as they arrive.
+//! Points of one Kafka partition are sent in its order; across partitions, in the order of their arrival.
 
 pub mod cursor;
-pub mod hub;
+pub mod deduplication;
+pub mod listeners;
 pub mod replay;
-pub mod seen;
 pub mod session;
 pub mod tail;
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+/// Returns whether the offset or partition to read does not exist, so that retrying is pointless.
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::OffsetOutOfRange
+                | Code::AutoOffsetReset
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+                | Code::UnknownTopic
+        )
+    )
+}

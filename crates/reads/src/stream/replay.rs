@@ -1,62 +1,64 @@
-//! Reads again what a listener missed, by a reader of its own that ends where the listener's queue begins.
+//! Replay of the records that a listener missed. Each replay has its own consumer, and ends where the
+//! listener's queue begins.
 
-use service::kafka::KafkaBrokers;
-use super::tail::is_fatal;
+use super::is_fatal;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use std::time::{Duration, Instant};
 
-/// How long it may take in all.
-const TIME: Duration = Duration::from_secs(30);
-/// How long Kafka may take to answer each question.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Maximum duration of a replay.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of each Kafka metadata request.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is to be read again: of each partition the offsets from the first up to, without it, the second.
+/// Offsets to replay: start (inclusive) and end (exclusive) of each partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed(Vec<(i64, i64)>);
+pub struct ReplayRange(Vec<(i64, i64)>);
 
-/// Why it was not read.
+/// Reason why a replay failed.
 #[derive(Debug, PartialEq)]
-pub enum Failed {
-    /// The records are not there, or no longer.
+pub enum ReplayError {
+    /// The records do not exist, or no longer.
     Gone,
-    /// Kafka did not give them.
+    /// Kafka could not be read.
     Kafka(KafkaError),
-    /// Nobody listens any more.
-    Left,
+    /// The listener disconnected.
+    Disconnected,
 }
 
-impl From<KafkaError> for Failed {
+impl From<KafkaError> for ReplayError {
     fn from(error: KafkaError) -> Self {
         if is_fatal(&error) { Self::Gone } else { Self::Kafka(error) }
     }
 }
 
-impl Missed {
-    /// From `seen` to `now`, both by partition.
-    pub fn between(seen: impl Fn(usize) -> i64, now: &[i64]) -> Self {
-        Self(now.iter().enumerate().map(|(partition, now)| (seen(partition), *now)).collect())
+impl ReplayRange {
+    /// Creates the range from the offset `from` of each partition to the offsets `to`.
+    pub fn between(from: impl Fn(usize) -> i64, to: &[i64]) -> Self {
+        Self(to.iter().enumerate().map(|(partition, to)| (from(partition), *to)).collect())
     }
 
-    /// How many records at most.
+    /// Returns the maximum number of records.
     pub fn records(&self) -> i64 {
         self.0.iter().map(|(from, to)| (to - from).max(0)).sum()
     }
 
-    /// Whether there is nothing to read, and all that was seen is there.
+    /// Returns whether start and end are equal in every partition.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|(from, to)| from == to)
     }
 
-    /// Gives each record to `take` (partition, offset, payload) until that says that nobody listens. Blocks.
+    /// Passes each record to `take` (partition, offset, payload) until that returns false because the
+    /// listener disconnected. Blocks the thread.
     pub fn read(
         &self,
         brokers: &KafkaBrokers,
         topic: &str,
         mut take: impl FnMut(i32, i64, &[u8]) -> bool,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), ReplayError> {
         let consumer: BaseConsumer<DefaultConsumerContext> =
             service::kafka::client(brokers, "tidemark-query-replay")
                 .set("group.id", "tidemark-query-replay")
@@ -66,30 +68,31 @@ impl Missed {
                 .set("enable.partition.eof", "true")
                 .set("fetch.wait.max.ms", "100")
                 .create()?;
-        let mut places = TopicPartitionList::new();
+        let mut assignment = TopicPartitionList::new();
         let mut open = Vec::new();
         for (partition, (from, to)) in (0..).zip(&self.0) {
             if from == to {
                 continue;
             }
-            let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
+            let (low, high) = consumer.fetch_watermarks(topic, partition, KAFKA_TIMEOUT)?;
             if *from < low || *from > high {
-                return Err(Failed::Gone);
+                return Err(ReplayError::Gone);
             }
-            // Another process was ahead of us: what it showed comes here too, and is passed over.
+            // If the process that sent the cursor was ahead of this one, the tail will read its records
+            // again, and the cursor skips them.
             if from < to {
-                places.add_partition_offset(topic, partition, Offset::Offset(*from))?;
+                assignment.add_partition_offset(topic, partition, Offset::Offset(*from))?;
                 open.push(partition);
             }
         }
         if open.is_empty() {
             return Ok(());
         }
-        consumer.assign(&places)?;
-        let begun = Instant::now();
+        consumer.assign(&assignment)?;
+        let started = Instant::now();
         while !open.is_empty() {
-            if begun.elapsed() > TIME {
-                return Err(Failed::Kafka(KafkaError::Canceled));
+            if started.elapsed() > TIMEOUT {
+                return Err(ReplayError::Kafka(KafkaError::Canceled));
             }
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
@@ -97,18 +100,18 @@ impl Missed {
                     let (partition, offset) = (message.partition(), message.offset());
                     let to = usize::try_from(partition)
                         .ok()
-                        .and_then(|place| self.0.get(place))
+                        .and_then(|index| self.0.get(index))
                         .map_or(0, |(_, to)| *to);
                     if offset < to && !take(partition, offset, message.payload().unwrap_or_default()) {
-                        return Err(Failed::Left);
+                        return Err(ReplayError::Disconnected);
                     }
                     if offset + 1 >= to {
                         open.retain(|open| *open != partition);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|open| *open != partition),
-                Some(Err(error)) if is_fatal(&error) => return Err(Failed::Gone),
-                Some(Err(error)) => tracing::debug!(%error, "reading again"),
+                Some(Err(error)) if is_fatal(&error) => return Err(ReplayError::Gone),
+                Some(Err(error)) => tracing::debug!(%error, "replay: transient Kafka error"),
             }
         }
         Ok(())

@@ -1,10 +1,11 @@
-//! One listener, from its coming to its leaving: what it missed, then what comes, as the text of server-sent events.
+//! Session of one listener: replays the records that it missed, then sends new ones, as the text of
+//! server-sent events.
 
 use super::cursor::Cursor;
-use super::hub::{Entry, Wanted};
-use super::replay::{Failed, Missed};
+use super::listeners::{MetricFilter, StreamRecord};
+use super::replay::{ReplayError, ReplayRange};
 use super::tail::Streams;
-use crate::hidden::Hidden;
+use crate::deletions::DeletionMask;
 use bytes::Bytes;
 use proto::Message as _;
 use proto::v1::MetricBatch;
@@ -14,218 +15,227 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// How many records a replay may be ahead of its listener.
-const AHEAD: usize = 64;
-/// How soon a client that lost its stream comes back, in milliseconds.
+/// Number of records that a replay may buffer for its listener.
+const REPLAY_BUFFER: usize = 64;
+/// Delay before a client reconnects, milliseconds.
 const RETRY_MS: u32 = 1000;
 
-/// A listener.
+/// Session of a listener.
 pub struct Session {
     streams: Streams,
     project: String,
-    wanted: Wanted,
-    /// What was deleted, and is not to be shown.
-    hidden: watch::Sender<Hidden>,
-    /// What it has seen.
-    at: Cursor,
-    /// Where its queue begins.
-    now: Cursor,
-    entries: mpsc::Receiver<Arc<Entry>>,
-    missed: Start,
+    filter: MetricFilter,
+    /// Deletions whose points are not sent.
+    deletions: watch::Sender<DeletionMask>,
+    /// Position up to which the client has received everything.
+    cursor: Cursor,
+    /// Position at which the queue begins.
+    queue_start: Cursor,
+    queue: mpsc::Receiver<Arc<StreamRecord>>,
+    start: Start,
 }
 
-/// How a stream begins.
+/// First step of a stream.
 enum Start {
-    Now,
-    /// After what was missed.
-    Replay(Missed),
-    /// What was missed cannot be told.
+    /// Send new records.
+    Live,
+    /// Replay missed records first.
+    Replay(ReplayRange),
+    /// Report a gap first, because the missed records cannot be replayed.
     Gap,
 }
 
-/// What a replay gives.
-enum Replayed {
-    Record(Entry),
-    End(Result<(), Failed>),
+/// Message of a replay to its session.
+enum ReplayMessage {
+    Record(StreamRecord),
+    End(Result<(), ReplayError>),
 }
 
-/// What is pushed.
+/// Data of a `point` event.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Pushed<'a> {
+struct PointEvent<'a> {
     metric_id: &'a str,
     timestamp: i64,
     value: f64,
     received_at: i64,
 }
 
-/// The client left, or the stream is over.
-struct Over;
+/// The client disconnected, or the stream ended.
+struct StreamEnded;
 
 impl Session {
-    /// A listener whose queue begins at `now`.
+    /// Creates the session of a listener whose queue begins at `queue_start`. `resume`: id of the last event
+    /// that the client has received.
     pub(super) fn new(
         streams: Streams,
         project: &str,
-        (wanted, hidden): (Wanted, Hidden),
-        now: Cursor,
-        entries: mpsc::Receiver<Arc<Entry>>,
+        (filter, deletions): (MetricFilter, DeletionMask),
+        queue_start: Cursor,
+        queue: mpsc::Receiver<Arc<StreamRecord>>,
         resume: Option<&str>,
     ) -> Self {
-        let (at, missed) = match resume.map(Cursor::parse) {
-            None => (now.clone(), Start::Now),
-            Some(None) => (now.clone(), Start::Gap),
-            Some(Some(seen)) => {
-                let missed = Missed::between(|partition| seen.next(partition), now.offsets());
+        let (cursor, start) = match resume.map(Cursor::parse) {
+            None => (queue_start.clone(), Start::Live),
+            Some(None) => (queue_start.clone(), Start::Gap),
+            Some(Some(cursor)) => {
+                let missed = ReplayRange::between(|partition| cursor.next(partition), queue_start.offsets());
                 if missed.is_empty() {
-                    (seen, Start::Now)
-                } else if missed.records() > streams.0.settings.replayed {
-                    (now.clone(), Start::Gap)
+                    (cursor, Start::Live)
+                } else if missed.records() > streams.0.settings.max_replayed_records {
+                    (queue_start.clone(), Start::Gap)
                 } else {
-                    (seen, Start::Replay(missed))
+                    (cursor, Start::Replay(missed))
                 }
             }
         };
-        let (project, hidden) = (project.to_owned(), watch::Sender::new(hidden));
-        Self { streams, project, wanted, hidden, at, now, entries, missed }
+        let (project, deletions) = (project.to_owned(), watch::Sender::new(deletions));
+        Self { streams, project, filter, deletions, cursor, queue_start, queue, start }
     }
 
-    /// Writes events to `out` until the client leaves, the service stops, or the client was too slow. `look` tells, every
-    /// now and then, what is to be hidden; nothing once the client may not listen any more.
-    pub async fn run<F>(mut self, out: mpsc::Sender<Bytes>, look: impl Fn() -> F)
+    /// Writes events to `out` until the client disconnects or is too slow, or the service stops. `authorize`
+    /// is called periodically: it returns the current deletions, or `None` once the client may no longer read
+    /// the project.
+    pub async fn run<F>(mut self, out: mpsc::Sender<Bytes>, authorize: impl Fn() -> F)
     where
-        F: Future<Output = Option<Hidden>>,
+        F: Future<Output = Option<DeletionMask>>,
     {
-        let gone = out.clone();
+        let client = out.clone();
         let stop = self.streams.0.stop.clone();
-        let key_check = self.streams.0.settings.key_check;
-        let hidden = self.hidden.clone();
-        let forbidden = async {
+        let interval = self.streams.0.settings.key_check_interval;
+        let deletions = self.deletions.clone();
+        let access_revoked = async {
             loop {
-                tokio::time::sleep(key_check).await;
-                let Some(now) = look().await else { break };
-                hidden.send_replace(now);
+                tokio::time::sleep(interval).await;
+                let Some(current) = authorize().await else { break };
+                deletions.send_replace(current);
             }
         };
         tokio::select! {
-            _ = self.push(out) => {}
-            () = forbidden => {}
-            () = gone.closed() => {}
+            _ = self.send_events(out) => {}
+            () = access_revoked => {}
+            () = client.closed() => {}
             () = stop.cancelled() => {}
         }
     }
 
-    async fn push(&mut self, out: mpsc::Sender<Bytes>) -> Result<(), Over> {
+    async fn send_events(&mut self, out: mpsc::Sender<Bytes>) -> Result<(), StreamEnded> {
         let out = &out;
         let send = |text: String| async move {
-            if text.is_empty() { Ok(()) } else { out.send(text.into()).await.map_err(|_| Over) }
+            if text.is_empty() { Ok(()) } else { out.send(text.into()).await.map_err(|_| StreamEnded) }
         };
-        match std::mem::replace(&mut self.missed, Start::Now) {
-            // So that a client that loses its stream before the first point knows where it was.
-            Start::Now => send(format!("retry: {RETRY_MS}\nid: {}\n\n", self.at.text())).await?,
+        match std::mem::replace(&mut self.start, Start::Live) {
+            // The id lets a client resume that loses its connection before the first point.
+            Start::Live => send(format!("retry: {RETRY_MS}\nid: {}\n\n", self.cursor.encode())).await?,
             Start::Gap => send(self.gap()).await?,
-            Start::Replay(missed) => {
-                let mut replay = self.replay(missed);
+            Start::Replay(range) => {
+                let mut replay = self.replay(range);
                 loop {
                     match replay.recv().await {
-                        Some(Replayed::Record(entry)) => send(self.events(&entry)).await?,
-                        Some(Replayed::End(Ok(()))) => break,
-                        Some(Replayed::End(Err(Failed::Gone))) => break send(self.gap()).await?,
-                        Some(Replayed::End(Err(_))) | None => return Err(Over),
+                        Some(ReplayMessage::Record(record)) => send(self.events(&record)).await?,
+                        Some(ReplayMessage::End(Ok(()))) => break,
+                        Some(ReplayMessage::End(Err(ReplayError::Gone))) => break send(self.gap()).await?,
+                        Some(ReplayMessage::End(Err(_))) | None => return Err(StreamEnded),
                     }
                 }
             }
         }
-        let beat = self.streams.0.settings.beat;
-        let mut beats = interval_at(Instant::now() + beat, beat);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let interval = self.streams.0.settings.heartbeat_interval;
+        let mut heartbeat = interval_at(Instant::now() + interval, interval);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                entry = self.entries.recv() => {
-                    let entry = entry.ok_or(Over)?;
-                    send(self.events(&entry)).await?;
+                record = self.queue.recv() => {
+                    let record = record.ok_or(StreamEnded)?;
+                    send(self.events(&record)).await?;
                 }
-                _ = beats.tick() => {
-                    // All that was given before `read` was asked for is in the queue: first that, then the beat.
-                    let read = self.streams.0.hub().read();
+                _ = heartbeat.tick() => {
+                    // Every record before these offsets is already in the queue. Send those records before
+                    // the heartbeat, whose id covers them.
+                    let delivered = self.streams.0.listeners().delivered();
                     loop {
-                        match self.entries.try_recv() {
-                            Ok(entry) => send(self.events(&entry)).await?,
+                        match self.queue.try_recv() {
+                            Ok(record) => send(self.events(&record)).await?,
                             Err(mpsc::error::TryRecvError::Empty) => break,
-                            Err(mpsc::error::TryRecvError::Disconnected) => return Err(Over),
+                            Err(mpsc::error::TryRecvError::Disconnected) => return Err(StreamEnded),
                         }
                     }
-                    self.at.merge(&read.unwrap_or_default());
-                    send(format!(": beat\nid: {}\n\n", self.at.text())).await?;
+                    self.cursor.merge(&delivered.unwrap_or_default());
+                    send(format!(": beat\nid: {}\n\n", self.cursor.encode())).await?;
                 }
             }
         }
     }
 
-    /// The events of a record, of what was not seen yet.
-    fn events(&mut self, entry: &Entry) -> String {
+    /// Returns the events for the samples of a record that the client has not received, and advances the
+    /// cursor.
+    fn events(&mut self, record: &StreamRecord) -> String {
         let mut text = String::new();
-        let Ok(partition) = usize::try_from(entry.partition) else { return text };
-        let Some(seen) = self.at.seen(partition, entry.offset) else { return text };
-        let samples = entry.batch.samples.iter().enumerate().skip(seen);
-        let hidden = self.hidden.borrow().clone();
-        let shown =
-            |metric: &str| self.wanted.has(metric) && !hidden.covers(metric, entry.partition, entry.offset);
-        let mut samples = samples.filter(|(_, sample)| shown(&sample.metric_id)).peekable();
+        let Ok(partition) = usize::try_from(record.partition) else { return text };
+        let Some(received) = self.cursor.samples_received(partition, record.offset) else { return text };
+        let samples = record.batch.samples.iter().enumerate().skip(received);
+        let deletions = self.deletions.borrow().clone();
+        let visible = |metric: &str| {
+            self.filter.accepts(metric) && !deletions.covers(metric, record.partition, record.offset)
+        };
+        let mut samples = samples.filter(|(_, sample)| visible(&sample.metric_id)).peekable();
         while let Some((index, sample)) = samples.next() {
             if samples.peek().is_some() {
-                self.at.enter(partition, entry.offset, index + 1);
+                self.cursor.advance_within(partition, record.offset, index + 1);
             } else {
-                self.at.pass(partition, entry.offset);
-                self.at.merge(&entry.read);
+                self.cursor.advance_past(partition, record.offset);
+                self.cursor.merge(&record.next);
             }
-            let pushed = Pushed {
+            let event = PointEvent {
                 metric_id: &sample.metric_id,
                 timestamp: sample.timestamp_ms,
                 value: sample.value,
-                received_at: entry.batch.received_at_ms,
+                received_at: record.batch.received_at_ms,
             };
-            // Finite numbers and strings can always be written, and writing to a string does not fail.
-            let data = serde_json::to_string(&pushed).unwrap_or_default();
-            let _ = write!(text, "id: {}\nevent: point\ndata: {data}\n\n", self.at.text());
+            // Serializing finite numbers and strings does not fail, nor does writing to a string.
+            let data = serde_json::to_string(&event).unwrap_or_default();
+            let _ = write!(text, "id: {}\nevent: point\ndata: {data}\n\n", self.cursor.encode());
         }
-        self.at.pass(partition, entry.offset);
+        self.cursor.advance_past(partition, record.offset);
         text
     }
 
-    /// Says that points may be missing, and goes on where the queue begins.
+    /// Returns a `gap` event, which tells the client that points may be missing, and moves the cursor to the
+    /// start of the queue.
     fn gap(&mut self) -> String {
-        self.at = self.now.clone();
+        self.cursor = self.queue_start.clone();
         let data =
             r#"{"message":"Points may be missing here: read them by GET /metrics/{metricId}/points."}"#;
-        format!("retry: {RETRY_MS}\nid: {}\nevent: gap\ndata: {data}\n\n", self.at.text())
+        format!("retry: {RETRY_MS}\nid: {}\nevent: gap\ndata: {data}\n\n", self.cursor.encode())
     }
 
-    fn replay(&self, missed: Missed) -> mpsc::Receiver<Replayed> {
-        let (records, received) = mpsc::channel(AHEAD);
-        let (inner, project, wanted) = (self.streams.0.clone(), self.project.clone(), self.wanted.clone());
+    /// Starts a replay in the background. At most [`super::tail::MAX_CONCURRENT_REPLAYS`] run at a time.
+    fn replay(&self, range: ReplayRange) -> mpsc::Receiver<ReplayMessage> {
+        let (messages, received) = mpsc::channel(REPLAY_BUFFER);
+        let (inner, project, filter) = (self.streams.0.clone(), self.project.clone(), self.filter.clone());
         tokio::spawn(async move {
             let Ok(permit) = inner.replays.clone().acquire_owned().await else { return };
             let blocking = tokio::task::spawn_blocking(move || {
                 let take = |partition, offset, payload: &[u8]| {
-                    if records.is_closed() {
+                    if messages.is_closed() {
                         return false;
                     }
                     let batch = MetricBatch::decode(payload).ok();
-                    let stored = batch.and_then(|batch| inner.hub().stored(partition, offset, batch));
+                    let stored =
+                        batch.and_then(|batch| inner.listeners().stored_batch(partition, offset, batch));
                     let Some(batch) = stored else { return true };
-                    let wants = batch.samples.iter().any(|sample| wanted.has(&sample.metric_id));
-                    if batch.project_id != project || !wants {
+                    let accepts = batch.samples.iter().any(|sample| filter.accepts(&sample.metric_id));
+                    if batch.project_id != project || !accepts {
                         return true;
                     }
-                    let entry = Entry { partition, offset, batch, read: Vec::new() };
-                    records.blocking_send(Replayed::Record(entry)).is_ok()
+                    let record = StreamRecord { partition, offset, batch, next: Vec::new() };
+                    messages.blocking_send(ReplayMessage::Record(record)).is_ok()
                 };
-                let result = missed.read(&inner.brokers, &inner.topic, take);
-                if let Err(Failed::Kafka(error)) = &result {
-                    tracing::warn!(%error, "what a stream missed could not be read again");
+                let result = range.read(&inner.brokers, &inner.topic, take);
+                if let Err(ReplayError::Kafka(error)) = &result {
+                    tracing::warn!(%error, "stream replay failed: Kafka unavailable");
                 }
-                let _ = records.blocking_send(Replayed::End(result));
+                let _ = messages.blocking_send(ReplayMessage::End(result));
                 drop(permit);
             });
             let _ = blocking.await;

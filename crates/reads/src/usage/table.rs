@@ -1,7 +1,7 @@
-//! The table `usage_1m` (see the ingest worker's `migrations/usage/`): what is asked of it, with rows as types.
+//! Queries of the table `usage_1m` (see the ingest worker's `migrations/usage/`), with typed rows.
 //!
-//! Each count has states that only grow: the greatest is taken of each before counts are added up. While no worker has
-//! made the table there was no use.
+//! The table contains successive states of each counter, which only grow. Queries take the maximum of each
+//! counter before they add counters up. If no worker has created the table yet, there was no usage.
 
 use crate::error::Error;
 use crate::series::buckets::Range;
@@ -11,105 +11,106 @@ use serde::Deserialize;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Outcomes of requests whose key was wrong or revoked: no use of the connection, whoever sent them.
+/// Outcomes of requests with an invalid or revoked key. They do not count as usage of the connection.
 const REFUSED: &str = "('invalid_key', 'revoked_key')";
 
-/// Reads what the gateways counted.
+/// Reads the counters of the gateways.
 pub struct UsageTable {
     store: Store,
     database: String,
 }
 
-/// Requests of a bucket that ended alike.
+/// Requests of a connection in a bucket with the same outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct ItemRow {
-    /// The bucket's start, Unix milliseconds.
+    /// Start of the bucket, Unix milliseconds.
     pub bucket: i64,
-    /// Empty for keys that stand alone.
+    /// Empty for keys without a connection.
     pub connection_id: String,
     /// `accepted`, `replayed` or an error code.
     pub outcome: String,
-    /// How many requests.
+    /// Number of requests.
     pub requests: u64,
-    /// How many metrics in them were accepted.
+    /// Number of accepted metrics in them.
     pub metrics: u64,
 }
 
-/// How a connection's key was used.
+/// Usage of a connection's key.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct ConnectionRow {
-    /// Empty for keys that stand alone.
+    /// Empty for keys without a connection.
     pub connection_id: String,
-    /// The minute of its first use, Unix milliseconds.
+    /// Minute of the first use, Unix milliseconds.
     pub first_at: i64,
-    /// Its last use, Unix milliseconds.
+    /// Last use, Unix milliseconds.
     pub last_at: i64,
-    /// From how many addresses it was used in the range.
+    /// Number of addresses that used it in the range.
     pub addresses: u64,
 }
 
-/// Requests with wrong or revoked keys of a connection in one minute.
+/// Requests with invalid or revoked keys of a connection in one minute.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct RefusedRow {
-    /// The connection that the keys name.
+    /// Connection of the keys.
     pub connection_id: String,
-    /// Unix milliseconds of its start.
+    /// Start of the minute, Unix milliseconds.
     pub minute: i64,
-    /// With a wrong secret.
+    /// Number of requests with an invalid secret.
     pub invalid: u64,
-    /// With a revoked key.
+    /// Number of requests with a revoked key.
     pub revoked: u64,
-    /// Keyed hashes of the addresses that they came from.
+    /// Keyed hashes of the client addresses.
     pub addresses: Vec<u64>,
 }
 
-/// The first use of a connection from an address.
+/// First use of a connection from an address.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct AddressRow {
-    /// The connection.
+    /// Id of the connection.
     pub connection_id: String,
-    /// The keyed hash of the address.
+    /// Keyed hash of the address.
     pub address: u64,
-    /// The minute, Unix milliseconds.
+    /// Minute of the first use, Unix milliseconds.
     pub first_at: i64,
 }
 
 /// Requests of a connection in one hour.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct HourRow {
-    /// The connection.
+    /// Id of the connection.
     pub connection_id: String,
-    /// The hour's start, Unix milliseconds.
+    /// Start of the hour, Unix milliseconds.
     pub hour: i64,
-    /// How many requests.
+    /// Number of requests.
     pub requests: u64,
 }
 
 impl UsageTable {
-    /// The table in `database`.
+    /// Creates a reader of the table in `database`.
     pub fn new(store: Store, database: String) -> Self {
         Self { store, database }
     }
 
-    /// Counts in buckets of `width_ms`, whole minutes that divide a day; at most `most` and one more.
+    /// Reads counts in buckets of `width_ms`, which must be whole minutes that divide a day. Returns at most
+    /// `limit + 1` rows, so that the caller can detect an excess.
     pub async fn items(
         &self,
         project: &str,
         range: Range,
         width_ms: i64,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<ItemRow>, Error> {
         let sql = format!(
             "SELECT {} AS bucket, connection_id, outcome, sum(n) AS requests, sum(m) AS metrics FROM ({}) \
              GROUP BY bucket, connection_id, outcome ORDER BY bucket, connection_id, outcome LIMIT {}",
             bucket(width_ms),
             states(range, ""),
-            most + 1
+            limit + 1
         );
-        self.ask("usage", &sql, project).await
+        self.read("usage", &sql, project).await
     }
 
-    /// Every connection that was ever used, with the number of addresses in `range`.
+    /// Reads every connection that was ever used, with the number of addresses in `range`.
     pub async fn connections(&self, project: &str, range: Range) -> Result<Vec<ConnectionRow>, Error> {
         let (start, end) = seconds(range);
         let sql = format!(
@@ -120,10 +121,10 @@ impl UsageTable {
              FROM usage_1m AS t WHERE project_id = {{project:String}} AND outcome NOT IN {REFUSED} \
              GROUP BY connection_id ORDER BY connection_id"
         );
-        self.ask("usage_connections", &sql, project).await
+        self.read("usage_connections", &sql, project).await
     }
 
-    /// Minutes with wrong or revoked keys, by connection and time.
+    /// Reads minutes with invalid or revoked keys, ordered by connection and time.
     pub async fn refused(&self, project: &str, range: Range) -> Result<Vec<RefusedRow>, Error> {
         let sql = format!(
             "SELECT connection_id, {} AS minute_ms, sumIf(n, outcome = 'invalid_key') AS invalid, \
@@ -136,10 +137,10 @@ impl UsageTable {
             "SELECT connection_id, minute_ms AS minute, invalid, revoked, addresses FROM ({sql}) \
              ORDER BY connection_id, minute"
         );
-        self.ask("usage_refused", &sql, project).await
+        self.read("usage_refused", &sql, project).await
     }
 
-    /// Addresses from which a connection was first used in `range`.
+    /// Reads addresses from which a connection was first used in `range`.
     pub async fn new_addresses(&self, project: &str, range: Range) -> Result<Vec<AddressRow>, Error> {
         let (start, end) = seconds(range);
         let sql = format!(
@@ -149,10 +150,10 @@ impl UsageTable {
              GROUP BY connection_id, address HAVING min(minute) >= toDateTime({start}, 'UTC') \
              ORDER BY first_at DESC, connection_id, address LIMIT 1000"
         );
-        self.ask("usage_addresses", &sql, project).await
+        self.read("usage_addresses", &sql, project).await
     }
 
-    /// Requests by connection and hour, wrong and revoked keys left out, in order.
+    /// Reads requests by connection and hour in this order, without invalid and revoked keys.
     pub async fn hours(&self, project: &str, range: Range) -> Result<Vec<HourRow>, Error> {
         let sql = format!(
             "SELECT connection_id, {} AS hour, sum(n) AS requests FROM ({}) \
@@ -160,18 +161,19 @@ impl UsageTable {
             bucket(HOUR_MS),
             states(range, &format!(" AND outcome NOT IN {REFUSED}"))
         );
-        self.ask("usage_hours", &sql, project).await
+        self.read("usage_hours", &sql, project).await
     }
 
-    async fn ask<T>(&self, name: &'static str, sql: &str, project: &str) -> Result<Vec<T>, Error>
+    async fn read<T>(&self, name: &'static str, sql: &str, project: &str) -> Result<Vec<T>, Error>
     where
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
-        self.store.rows_if_there(name, &self.database, sql, project).await
+        self.store.rows_or_empty(name, &self.database, sql, project).await
     }
 }
 
-/// The last state of every count of a project in the minutes of `range`: `n` requests, `m` metrics, `a` addresses.
+/// Returns a statement for the last state of every counter of a project in the minutes of `range`: `n`
+/// requests, `m` metrics, `a` addresses.
 fn states(range: Range, filter: &str) -> String {
     let (start, end) = seconds(range);
     format!(
@@ -182,18 +184,18 @@ fn states(range: Range, filter: &str) -> String {
     )
 }
 
-/// The start of a minute's bucket, Unix milliseconds.
+/// Returns the expression for the start of a minute's bucket, Unix milliseconds.
 fn bucket(width_ms: i64) -> String {
     let seconds = width_ms / 1000;
     format!("toInt64(intDiv(toUnixTimestamp(minute), {seconds})) * {}", seconds * 1000)
 }
 
-/// The whole minutes that a range touches, Unix seconds within what the column holds.
+/// Returns the whole minutes that a range overlaps, in Unix seconds, limited to the values of the column type.
 fn seconds(range: Range) -> (i64, i64) {
-    let held = |seconds: i64| seconds.clamp(0, i64::from(u32::MAX));
+    let clamp = |seconds: i64| seconds.clamp(0, i64::from(u32::MAX));
     (
-        held(range.start.div_euclid(60_000) * 60),
-        held(range.end.div_euclid(1000) + i64::from(range.end % 1000 != 0)),
+        clamp(range.start.div_euclid(60_000) * 60),
+        clamp(range.end.div_euclid(1000) + i64::from(range.end % 1000 != 0)),
     )
 }
 
@@ -202,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_has_all_minutes_that_it_touches() {
+    fn range_is_extended_to_whole_minutes() {
         assert_eq!(seconds(Range { start: 60_000, end: 120_000 }), (60, 120));
         assert_eq!(seconds(Range { start: 61_500, end: 120_001 }), (60, 121));
         assert_eq!(seconds(Range { start: -5, end: i64::MAX }), (0, i64::from(u32::MAX)));

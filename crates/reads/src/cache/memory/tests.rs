@@ -48,7 +48,12 @@ fn insert(memory: &mut Memory, of: MetricRef<'_>, numbers: std::ops::Range<i64>,
     memory.insert(&position(&[stored]), &days(numbers), [(of, read)], Instant::now());
 }
 
-fn is_cached(memory: &mut Memory, of: &MetricRef<'_>, numbers: std::ops::Range<i64>, stored: i64) -> Vec<bool> {
+fn is_cached(
+    memory: &mut Memory,
+    of: &MetricRef<'_>,
+    numbers: std::ops::Range<i64>,
+    stored: i64,
+) -> Vec<bool> {
     let found = memory.lookup(&position(&[stored]), of, &days(numbers), Instant::now());
     found.into_iter().map(|block| block.is_some()).collect()
 }
@@ -145,22 +150,22 @@ fn old_entries_are_not_used() {
 #[test]
 fn name_is_cached_until_another_one_arrives() {
     let mut memory = memory();
-    let named = NameAndUnit { name: "A".to_owned(), unit: "s".to_owned() };
+    let name = NameAndUnit { name: "A".to_owned(), unit: "s".to_owned() };
     let with = |name: &str, unit: &str| {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         batch(vec![Sample { metric_name: given(name), unit: given(unit), ..sample("a", 0) }])
     };
     let now = Instant::now();
-    memory.insert_names(&position(&[-1]), [(metric("a"), named.clone())], now);
+    memory.insert_names(&position(&[-1]), [(metric("a"), name.clone())], now);
     for (offset, record) in (0..).zip([with("", ""), with("A", ""), with("A", "s")]) {
         memory.apply_record(0, offset, Some(&record));
-        assert_eq!(memory.name(&position(&[offset]), &metric("a"), now), Some(named.clone()), "{record:?}");
+        assert_eq!(memory.name(&position(&[offset]), &metric("a"), now), Some(name.clone()), "{record:?}");
     }
     memory.apply_record(0, 3, Some(&with("A", "ms")));
     assert_eq!(memory.name(&position(&[3]), &metric("a"), now), None);
-    memory.insert_names(&position(&[2]), [(metric("a"), named.clone())], now);
+    memory.insert_names(&position(&[2]), [(metric("a"), name.clone())], now);
     assert_eq!(memory.name(&position(&[3]), &metric("a"), now), None, "the name was read before the record");
-    memory.insert_names(&position(&[3]), [(metric("a"), named)], now);
+    memory.insert_names(&position(&[3]), [(metric("a"), name)], now);
     assert!(memory.name(&position(&[3]), &metric("a"), now).is_some());
 }
 
@@ -176,7 +181,7 @@ fn least_recently_used_metrics_are_evicted() {
     let counted: usize = memory.metrics.values().flat_map(HashMap::values).map(Entry::weight).sum();
     assert_eq!(memory.weight(), counted);
     let found = |memory: &mut Memory, name: &str| is_cached(memory, &metric(name), 0..1, -1) == [true];
-    assert!(is_is_cached(&mut memory, "0") && is_is_cached(&mut memory, "199") && !is_is_cached(&mut memory, "1"));
+    assert!(found(&mut memory, "0") && found(&mut memory, "199") && !found(&mut memory, "1"));
 }
 
 /// Event of a simulated run.
@@ -226,13 +231,13 @@ proptest! {
         memory.changes.start(&[0, 0]);
         let (mut bits, mut heads) = (0u32, position(&[-1, -1]));
         let mut readers: Vec<(StorePosition, Resolution)> = Vec::new();
-        let numbers = |resolution: Resolution| 0..(4 * 60 * MINUTE + resolution.block() - 1) / resolution.block();
+        let numbers = |resolution: Resolution| 0..(4 * 60 * MINUTE + resolution.block_ms() - 1) / resolution.block_ms();
         // Cells of `a` in the first `ends` records of each partition.
         let cells = |logs: &[Vec<(bool, i64, u32)>; 2], ends: [usize; 2], resolution: Resolution| {
             let mut cells: BTreeMap<i64, Partial> = BTreeMap::new();
             for (log, end) in logs.iter().zip(ends) {
                 for (_, minute, bit) in log[..end].iter().filter(|(a, ..)| *a) {
-                    let bucket = minute * MINUTE - minute * MINUTE % resolution.cell();
+                    let bucket = minute * MINUTE - minute * MINUTE % resolution.cell_ms();
                     let aggregates = Aggregates::Sums { total: f64::from(*bit).exp2(), min: 0.0, max: 0.0 };
                     let part = Partial { bucket, points: 1, aggregates };
                     cells.entry(bucket).and_modify(|cell| cell.absorb(&part)).or_insert(part);

@@ -96,9 +96,9 @@ proptest! {
         let zone = zone(ZONES[zone_index]);
         let range = Range { start, end };
         let order = [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week, Interval::Month];
-        let (kept, chosen, buckets) = automatic(range, &zone, end);
+        let (chosen_range, chosen, buckets) = automatic(range, &zone, end);
         let position = order.iter().position(|&interval| interval == chosen).expect("one of them");
-        prop_assert_eq!((kept, Ok(buckets)), (range, starts(range, chosen, &zone, MAX_AUTOMATIC_BUCKETS)));
+        prop_assert_eq!((chosen_range, Ok(buckets)), (range, starts(range, chosen, &zone, MAX_AUTOMATIC_BUCKETS)));
         if position > 0 {
             prop_assert!(starts(range, order[position - 1], &zone, MAX_AUTOMATIC_BUCKETS).is_err());
         }
@@ -108,7 +108,7 @@ proptest! {
 #[test]
 fn automatic_range_over_400_months_keeps_the_last_possible_ones() {
     let now = at("2026-11-28T10:00:00Z");
-    let cut = |start: &str, end: &str, now: i64| {
+    let summary = |start: &str, end: &str, now: i64| {
         let (range, interval, starts) = automatic(range(start, end), &TimeZone::UTC, now);
         let text = |at: Option<i64>| at.map(|at| instant(at).to_string()).unwrap_or_default();
         let ends = text(starts.first().copied()) + " " + &text(starts.last().copied());
@@ -118,18 +118,18 @@ fn automatic_range_over_400_months_keeps_the_last_possible_ones() {
     let months = |count, first: &str, last: &str| (Interval::Month, count, format!("{first} {last}"));
     let since_2000 = months(323, "2000-01-01T00:00:00Z", "2026-11-01T00:00:00Z");
     for start in ["1970-01-01T00:00:00Z", "0900-01-01T00:00:00Z"] {
-        assert_eq!(cut(start, "2026-11-28T10:00:00Z", now), since_2000);
-        assert_eq!(cut(start, "9000-01-01T00:00:00Z", now), since_2000);
+        assert_eq!(summary(start, "2026-11-28T10:00:00Z", now), since_2000);
+        assert_eq!(summary(start, "9000-01-01T00:00:00Z", now), since_2000);
     }
-    let (interval, count, _) = cut("2026-11-01T00:00:00Z", "9000-01-01T00:00:00Z", now);
+    let (interval, count, _) = summary("2026-11-01T00:00:00Z", "9000-01-01T00:00:00Z", now);
     assert_eq!((interval, count), (Interval::Day, 28));
     let later = at("2046-11-28T10:00:00Z");
     let last = months(400, "2013-08-01T00:00:00Z", "2046-11-01T00:00:00Z");
-    assert_eq!(cut("1970-01-01T00:00:00Z", "2046-11-28T10:00:00Z", later), last);
+    assert_eq!(summary("1970-01-01T00:00:00Z", "2046-11-28T10:00:00Z", later), last);
     for (start, end) in
         [("0900-01-01T00:00:00Z", "1900-01-01T00:00:00Z"), ("2100-01-01T00:00:00Z", "2200-01-01T00:00:00Z")]
     {
-        assert_eq!(cut(start, end, now), months(0, "", ""));
+        assert_eq!(summary(start, end, now), months(0, "", ""));
     }
 }
 
@@ -145,13 +145,13 @@ fn repeated_hour_is_two_buckets_and_skipped_hour_is_none() {
 
 #[test]
 fn bucket_is_identified_by_its_start_even_outside_the_range() {
-    let cut = range("2026-01-15T10:17:30Z", "2026-01-15T12:00:00.001Z");
+    let partial = range("2026-01-15T10:17:30Z", "2026-01-15T12:00:00.001Z");
     assert_eq!(
-        all(cut, Interval::Hour, "UTC"),
+        all(partial, Interval::Hour, "UTC"),
         ["2026-01-15T10:00:00Z", "2026-01-15T11:00:00Z", "2026-01-15T12:00:00Z"]
     );
-    assert_eq!(all(cut, Interval::Week, "UTC"), ["2026-01-12T00:00:00Z"]);
-    assert_eq!(all(cut, Interval::Month, "Asia/Kolkata"), ["2025-12-31T18:30:00Z"]);
+    assert_eq!(all(partial, Interval::Week, "UTC"), ["2026-01-12T00:00:00Z"]);
+    assert_eq!(all(partial, Interval::Month, "Asia/Kolkata"), ["2025-12-31T18:30:00Z"]);
 }
 
 #[test]
@@ -185,8 +185,14 @@ fn skipped_date_has_no_bucket() {
 fn exactly_the_maximum_number_of_buckets_is_allowed() {
     let minutes = |count: i64| Range { start: 0, end: count * MINUTE_MS };
     let limit = MAX_BUCKETS as i64;
-    assert_eq!(starts(minutes(limit), Interval::Minute, &TimeZone::UTC, MAX_BUCKETS).map(|s| s.len()), Ok(MAX_BUCKETS));
-    assert_eq!(starts(minutes(limit + 1), Interval::Minute, &TimeZone::UTC, MAX_BUCKETS), Err(TooManyBuckets));
+    assert_eq!(
+        starts(minutes(limit), Interval::Minute, &TimeZone::UTC, MAX_BUCKETS).map(|s| s.len()),
+        Ok(MAX_BUCKETS)
+    );
+    assert_eq!(
+        starts(minutes(limit + 1), Interval::Minute, &TimeZone::UTC, MAX_BUCKETS),
+        Err(TooManyBuckets)
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What of a project's use looks wrong: decided from what the table says, without clock or I/O.
+//! Notices about unusual usage of a project, computed from rows of the usage table. No clock or I/O.
 
 mod address;
 mod refused;
@@ -11,79 +11,79 @@ use service::wire_enum;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// An answer has so many notices at most, the newest.
-const MOST: usize = 200;
+/// Maximum number of notices in an answer; the newest are kept.
+const MAX_NOTICES: usize = 200;
 
-/// How far before a range the table must be read to judge its first minutes.
+/// Time before a range from which [`RefusedRow`]s are needed for its first minutes.
 pub const REFUSED_BEFORE_MS: i64 = refused::WINDOW_MS;
-/// How far before a range the table must be read to judge its first hours.
+/// Time before a range from which [`HourRow`]s are needed for its first hours.
 pub const TRAFFIC_BEFORE_MS: i64 = traffic::BEFORE_MS;
 
-/// From when on something is worth a notice.
+/// Thresholds of notices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
-    /// So many answers to wrong or revoked keys of a connection within five minutes.
+    /// Minimum number of requests with invalid or revoked keys of a connection within five minutes.
     pub refused_keys: u64,
-    /// A new address is worth a word once a connection has been in use for so long.
+    /// Minimum time since the first use of a connection for a notice about a new address.
     pub new_address_after: Duration,
-    /// An hour with more than so many times the requests that the connection had in the mean.
+    /// Factor by which the requests of an hour must exceed the connection's mean.
     pub traffic_jump: f64,
 }
 
 wire_enum! {
-    /// What a notice is about.
+    /// Subject of a notice.
     pub enum NoticeKind {
-        /// Many requests came with wrong or revoked keys of one connection.
+        /// Many requests used invalid or revoked keys of one connection.
         RefusedKeys = "refused_keys",
         /// A connection was used from an address that never used it before.
         NewAddress = "new_address",
-        /// A connection sent far more requests than it used to.
+        /// A connection sent far more requests than before.
         TrafficJump = "traffic_jump",
     }
 }
 
-/// Something that looks wrong.
+/// Notice about unusual usage.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// What it is about.
+    /// Subject of the notice.
     pub kind: NoticeKind,
-    /// When it was to be seen first, Unix milliseconds.
+    /// Time at which the condition was first met, Unix milliseconds.
     pub at: i64,
-    /// The connection; `null` for the project's keys that belong to none.
+    /// The connection; `null` for keys of the project without a connection.
     #[schema(required)]
     pub connection_id: Option<String>,
-    /// One sentence for people.
+    /// Description with advice.
     pub message: String,
-    /// What it was seen by.
+    /// Data that the notice is based on.
     pub evidence: Evidence,
 }
 
-/// What a notice was seen by. What does not belong to its kind is absent.
+/// Data that a notice is based on. Fields that do not apply to its kind are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// The first millisecond of the time that was looked at.
+    /// First millisecond of the examined time range.
     pub from: i64,
-    /// The first millisecond after it.
+    /// First millisecond after the examined time range.
     pub to: i64,
-    /// Requests in it.
+    /// Requests in the range.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub requests: Option<u64>,
-    /// Those of them with a wrong secret.
+    /// Requests in the range with an invalid secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub invalid_key: Option<u64>,
-    /// Those of them with a revoked key.
+    /// Requests in the range with a revoked key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub revoked_key: Option<u64>,
-    /// What the connection had an hour in the mean before.
+    /// Mean number of requests per hour of the connection before the range.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub mean_per_hour: Option<f64>,
-    /// When the connection was first used, Unix milliseconds.
+    /// Time of the connection's first use, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub first_used_at: Option<i64>,
@@ -93,32 +93,32 @@ pub struct Evidence {
     pub addresses: Vec<String>,
 }
 
-/// What is to be judged.
+/// Rows of the usage table from which notices are computed.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct UsageRows<'a> {
     /// All connections.
     pub connections: &'a [ConnectionRow],
-    /// From [`REFUSED_BEFORE_MS`] before the range on.
+    /// Rows from [`REFUSED_BEFORE_MS`] before the range.
     pub refused: &'a [RefusedRow],
     /// First uses in the range.
     pub addresses: &'a [AddressRow],
-    /// From [`TRAFFIC_BEFORE_MS`] before the range on.
+    /// Rows from [`TRAFFIC_BEFORE_MS`] before the range.
     pub hours: &'a [HourRow],
 }
 
-/// What looks wrong in `range`, newest first.
-pub fn notices(range: Range, seen: Seen<'_>, thresholds: &Thresholds) -> Vec<Notice> {
-    let mut notices = refused::notices(range, seen.refused, thresholds);
-    notices.extend(address::notices(seen.addresses, seen.connections, thresholds));
-    notices.extend(traffic::notices(range, seen.hours, seen.connections, thresholds));
+/// Returns the notices of `range`, newest first.
+pub fn notices(range: Range, rows: UsageRows<'_>, thresholds: &Thresholds) -> Vec<Notice> {
+    let mut notices = refused::notices(range, rows.refused, thresholds);
+    notices.extend(address::notices(rows.addresses, rows.connections, thresholds));
+    notices.extend(traffic::notices(range, rows.hours, rows.connections, thresholds));
     notices.sort_by(|one, other| {
         (other.at, &one.connection_id, one.kind as u8).cmp(&(one.at, &other.connection_id, other.kind as u8))
     });
-    notices.truncate(MOST);
+    notices.truncate(MAX_NOTICES);
     notices
 }
 
-/// A connection's id as answers have it.
+/// Converts the connection id of a row to that of an answer.
 pub fn connection_id(id: &str) -> Option<String> {
     (!id.is_empty()).then(|| id.to_owned())
 }

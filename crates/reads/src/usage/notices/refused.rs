@@ -1,24 +1,29 @@
-//! A burst of wrong or revoked keys of one connection: somebody guesses, or something still uses a key that is gone.
+//! Notices about refused keys: a burst of invalid or revoked keys of one connection. Either somebody is
+//! guessing the key, or a client still uses a revoked one.
 
 use super::{Evidence, Notice, NoticeKind, Thresholds, connection_id, hexadecimal};
 use crate::series::buckets::Range;
 use crate::usage::table::RefusedRow;
 use std::collections::BTreeSet;
 
-/// How long a burst is gathered.
+/// Length of the sliding window in which requests are counted.
 pub const WINDOW_MS: i64 = 5 * MINUTE_MS;
 const MINUTE_MS: i64 = 60_000;
-/// A notice names so many addresses at most.
-const MOST_ADDRESSES: usize = 20;
+/// Maximum number of addresses in a notice.
+const MAX_ADDRESSES: usize = 20;
 
-/// A stretch of minutes in which every one belongs to a window that holds enough.
+/// Consecutive rows that each belong to a window with at least the threshold of requests.
 struct Burst {
+    /// Index of the first row.
     first: usize,
+    /// Index of the last row.
     last: usize,
+    /// Minute in which the threshold was first reached, Unix milliseconds.
     at: i64,
 }
 
-/// The bursts that were reached in `range`. `rows` are by connection and minute.
+/// Returns notices about bursts that reached the threshold in `range`. `rows` are ordered by connection and
+/// minute.
 pub fn notices(range: Range, rows: &[RefusedRow], thresholds: &Thresholds) -> Vec<Notice> {
     let connections = rows.chunk_by(|one, other| one.connection_id == other.connection_id);
     let bursts = connections.flat_map(|rows| {
@@ -32,7 +37,7 @@ pub fn notices(range: Range, rows: &[RefusedRow], thresholds: &Thresholds) -> Ve
         .collect()
 }
 
-fn bursts(rows: &[RefusedRow], enough: u64) -> Vec<Burst> {
+fn bursts(rows: &[RefusedRow], threshold: u64) -> Vec<Burst> {
     let mut bursts: Vec<Burst> = Vec::new();
     let (mut first, mut sum) = (0, 0);
     for (last, row) in rows.iter().enumerate() {
@@ -41,7 +46,7 @@ fn bursts(rows: &[RefusedRow], enough: u64) -> Vec<Burst> {
             sum -= rows[first].invalid + rows[first].revoked;
             first += 1;
         }
-        if sum < enough {
+        if sum < threshold {
             continue;
         }
         match bursts.last_mut() {
@@ -59,16 +64,16 @@ fn notice(rows: &[RefusedRow], at: i64) -> Option<Notice> {
     let addresses: BTreeSet<u64> = rows.iter().flat_map(|row| row.addresses.iter().copied()).collect();
     let minutes = (last.minute - first.minute) / MINUTE_MS + 1;
     let advice = if invalid >= revoked {
-        "if nobody of yours mistyped it, somebody is guessing"
+        "if this was not a typing error of yours, somebody may be guessing the key"
     } else {
-        "something still uses a key that was revoked"
+        "a client still uses a revoked key"
     };
     Some(Notice {
         kind: NoticeKind::RefusedKeys,
         at,
         connection_id: connection_id(&first.connection_id),
         message: format!(
-            "{} requests within {minutes} min came with a wrong ({invalid}) or revoked ({revoked}) key of this \
+            "{} requests within {minutes} min used an invalid ({invalid}) or revoked ({revoked}) key of this \
              connection, from {} address(es): {advice}.",
             invalid + revoked,
             addresses.len()
@@ -79,7 +84,7 @@ fn notice(rows: &[RefusedRow], at: i64) -> Option<Notice> {
             requests: Some(invalid + revoked),
             invalid_key: Some(invalid),
             revoked_key: Some(revoked),
-            addresses: hexadecimal(addresses.into_iter().take(MOST_ADDRESSES)),
+            addresses: hexadecimal(addresses.into_iter().take(MAX_ADDRESSES)),
             ..Evidence::default()
         },
     })
@@ -92,7 +97,7 @@ mod tests {
 
     const ALL: Range = Range { start: 0, end: i64::MAX };
 
-    /// Rows of one connection: minute and number of wrong keys.
+    /// Returns rows of one connection, given minutes and numbers of invalid keys.
     fn rows(minutes: &[(i64, u64)]) -> Vec<RefusedRow> {
         let row = |&(minute, invalid): &(i64, u64)| RefusedRow {
             connection_id: "con".to_owned(),
@@ -104,7 +109,7 @@ mod tests {
         minutes.iter().map(row).collect()
     }
 
-    fn judged(rows: &[RefusedRow]) -> Vec<(i64, i64, i64, Option<u64>)> {
+    fn bursts_of(rows: &[RefusedRow]) -> Vec<(i64, i64, i64, Option<u64>)> {
         let notices = notices(ALL, rows, &TEST_THRESHOLDS).into_iter();
         let minute = |ms: i64| ms / MINUTE_MS;
         notices
@@ -113,36 +118,36 @@ mod tests {
     }
 
     #[test]
-    fn twenty_within_five_minutes_are_a_burst() {
-        assert_eq!(judged(&rows(&[(10, 20)])), [(10, 10, 11, Some(20))]);
-        assert_eq!(judged(&rows(&[(10, 5), (12, 5), (14, 10)])), [(14, 10, 15, Some(20))]);
+    fn twenty_refused_keys_within_five_minutes_are_a_burst() {
+        assert_eq!(bursts_of(&rows(&[(10, 20)])), [(10, 10, 11, Some(20))]);
+        assert_eq!(bursts_of(&rows(&[(10, 5), (12, 5), (14, 10)])), [(14, 10, 15, Some(20))]);
     }
 
     #[test]
-    fn fewer_or_slower_ones_are_none() {
-        assert_eq!(judged(&rows(&[(10, 19)])), []);
-        assert_eq!(judged(&rows(&[(10, 10), (15, 10)])), []);
-        assert_eq!(judged(&rows(&(0..100).map(|minute| (minute * 2, 4)).collect::<Vec<_>>())), []);
+    fn fewer_or_slower_refused_keys_are_no_burst() {
+        assert_eq!(bursts_of(&rows(&[(10, 19)])), []);
+        assert_eq!(bursts_of(&rows(&[(10, 10), (15, 10)])), []);
+        assert_eq!(bursts_of(&rows(&(0..100).map(|minute| (minute * 2, 4)).collect::<Vec<_>>())), []);
     }
 
     #[test]
-    fn one_that_goes_on_is_one_notice_and_a_later_one_another() {
+    fn continuing_burst_is_one_notice_and_a_later_one_another() {
         let long: Vec<(i64, u64)> = (10..40).map(|minute| (minute, 10)).chain([(100, 50)]).collect();
-        assert_eq!(judged(&rows(&long)), [(11, 10, 40, Some(300)), (100, 100, 101, Some(50))]);
+        assert_eq!(bursts_of(&rows(&long)), [(11, 10, 40, Some(300)), (100, 100, 101, Some(50))]);
     }
 
     #[test]
-    fn keys_of_two_connections_are_not_added_up() {
+    fn refused_keys_are_counted_per_connection() {
         let mut both = rows(&[(10, 15)]);
         both.push(RefusedRow { connection_id: "other".to_owned(), ..both[0].clone() });
-        assert_eq!(judged(&both), []);
+        assert_eq!(bursts_of(&both), []);
     }
 
     #[test]
-    fn revoked_keys_count_and_the_evidence_names_the_addresses() {
+    fn revoked_keys_count_and_addresses_are_in_the_evidence() {
         let row = RefusedRow { invalid: 1, revoked: 30, ..rows(&[(10, 0)])[0].clone() };
         let notices = notices(ALL, &[row], &TEST_THRESHOLDS);
-        let [notice] = notices.as_slice() else { panic!("one: {notices:?}") };
+        let [notice] = notices.as_slice() else { panic!("expected one notice: {notices:?}") };
         let evidence = &notice.evidence;
         assert_eq!((evidence.invalid_key, evidence.revoked_key), (Some(1), Some(30)));
         assert_eq!(evidence.addresses, ["0000000000000abc"]);
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_before_the_range_is_not_told_again() {
+    fn burst_before_the_range_is_not_repeated() {
         let range = Range { start: 15 * MINUTE_MS, end: i64::MAX };
         assert!(notices(range, &rows(&[(10, 20)]), &TEST_THRESHOLDS).is_empty());
     }

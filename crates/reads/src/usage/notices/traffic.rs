@@ -1,19 +1,21 @@
-//! A connection sends far more than it used to: a loop in a script, or a key in other hands.
+//! Notices about traffic jumps: a connection sends far more requests than before. A client may be looping, or
+//! the key may have leaked.
 
 use super::{Evidence, Notice, NoticeKind, Thresholds, connection_id};
 use crate::series::buckets::Range;
 use crate::usage::table::{ConnectionRow, HourRow};
 use std::collections::HashMap;
 
-/// What an hour is compared with: the seven days before it.
+/// Length of the time before an hour with which the hour is compared: seven days.
 pub const BEFORE_MS: i64 = 7 * DAY_MS;
-/// An hour with fewer requests is never worth a word.
-pub const LEAST_REQUESTS: u64 = 100;
+/// Minimum number of requests in an hour for a notice.
+pub const MIN_REQUESTS: u64 = 100;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// The hours of `range` with far more requests than the connection's mean. `rows` are by connection and hour.
+/// Returns notices about hours of `range` with far more requests than the connection's mean. `rows` are
+/// ordered by connection and hour.
 pub fn notices(
     range: Range,
     rows: &[HourRow],
@@ -36,7 +38,7 @@ pub fn notices(
             }
             if row.hour >= first_hour
                 && let Some(mean) = mean(sum, first_used, row.hour)
-                && row.requests >= LEAST_REQUESTS
+                && row.requests >= MIN_REQUESTS
                 && row.requests as f64 > thresholds.traffic_jump * mean
             {
                 notices.push(notice(row, mean));
@@ -47,8 +49,8 @@ pub fn notices(
     notices
 }
 
-/// Requests an hour of a connection in the seven days before `hour`, or since its first use if that is later; none in
-/// its first day.
+/// Returns the mean number of requests per hour in the seven days before `hour`, or since the connection's
+/// first use if that is later; `None` within its first day.
 fn mean(requests: u64, first_used: i64, hour: i64) -> Option<f64> {
     let age = hour - first_used.div_euclid(HOUR_MS) * HOUR_MS;
     (hour - first_used >= DAY_MS).then(|| requests as f64 / (age.min(BEFORE_MS) / HOUR_MS) as f64)
@@ -60,8 +62,8 @@ fn notice(row: &HourRow, mean: f64) -> Notice {
         at: row.hour,
         connection_id: connection_id(&row.connection_id),
         message: format!(
-            "{} requests came with the key of this connection within one hour; before, it had {mean:.1} an hour in the \
-             mean: if you did not expect that, look for a loop in what sends, or rotate the key.",
+            "{} requests used the key of this connection within one hour; its mean before that was {mean:.1} per hour. \
+             If you did not expect this, check the sender for a loop, or rotate the key.",
             row.requests
         ),
         evidence: Evidence {
@@ -81,8 +83,9 @@ mod tests {
 
     const START: i64 = 1000 * DAY_MS;
 
-    /// Hours after the connection's first use, each with its requests; what is said about the hours from `from` on.
-    fn judged(hours: &[(i64, u64)], from: i64) -> Vec<(i64, Option<f64>)> {
+    /// Returns hours and means of the notices from the hour `from` on. `hours`: hours since the connection's
+    /// first use, with their requests.
+    fn jumps(hours: &[(i64, u64)], from: i64) -> Vec<(i64, Option<f64>)> {
         let rows: Vec<HourRow> = hours
             .iter()
             .map(|&(hour, requests)| HourRow {
@@ -109,30 +112,30 @@ mod tests {
     #[test]
     fn more_than_ten_times_the_mean_is_a_jump() {
         let with = |requests| [steady(200, 20), vec![(200, requests)]].concat();
-        assert_eq!(judged(&with(201), 200), [(200, Some(20.0))]);
-        assert_eq!(judged(&with(200), 200), []);
+        assert_eq!(jumps(&with(201), 200), [(200, Some(20.0))]);
+        assert_eq!(jumps(&with(200), 200), []);
     }
 
     #[test]
-    fn a_few_requests_are_none_whatever_the_mean() {
-        assert_eq!(judged(&[(0, 1), (100, 99)], 0), []);
-        assert_eq!(judged(&[(0, 1), (100, 100)], 0).len(), 1);
+    fn few_requests_are_no_jump_whatever_the_mean() {
+        assert_eq!(jumps(&[(0, 1), (100, 99)], 0), []);
+        assert_eq!(jumps(&[(0, 1), (100, 100)], 0).len(), 1);
     }
 
     #[test]
-    fn the_first_day_has_no_mean() {
-        assert_eq!(judged(&[(0, 1), (23, 1_000_000)], 0), []);
-        assert_eq!(judged(&[(0, 1), (24, 1_000_000)], 0).len(), 1);
+    fn first_day_has_no_mean() {
+        assert_eq!(jumps(&[(0, 1), (23, 1_000_000)], 0), []);
+        assert_eq!(jumps(&[(0, 1), (24, 1_000_000)], 0).len(), 1);
     }
 
     #[test]
-    fn a_young_connection_is_measured_by_its_own_age() {
-        assert_eq!(judged(&[(0, 480), (48, 1000)], 24), [(48, Some(10.0))]);
+    fn mean_of_a_young_connection_covers_its_own_age() {
+        assert_eq!(jumps(&[(0, 480), (48, 1000)], 24), [(48, Some(10.0))]);
     }
 
     #[test]
-    fn only_the_seven_days_before_count() {
+    fn mean_covers_the_previous_seven_days() {
         let late = [steady(10, 10_000), vec![(400, 168), (401, 150)]].concat();
-        assert_eq!(judged(&late, 401), [(401, Some(1.0))]);
+        assert_eq!(jumps(&late, 401), [(401, Some(1.0))]);
     }
 }
