@@ -1,6 +1,7 @@
-//! Puts the page into the binary: every file of `web/dist`, also packed where `npm run build` has packed it.
+//! Compiles the web page into the binary: all files of `web/dist`, with the compressed variants of `npm run
+//! build`.
 //!
-//! Where the page was not built there are no files, and the service says in its place how to build it.
+//! If the page was not built there are no files, and the service shows instructions for building it instead.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,23 +9,28 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("web/dist");
-    // The directory is always there, for it holds a file of ours: a missing one would make cargo build for ever.
+    // The repository contains a file in this directory: if it were missing, cargo would run this script on
+    // every build.
     println!("cargo::rerun-if-changed=web/dist");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();
     let mut text = String::from("&[\n");
-    for file in files.iter().filter(|file| !is_packed(file)) {
+    for file in files.iter().filter(|file| !is_compressed(file)) {
         let Ok(path) = file.strip_prefix(&root) else { continue };
-        let packed = |ending: &str| {
-            let packed = PathBuf::from(format!("{}.{ending}", file.display()));
-            if files.contains(&packed) { format!("Some(include_bytes!({packed:?}))") } else { "None".into() }
+        let compressed = |extension: &str| {
+            let variant = PathBuf::from(format!("{}.{extension}", file.display()));
+            if files.contains(&variant) {
+                format!("Some(include_bytes!({variant:?}))")
+            } else {
+                "None".into()
+            }
         };
         let line = format!(
             "File {{ path: {:?}, plain: include_bytes!({file:?}), brotli: {}, gzip: {} }},",
             format!("/{}", path.display()),
-            packed("br"),
-            packed("gz"),
+            compressed("br"),
+            compressed("gz"),
         );
         let _ = writeln!(text, "    {line}");
     }
@@ -32,7 +38,7 @@ fn main() -> io::Result<()> {
     fs::write(PathBuf::from(env::var("OUT_DIR").unwrap_or_default()).join("page.rs"), text)
 }
 
-/// The files under `directory`, but not hidden ones.
+/// Adds the files under `directory`, except for hidden ones.
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -48,6 +54,6 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-fn is_packed(file: &Path) -> bool {
-    file.extension().is_some_and(|ending| ending == "br" || ending == "gz")
+fn is_compressed(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "br" || extension == "gz")
 }

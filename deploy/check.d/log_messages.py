@@ -4,7 +4,7 @@
 usage: deploy/check.d/log_messages.py [--list]
 
 Messages are the string literals of warn!() and error!() in the services and in the library crates. Each must be
-a row of a table in docs/troubleshooting.md or stand in docs/runbook.md, in backquotes. --list prints the messages.
+constant, and a row of a table in the section "Log messages" of docs/troubleshooting.md. --list prints the messages.
 """
 
 import pathlib
@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ("crates", "gateway/src", "ingest-worker/src", "query-api/src")
 # Development tools: their logs are read by developers only.
 EXCLUDED = ("crates/clickhouse-embedded/", "/tests/", "/tests.rs", "/testing.rs")
-DOCS = ("docs/troubleshooting.md", "docs/runbook.md")
+PAGE = "docs/troubleshooting.md"
+SECTION = "## Log messages\n"
 
 
 def arguments(text, start):
@@ -64,18 +65,20 @@ def main():
         for message, name in found:
             print(f"{name}: {message}")
         return 0
-    documented = "\n".join((ROOT / path).read_text() for path in DOCS)
+    section = (ROOT / PAGE).read_text().partition(SECTION)[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
     faults = []
     for message, name in found:
-        if message is None:
-            faults.append(f"{name}: a warning or error is not logged with a constant message")
-        elif f"`{message}`" not in documented:
-            faults.append(f"{name}: `{message}` is in none of {', '.join(DOCS)}")
+        if message is None or "{" in message:
+            faults.append(f"{name}: a warning or error is not logged with a constant message: {message}")
+        elif message not in rows:
+            faults.append(f"{name}: `{message}` has no row in {PAGE}")
     known = {message for message, _ in found}
-    table = (ROOT / DOCS[0]).read_text().partition("## Log messages")[2]
-    for row in re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE):
+    for row in rows:
         if row not in known:
-            faults.append(f"{DOCS[0]}: `{row}` is logged by no service")
+            faults.append(f"{PAGE}: `{row}` is logged by no service")
+        elif rows.count(row) > 1:
+            faults.append(f"{PAGE}: `{row}` has several rows")
     for fault in faults:
         print(fault)
     print(f"{len(known)} messages, {len(faults)} faults")

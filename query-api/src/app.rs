@@ -1,4 +1,5 @@
-//! The state that all handlers share.
+//! The state that the request handlers share. It holds dependencies only; their behaviour is in their own
+//! modules.
 
 use crate::auth::OperatorToken;
 use crate::metrics::Metrics;
@@ -20,44 +21,41 @@ use service::traces::Traces;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What all handlers share.
+/// Dependencies of the request handlers.
 pub struct App {
-    /// Keys.
+    /// Authenticates API keys.
     pub keys: KeyCache,
-    /// What there is.
+    /// Reads projects, keys, dashboards and all other entities from Redis.
     pub directory: Directory,
-    /// Changes.
+    /// Writes changes to the control log.
     pub commands: Commands,
-    /// The operator's token.
     pub operator: OperatorToken,
-    /// Session cookies.
+    /// Seals and opens session cookies.
     pub sessions: Sessions,
-    /// Which of them were ended before their time.
+    /// The sessions that were ended before they expired.
     pub ended_sessions: EndedSessions,
-    /// Reads of stored metrics.
+    /// Reads stored metrics.
     pub reads: Arc<Engine>,
-    /// Reads of quota usage.
+    /// Reads the quota usage of projects.
     pub quota_usage: UsageReader,
-    /// What became of alert rules.
+    /// The current states of alert rules, and the inboxes.
     pub alerts: Follower,
-    /// Where what people say of alerts is written.
+    /// Writes acknowledgements and tests to the alert topic.
     pub notes: Notes,
-    /// What happened to alert rules.
+    /// Reads the history of alert rules from ClickHouse.
     pub history: History,
-    /// How often all alert rules are evaluated.
+    /// Interval at which all alert rules are evaluated.
     pub alert_interval: Duration,
-    /// Who calls receivers; it knows which it refuses.
+    /// Calls the receivers of notifications; refuses private addresses.
     pub outgoing: Client,
-    /// Where clients send metrics to.
+    /// URL to which clients send metrics.
     pub webhook_url: String,
-    /// What projects are used for.
+    /// Reads the usage of connections and keys.
     pub usage: Usage,
-    /// Who the clients are.
+    /// Finds the address of a request's client behind trusted proxies.
     pub clients: Clients,
-    /// What holds up those who try keys.
+    /// Delays clients that try unknown keys.
     pub auth_throttle: AuthThrottle,
-    /// Traces of requests.
     pub traces: Traces,
-    /// What is counted.
     pub metrics: Metrics,
 }

@@ -1,8 +1,10 @@
-//! Who is calling: extractors that a handler names to say what it asks of a key.
+//! Authentication and authorization: extractors by which a handler states the scope that it requires.
 //!
-//! A browser's session cookie stands for the key that it was made with; `Authorization` goes before it.
+//! A browser's session cookie stands for the key that began the session; the header `Authorization` takes
+//! precedence.
 //!
-//! The checks come before anything else of a call: a key that may not make it learns nothing of what it would have said.
+//! These extractors come first in every handler, so that a key without the scope learns nothing about the
+//! entity.
 
 use crate::app::App;
 use crate::error::{Error, RequiredScope, directory_unavailable};
@@ -18,62 +20,57 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// A key that may read.
+/// A key with the scope `read`.
 pub struct Reader(pub Arc<Key>);
 
-/// A key that may make changes.
+/// A key with the scope `manage`.
 pub struct Manager(pub Arc<Key>);
 
-/// A key that may read, of a project whose plan has alerts.
+/// A key with the scope `read`, of a project whose plan includes alerts.
 pub struct AlertReader(pub Arc<Key>);
 
-/// A key that may make changes, of a project whose plan has alerts.
+/// A key with the scope `manage`, of a project whose plan includes alerts.
 pub struct AlertManager(pub Arc<Key>);
 
-/// The operator's token was given.
+/// The operator's token.
 pub struct Operator;
 
-/// The operator, or a key that may read.
+/// The operator's token, or a key with the scope `read`.
 pub enum ReaderOrOperator {
-    /// The operator's token was given.
     Operator,
-    /// A key that may read its project.
     Reader(Arc<Key>),
 }
 
-/// The operator, or a key that may make changes.
+/// The operator's token, or a key with the scope `manage`.
 pub enum ManagerOrOperator {
-    /// The operator's token was given.
     Operator,
-    /// A key that may change its project.
     Manager(Arc<Key>),
 }
 
-/// Any key, or the operator.
+/// The operator's token, or any valid key.
 pub struct Anyone;
 
-/// Who calls.
+/// The authenticated caller of a request.
 enum Caller {
     Operator,
     Key(Arc<Key>),
 }
 
-/// Knows the operator's token by its hash.
+/// The SHA-256 hash of the operator's token.
 pub struct OperatorToken([u8; 32]);
 
 impl OperatorToken {
-    /// Takes the token's hash.
     pub fn new(token: &Secret) -> Self {
         Self(Sha256::digest(token.reveal().as_bytes()).into())
     }
 
-    /// Whether `token` is the operator's, in a time that tells nothing about it.
+    /// Whether `token` is the operator's token. Takes constant time.
     pub fn is(&self, token: &str) -> bool {
         Sha256::digest(token.as_bytes()).as_slice().ct_eq(&self.0).into()
     }
 }
 
-/// Fails unless the plan of the project includes alerts.
+/// Fails with [`Error::PlanRequired`] unless the project's plan includes alerts.
 pub async fn require_alerts(app: &App, project_id: &str) -> Result<(), Error> {
     let project = app
         .directory
@@ -163,8 +160,7 @@ impl FromRequestParts<Arc<App>> for Anyone {
 }
 
 impl Caller {
-    /// The key, if it is one that `scope` is allowed to. The operator belongs to no project, so there is nothing that he
-    /// could read.
+    /// Returns the key if it has `scope`. The operator's token belongs to no project, so it is refused.
     fn key(self, scope: Scope, needs: RequiredScope) -> Result<Arc<Key>, Error> {
         match self {
             Self::Key(key) if key.allows(scope) => Ok(key),
@@ -186,10 +182,10 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Error> {
     let cookie = cookie.ok_or(Error::MissingKey)?;
     let key_id = app.sessions.open(cookie, service::clock::now_ms()).ok_or(Error::InvalidSession)?;
     app.ended_sessions.check(cookie, app.keys.connected()).await?;
-    Ok(Caller::Key(app.keys.still_good(key_id).await?))
+    Ok(Caller::Key(app.keys.revalidate(key_id).await?))
 }
 
-/// The token of `Authorization: Bearer <token>`.
+/// Returns the token of `Authorization: Bearer <token>`.
 fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Error::MissingKey)?;
@@ -208,7 +204,7 @@ mod tests {
     use super::*;
     use hyper::header::HeaderValue;
 
-    fn given(values: &[&'static str]) -> Result<String, Error> {
+    fn bearer_of(values: &[&'static str]) -> Result<String, Error> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_static(value));
@@ -217,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_may_be_written_in_any_case_and_all_else_is_malformed() {
-        assert_eq!(given(&["Bearer abc"]), Ok("abc".to_owned()));
-        assert_eq!(given(&["bEARER  abc"]), Ok("abc".to_owned()));
-        assert_eq!(given(&[]), Err(Error::MissingKey));
+    fn scheme_is_case_insensitive_and_other_forms_are_malformed() {
+        assert_eq!(bearer_of(&["Bearer abc"]), Ok("abc".to_owned()));
+        assert_eq!(bearer_of(&["bEARER  abc"]), Ok("abc".to_owned()));
+        assert_eq!(bearer_of(&[]), Err(Error::MissingKey));
         for wrong in [
             &["Bearer"][..],
             &["Bearer "],
@@ -229,12 +225,12 @@ mod tests {
             &["Bearer a b"],
             &["Bearer a", "Bearer b"],
         ] {
-            assert_eq!(given(wrong), Err(Error::MalformedAuthorization), "{wrong:?}");
+            assert_eq!(bearer_of(wrong), Err(Error::MalformedAuthorization), "{wrong:?}");
         }
     }
 
     #[test]
-    fn only_the_operators_token_is_the_operators() {
+    fn operator_token_must_match_exactly() {
         let operator = OperatorToken::new(&Secret::new("0123456789abcdef"));
         assert!(operator.is("0123456789abcdef"));
         assert!(!operator.is("0123456789abcdeF") && !operator.is(""));

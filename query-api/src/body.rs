@@ -1,7 +1,7 @@
 //! Request bodies: up to 64 KiB, JSON for everything but the Prometheus API.
 //!
-//! The middleware reads a body before the handler runs, so that a client whose request is refused can still read the
-//! answer. Bytes beyond the limit are read and dropped, up to a bound.
+//! The middleware reads a body before the handler runs, so that a client whose request is refused can still
+//! read the answer. Bytes beyond the limit are read and dropped, up to a bound.
 
 use crate::error::Error;
 use crate::fields::{Fields, FromFields};

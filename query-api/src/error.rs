@@ -1,7 +1,7 @@
 //! The errors of the API, in one enum. It alone decides the status, the code and the message that clients see.
 //!
-//! Every projection is an exhaustive match, so a new error cannot lack a status or a message. Handlers return the enum;
-//! [`crate::middleware`] writes the answer, because only it knows the request id.
+//! Every projection is an exhaustive match, so a new error cannot lack a status or a message. Handlers return
+//! the enum; [`crate::middleware`] writes the answer, because only it knows the request id.
 
 use crate::faults::{Fault, Faults};
 use axum::response::{IntoResponse, Response};

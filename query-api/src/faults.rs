@@ -1,5 +1,5 @@
-//! Faults in the fields and parameters of a request. A request gets all of its faults at once, as `details` of the error
-//! `invalid_parameter`.
+//! Faults in the fields and parameters of a request. A request gets all of its faults at once, as `details`
+//! of the error `invalid_parameter`.
 
 use serde::Serialize;
 use std::borrow::Cow;

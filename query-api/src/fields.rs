@@ -1,9 +1,9 @@
-//! The one reader of request values: typed access to the fields of a JSON object. It collects a fault for every broken
-//! rule instead of stopping at the first.
+//! The one reader of request values: typed access to the fields of a JSON object. It collects a fault for
+//! every broken rule instead of stopping at the first.
 //!
-//! A request body is a type that implements [`FromFields`]. Its fields, their rules and the OpenAPI schema stand in one
-//! place: the struct derives the schema, and `from_fields` fills the struct. Query parameters go through the same readers
-//! ([`crate::params`]).
+//! A request body is a type that implements [`FromFields`]. Its fields, their rules and the OpenAPI schema
+//! stand in one place: the struct derives the schema, and `from_fields` fills the struct. Query parameters go
+//! through the same readers ([`crate::params`]).
 
 use crate::error::Error;
 use crate::faults::{FaultCode, Faults};
@@ -18,13 +18,13 @@ const METRIC_ID: &str =
 
 /// A request body that is read from the fields of a JSON object.
 pub trait FromFields: Sized {
-    /// Reads all fields. Adds a fault for every broken rule and returns nothing if there is one that leaves a field
-    /// without a value.
+    /// Reads all fields. Adds a fault for every broken rule and returns nothing if there is one that leaves a
+    /// field without a value.
     fn from_fields(fields: &mut Fields) -> Option<Self>;
 }
 
-/// The fields of a JSON object, and the faults found in them so far. A field that is `null` counts as absent, except for
-/// [`Fields::integer_or_null`].
+/// The fields of a JSON object, and the faults found in them so far. A field that is `null` counts as absent,
+/// except for [`Fields::integer_or_null`].
 #[derive(Debug, Default)]
 pub struct Fields {
     fields: Map<String, Value>,
@@ -51,7 +51,8 @@ impl Fields {
         self.finish(value)
     }
 
-    /// Returns `value`, or all faults. `value` is what a reader made of the fields; it is absent only if there are faults.
+    /// Returns `value`, or all faults. `value` is what a reader made of the fields; it is absent only if
+    /// there are faults.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Error> {
         value.filter(|_| self.faults.is_empty()).ok_or_else(|| self.faults.into())
     }
@@ -82,8 +83,8 @@ impl Fields {
         self.faults.extend(nested.faults);
     }
 
-    /// Adds the faults of the nested object at `index` of the list `field`. Their messages name the index and the nested
-    /// field.
+    /// Adds the faults of the nested object at `index` of the list `field`. Their messages name the index and
+    /// the nested field.
     pub fn absorb_item(&mut self, field: &'static str, index: usize, nested: Self) {
         for fault in nested.faults.into_inner() {
             self.fault(field, fault.code, format!("at {index}: `{}` {}", fault.field, fault.message));
@@ -145,8 +146,8 @@ impl Fields {
         None
     }
 
-    /// Reads a string of at most `max` characters without control characters. Without a default it is required and must
-    /// not be empty; an empty string counts as absent unless the default is empty too.
+    /// Reads a string of at most `max` characters without control characters. Without a default it is
+    /// required and must not be empty; an empty string counts as absent unless the default is empty too.
     pub fn line(&mut self, field: &'static str, max: usize, default: Option<&str>) -> Option<String> {
         let text = match self.take(field) {
             None => default.map(str::to_owned),
@@ -169,7 +170,8 @@ impl Fields {
         None
     }
 
-    /// Reads a required name: 1 to 100 characters without control characters. Surrounding white space is removed.
+    /// Reads a required name: 1 to 100 characters without control characters. Surrounding white space is
+    /// removed.
     pub fn name(&mut self, field: &'static str) -> Option<String> {
         let text = self.string(field)?;
         let name = text.trim();
@@ -290,8 +292,8 @@ impl Fields {
         }
     }
 
-    /// Reads an integer in `range` or an explicit `null`. The field is required; the outer option is absent if it is
-    /// faulty.
+    /// Reads an integer in `range` or an explicit `null`. The field is required; the outer option is absent
+    /// if it is faulty.
     pub fn integer_or_null(
         &mut self,
         field: &'static str,

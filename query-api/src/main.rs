@@ -1,4 +1,4 @@
-//! The process: settings, logs, listeners, and [`query_api::run`].
+//! The process of the query API: settings, logging, listeners, then [`query_api::run`].
 
 use clap::Parser;
 use query_api::run::{Listeners, run};
@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Work that blocks on Kafka is not waited for longer than this at the end.
-const LEAVE: Duration = Duration::from_secs(1);
+/// Maximum time that the process waits for tasks that block on Kafka at shutdown.
+const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         return service::probe::health(&arguments.ops_listen);
     }
     if arguments.openapi {
-        // A reader that has seen enough is no fault.
+        // A closed pipe (`query-api --openapi | head`) is not an error.
         let _ = writeln!(std::io::stdout(), "{}", query_api::routes::openapi::text());
         return ExitCode::SUCCESS;
     }
@@ -31,16 +31,16 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "the query API cannot run");
+            tracing::error!(%error, "startup failed: no async runtime");
             return ExitCode::FAILURE;
         }
     };
     let result = runtime.block_on(serve(settings));
-    runtime.shutdown_timeout(LEAVE);
+    runtime.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the query API cannot run");
+            tracing::error!(%error, "query API failed");
             ExitCode::FAILURE
         }
     }

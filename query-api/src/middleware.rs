@@ -1,5 +1,5 @@
-//! The middleware around all routes. It reads the body before the handler runs, writes errors together with the request
-//! id, counts each request once, and delays the answer to clients that try unknown keys.
+//! The middleware around all routes. It reads the body before the handler runs, writes errors together with
+//! the request id, counts each request once, and delays the answer to clients that try unknown keys.
 
 use crate::app::App;
 use crate::body::ReceivedBody;

@@ -1,5 +1,5 @@
-//! Query parameters. Unknown parameters are ignored; the first value of a repeated parameter counts; an empty parameter
-//! counts as absent.
+//! Query parameters. Unknown parameters are ignored; the first value of a repeated parameter counts; an empty
+//! parameter counts as absent.
 
 use crate::faults::{FaultCode, Faults};
 use crate::fields::Fields;
@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use reads::series::aggregation::Aggregation;
-use reads::series::buckets::{self, Range};
+use reads::series::buckets::{self, Range, TooManyBuckets};
 use reads::series::fill::Fill;
-use reads::series::question::{Parameters, Question, TooManyBuckets, WantedInterval};
+use reads::series::series_query::{Parameters, SeriesQuery, WantedInterval};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
@@ -28,7 +28,8 @@ const DAY_MS: i64 = 86_400_000;
 /// Accepted timestamps, Unix milliseconds: the years 1 to 9998.
 const TIMES: std::ops::Range<i64> = -62_135_596_800_000..253_370_764_800_000;
 
-/// The time zones compiled into the binary: answers must not depend on the zones that the machine has installed.
+/// The time zones compiled into the binary: answers must not depend on the zones that the machine has
+/// installed.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The query parameters of a request, and the faults found in them so far.
@@ -63,8 +64,8 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// Tells Unix milliseconds from ISO 8601. Eight digits that are a date are ISO 8601: as milliseconds they would lie in
-    /// the first day of 1970.
+    /// Tells Unix milliseconds from ISO 8601. Eight digits that are a date are ISO 8601: as milliseconds they
+    /// would lie in the first day of 1970.
     fn parse(text: &str) -> Self {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -75,7 +76,8 @@ impl Moment {
         Self::Text(text.to_owned())
     }
 
-    /// Returns Unix milliseconds. Text without an offset is the local time of `zone`; a date is its first moment.
+    /// Returns Unix milliseconds. Text without an offset is the local time of `zone`; a date is its first
+    /// moment.
     fn resolve(&self, zone: &TimeZone) -> Option<i64> {
         let text = match self {
             Self::Milliseconds(milliseconds) => return Some(*milliseconds),
@@ -203,7 +205,8 @@ impl Params {
         }
     }
 
-    /// Reads the range `[startDate, endDate)`. Without an end it ends at `now`; without a start it is 24 hours long.
+    /// Reads the range `[startDate, endDate)`. Without an end it ends at `now`; without a start it is 24
+    /// hours long.
     pub fn range(&mut self, zone: &TimeZone, now: i64) -> Range {
         let end = self.text("endDate").and_then(|text| Moment::parse(text).resolve(zone));
         let end = end.filter(|time| TIMES.contains(time)).unwrap_or(now);
@@ -247,8 +250,8 @@ impl Params {
 }
 
 /// Cuts the range of a time series into buckets. `now` bounds automatically chosen buckets, Unix milliseconds.
-pub fn question(parameters: Parameters, now: i64) -> Result<Question, Faults> {
-    Question::new(parameters, now).map_err(|TooManyBuckets| {
+pub fn question(parameters: Parameters, now: i64) -> Result<SeriesQuery, Faults> {
+    SeriesQuery::new(parameters, now).map_err(|TooManyBuckets| {
         let message =
             "makes more than 11000 buckets of this range: ask for longer ones or for a shorter range";
         Faults::one("interval", FaultCode::TooManyBuckets, message)
@@ -264,8 +267,8 @@ fn integer_text(number: &Number) -> String {
     }
 }
 
-/// Returns the cursor by which a later request continues at `position` of `list`. The cursor contains the list's name, as a
-/// position in another list may have the same shape.
+/// Returns the cursor by which a later request continues at `position` of `list`. The cursor contains the
+/// list's name, as a position in another list may have the same shape.
 pub fn encode_cursor(list: &str, position: &impl Serialize) -> String {
     // Positions consist of numbers and strings, whose serialization cannot fail.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(list, position)).unwrap_or_default())

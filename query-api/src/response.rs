@@ -21,9 +21,9 @@ pub trait ListItem {
 
 /// One page of a list.
 ///
-/// Its schema has the name that the item gives it. The schema is written by hand because the derive macro can give a
-/// generic type only one name. Routes refer to it by a type alias: for a type with arguments the `path` macro would append
-/// them to the name.
+/// Its schema has the name that the item gives it. The schema is written by hand because the derive macro can
+/// give a generic type only one name. Routes refer to it by a type alias: for a type with arguments the
+/// `path` macro would append them to the name.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListResponse<T> {
@@ -41,8 +41,8 @@ impl<T> ListResponse<T> {
         }
     }
 
-    /// Converts rows that were read with a limit of one more than the page may have: the surplus row says that there is
-    /// another page. `position` is where the next page continues after the row.
+    /// Converts rows that were read with a limit of one more than the page may have: the surplus row says
+    /// that there is another page. `position` is where the next page continues after the row.
     pub fn from_rows<R, C, P>(
         mut rows: Vec<R>,
         request: &PageRequest<'_, C>,
@@ -88,8 +88,8 @@ impl<T: ListItem + ToSchema> ToSchema for ListResponse<T> {
     }
 }
 
-/// Serializes an answer of many points into a buffer that is reserved at once. [`axum::Json`] grows its buffer step by
-/// step, which is slower.
+/// Serializes an answer of many points into a buffer that is reserved at once. [`axum::Json`] grows its
+/// buffer step by step, which is slower.
 pub fn points_json(answer: &impl Serialize, points: usize) -> Response {
     // More bytes than most points take; the buffer grows if it is too small.
     const POINT_BYTES: usize = 72;

@@ -1,7 +1,8 @@
-//! Wires the query API up, runs it, and stops it in order: not ready, requests in flight answered, then the rest.
+//! Builds the query API, runs it, and shuts it down in order: first it stops being ready, then it answers the
+//! requests in flight, then it stops the background tasks.
 //!
-//! It starts whatever is away: Redis, Kafka and ClickHouse are reached when they can be, and until then it is not ready
-//! and answers 503.
+//! It starts without Redis, Kafka and ClickHouse: it connects when they are available, and until then it is
+//! not ready and answers 503.
 
 use crate::app::App;
 use crate::auth::OperatorToken;
@@ -29,9 +30,9 @@ use prometheus_client::registry::Registry;
 use proto::topics::Topics;
 use quota::UsageReader;
 use reads::cache::Cache;
+use reads::deletions::DeletionReader;
 use reads::engine::Engine;
 use reads::generations::Generations;
-use reads::hidden::DeletedSamples;
 use reads::scheduler::Limits;
 use reads::store::Store;
 use reads::stream::tail::Streams;
@@ -50,20 +51,20 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at what readiness depends on.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long requests in flight may take after a stop was asked for: less than [`stop::GRACE`], which is for all of it.
-const DRAIN: Duration = Duration::from_secs(stop::GRACE.as_secs() - 3);
+/// Interval of the readiness checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Timeout of the requests in flight at shutdown: less than [`stop::GRACE`], the timeout of the whole shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(stop::GRACE.as_secs() - 3);
 
-/// Where it listens.
+/// The sockets of the service.
 pub struct Listeners {
-    /// For clients, once they can be served.
+    /// For clients. It is bound, but accepts connections only when the service is ready.
     pub clients: TcpSocket,
-    /// For health and metrics.
+    /// For health checks and metrics.
     pub operators: TcpListener,
 }
 
-/// Runs until `stop`, then ends in order.
+/// Runs the service until `stop` is cancelled, then shuts it down in order.
 pub async fn run(
     settings: Settings,
     listeners: Listeners,
@@ -75,7 +76,7 @@ pub async fn run(
     let alert_metrics = AlertMetrics::default();
     alert_metrics.register(&mut registry);
     auth_throttle.register(registry.sub_registry_with_prefix("tidemark_query"));
-    // Before anybody can ask: what has no conditions is ready.
+    // Added before the operators' listener answers, as a service without conditions counts as ready.
     let kafka = health.condition("kafka");
     let redis = health.condition("redis");
     let clickhouse = health.condition("clickhouse");
@@ -106,17 +107,18 @@ pub async fn run(
             routes.call(request)
         })
     };
-    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "the query API runs");
+    tracing::info!(listen = %settings.listen, ops_listen = %settings.ops_listen, "query API started");
     let clients = http::open(listeners.clients, &health).await?;
-    tracing::info!(listen = %settings.listen, "clients are let in");
-    http::serve(clients, service, http::HalfClosed::Cancel, stop, DRAIN).await;
+    tracing::info!(listen = %settings.listen, "listening for clients");
+    http::serve(clients, service, http::HalfClosed::Cancel, stop, DRAIN_TIMEOUT).await;
     last.cancel();
     let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
     let _ = tokio::join!(alerts, ops);
     Ok(())
 }
 
-/// `last` is cancelled when the last request is answered, `stop` when no more are taken.
+/// Builds the dependencies of the handlers. `last` is cancelled after the last request was answered, `stop`
+/// when the service stops accepting requests.
 fn build(
     settings: &Settings,
     (metrics, read_metrics): (Metrics, reads::metrics::Metrics),
@@ -128,7 +130,7 @@ fn build(
     let redis = redis_access::connect(&connections.redis)?;
     let topics = Topics::new(namespace);
     let store = Store::new(&settings.clickhouse, settings.query_timeout, read_metrics.clone())?
-        .with_limits(Limits::of(settings.concurrent_queries));
+        .with_limits(Limits::for_slots(settings.concurrent_queries));
     let cache = Cache::new(read_metrics.clone());
     let reads = Engine {
         watermarks: Watermarks::start(
@@ -146,7 +148,7 @@ fn build(
             stop.clone(),
         )?,
         generations: Generations::new(namespace, redis.clone()),
-        deletions: DeletedSamples::new(namespace, redis.clone()),
+        deletions: DeletionReader::new(namespace, redis.clone()),
         store: store.clone(),
         cache,
     };
@@ -192,7 +194,7 @@ fn evaluation(settings: &Settings, app: &App, metrics: AlertMetrics) -> Evaluati
     }
 }
 
-/// Makes the topics that are missing, trying until Kafka is there.
+/// Creates missing topics, and retries until Kafka is available.
 async fn create_topics(brokers: KafkaBrokers, topics: Topics, made: Condition, stop: CancellationToken) {
     made.set(service::kafka::create_topics(&brokers, &topics, &stop).await);
 }
@@ -202,20 +204,20 @@ async fn watch_redis(keys: KeyCache, health: Health, believed: Condition, stop: 
         believed.set(keys.connected());
         tokio::select! {
             () = stop.cancelled() => break health.stop(),
-            () = sleep(LOOK_EVERY / 2) => {}
+            () = sleep(CHECK_INTERVAL / 2) => {}
         }
     }
 }
 
 async fn watch_clickhouse(store: Store, answers: Condition, stop: CancellationToken) {
-    let look = async {
+    let check = async {
         loop {
-            answers.set(store.answers().await);
-            sleep(LOOK_EVERY).await;
+            answers.set(store.is_reachable().await);
+            sleep(CHECK_INTERVAL).await;
         }
     };
     tokio::select! {
-        () = look => {}
+        () = check => {}
         () = stop.cancelled() => {}
     }
 }

@@ -1,11 +1,12 @@
-//! Session cookies: a browser's stand-in for a key.
+//! Session cookies, which stand for an API key in a browser.
 //!
-//! A cookie is `<key id>.<end>.<seal>`: the end in Unix milliseconds, the seal an HMAC-SHA-256 over the rest in
-//! base64url. It is given to one who has shown the key, and holds for as long as the key is good and nobody has ended it
-//! ([`ended`]), a week at most. The seal's key is derived from the operator's token: another token ends every session.
+//! A cookie is `<key id>.<end>.<seal>`: the end in Unix milliseconds, the seal an HMAC-SHA-256 over the rest
+//! in base64url. A client that presents the key gets the cookie. It is valid while the key is valid and the
+//! session was not ended ([`ended`]), for at most a week. The seal's key is derived from the operator's
+//! token, so a new token ends all sessions.
 //!
-//! `SameSite=Strict` keeps other sites from using it. A browser also says where a request comes from
-//! (`Sec-Fetch-Site`): a change that another site asks for is treated as if no cookie had come with it.
+//! `SameSite=Strict` keeps browsers from sending the cookie with requests of other sites. In addition, a
+//! change whose `Sec-Fetch-Site` header names another site is handled as if it had no cookie.
 
 pub mod ended;
 
@@ -18,11 +19,11 @@ use service::settings::Secret;
 use sha2::Sha256;
 use std::time::Duration;
 
-/// The cookie's name.
+/// Name of the cookie.
 pub const NAME: &str = "tidemark_session";
-/// How long a session lasts at most.
+/// Maximum age of a session.
 pub const AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Sets the seal's key apart from whatever else may be derived from the token.
+/// Separates the seal's key from other keys that may be derived from the token.
 const LABEL: &[u8] = b"tidemark session cookie v1";
 
 /// Seals and opens cookies.
@@ -30,20 +31,20 @@ const LABEL: &[u8] = b"tidemark session cookie v1";
 pub struct Sessions(Hmac<Sha256>);
 
 impl Sessions {
-    /// Sessions of the installation with this operator's token.
+    /// Derives the seal's key from the operator's token.
     pub fn new(operator_token: &Secret) -> Self {
         let derived = mac(operator_token.reveal().as_bytes()).chain_update(LABEL).finalize().into_bytes();
         Self(mac(&derived))
     }
 
-    /// The cookie's value for the key `key_id` until `end_ms`.
+    /// Returns the cookie's value for the key `key_id` until `end_ms`, Unix milliseconds.
     pub fn seal(&self, key_id: &str, end_ms: i64) -> String {
         let text = format!("{key_id}.{end_ms}");
         let seal = self.0.clone().chain_update(&text).finalize().into_bytes();
         format!("{text}.{}", URL_SAFE_NO_PAD.encode(seal))
     }
 
-    /// The id of the key that `value` stands for, if we sealed it and it has not ended.
+    /// Returns the id of the key that `value` stands for, if the seal is valid and the session has not expired.
     pub fn open<'a>(&self, value: &'a str, now_ms: i64) -> Option<&'a str> {
         let (text, seal) = value.rsplit_once('.')?;
         let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
@@ -56,11 +57,11 @@ impl Sessions {
 fn mac(key: &[u8]) -> Hmac<Sha256> {
     match Hmac::new_from_slice(key) {
         Ok(mac) => mac,
-        Err(_) => unreachable!("an HMAC takes keys of any length"),
+        Err(_) => unreachable!("HMAC accepts keys of any length"),
     }
 }
 
-/// The session cookie's value among the cookies of a request.
+/// Returns the value of the session cookie among the cookies of a request.
 pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut cookies =
@@ -68,13 +69,14 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookies.find(|(name, _)| *name == NAME).map(|(_, value)| value)
 }
 
-/// Whether a browser says that another site asks for a change.
+/// Whether a browser marks the request as a change that another site initiated.
 pub fn is_foreign_change(method: &Method, headers: &HeaderMap) -> bool {
     let from = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     !method.is_safe() && matches!(from, Some(b"cross-site" | b"same-site"))
 }
 
-/// The `Set-Cookie` that begins a session with `value`, or ends it where that is empty.
+/// Returns the `Set-Cookie` header that begins a session with `value`, or removes the cookie if `value` is
+/// empty.
 pub fn set_cookie(value: &str, headers: &HeaderMap) -> String {
     let age = if value.is_empty() { 0 } else { AGE.as_secs() };
     let https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_opens_until_its_end_and_under_the_same_token_only() {
+    fn cookie_opens_until_its_end_with_the_same_token() {
         let sessions = sessions("0123456789abcdef");
         let value = sessions.seal("abc", 1000);
         assert_eq!(sessions.open(&value, 999), Some("abc"));
@@ -103,24 +105,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cookie_that_was_tampered_with_does_not_open(place in any::<proptest::sample::Index>(), with in "[0-9a-zA-Z._-]") {
+        fn tampered_cookie_does_not_open(index in any::<proptest::sample::Index>(), with in "[0-9a-zA-Z._-]") {
             let sessions = sessions("0123456789abcdef");
             let value = sessions.seal("abc", 1000);
-            let at = place.index(value.len());
+            let at = index.index(value.len());
             let other = format!("{}{with}{}", &value[..at], &value[at + 1..]);
-            // The last character of base64 has bits that stand for nothing, which the decoder wants to be zero.
+            // The unused bits of the last base64 character must be zero, so no other character decodes to the
+            // same seal.
             let expected = (other == value).then_some("abc");
             prop_assert_eq!(sessions.open(&other, 0), expected);
         }
 
         #[test]
-        fn nonsense_does_not_open(value in ".*") {
+        fn arbitrary_text_does_not_open(value in ".*") {
             prop_assert_eq!(sessions("0123456789abcdef").open(&value, 0), None);
         }
     }
 
     #[test]
-    fn the_cookie_is_found_among_others() {
+    fn session_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
         assert_eq!(cookie(&headers), None);
         headers.append(COOKIE, HeaderValue::from_static("a=b; tidemark_session2=x"));
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_that_other_sites_ask_for_are_foreign() {
+    fn only_changes_from_other_sites_are_foreign() {
         let from = |site: &'static str| {
             HeaderMap::from_iter([(
                 hyper::header::HeaderName::from_static("sec-fetch-site"),
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
+    fn cookie_is_http_only_and_same_site_strict() {
         let mut headers = HeaderMap::new();
         let plain = "tidemark_session=v; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800";
         assert_eq!(set_cookie("v", &headers), plain);

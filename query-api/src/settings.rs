@@ -1,4 +1,4 @@
-//! The settings of the query API. `--help` is their reference.
+//! Settings of the query API. `--help` is their reference.
 
 use alerting::outgoing::address::Allowed;
 use alerting::outgoing::target::Target;
@@ -16,30 +16,30 @@ use std::time::Duration;
 
 /// The command line.
 #[derive(Clone, clap::Parser)]
-#[command(name = "query-api", version, about = "Projects and keys are managed here, metrics are read here")]
+#[command(name = "query-api", version, about = "Manages projects and keys, and reads metrics")]
 pub struct Arguments {
-    /// What to do instead of running.
+    /// Command to run instead of the service.
     #[command(subcommand)]
     pub command: Option<service::probe::Command>,
-    /// Where clients manage and read: address and port.
+    /// Address and port for clients.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
     pub listen: String,
-    /// Where health and metrics are served: address and port. Keep it off the public side.
+    /// Address and port for health checks and metrics. Do not expose it to the public.
     #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9082", value_name = "ADDRESS")]
     pub ops_listen: String,
-    /// ClickHouse's HTTP interface; `https://…` over TLS.
+    /// URL of ClickHouse's HTTP interface; `https://…` for TLS.
     #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
     pub clickhouse_url: String,
-    /// ClickHouse's user, if it asks for one.
+    /// ClickHouse user, if ClickHouse requires one.
     #[arg(long, env = "CLICKHOUSE_USER", value_name = "NAME")]
     pub clickhouse_user: Option<String>,
-    /// The password of that user.
+    /// Password of the ClickHouse user.
     #[arg(long, env = "CLICKHOUSE_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub clickhouse_password: Option<String>,
-    /// The operator's token, which creates projects: at least 16 visible ASCII characters. There is no default.
+    /// The operator's token, which creates projects: at least 16 visible ASCII characters. Required.
     #[arg(long, env = "OPERATOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub operator_token: Option<String>,
-    /// Where clients send metrics to, as new connections are told.
+    /// URL to which clients send metrics; new connections show it.
     #[arg(
         long,
         env = "WEBHOOK_URL",
@@ -47,25 +47,26 @@ pub struct Arguments {
         value_name = "URL"
     )]
     pub webhook_url: String,
-    /// How long a query may take, 100ms to 5m; then the answer is 504.
+    /// Timeout of a query, 100ms to 5m. A query that takes longer gets 504.
     #[arg(long, env = "QUERY_TIMEOUT", default_value = "10s", value_name = "DURATION")]
     pub query_timeout: String,
-    /// How many queries ClickHouse works on for this process at once, 2 to 1024; one project has half of them at most.
-    /// Twice the number of this machine's cores if left out.
+    /// Maximum number of concurrent ClickHouse queries of this process, 2 to 1024. One project may use at
+    /// most half of them. Default twice the number of cores.
     #[arg(long, env = "CONCURRENT_QUERIES", value_name = "NUMBER")]
     pub concurrent_queries: Option<usize>,
-    /// How long after it was stamped a batch may still be written to Kafka, 0s to 5m. More than the delivery timeout of
-    /// every gateway, and what their clocks may differ by on top: watermarks are only true if it is.
+    /// Maximum time between a batch's timestamp and its write to Kafka, 0s to 5m. It must exceed the delivery
+    /// timeout of every gateway plus the difference of their clocks; otherwise watermarks are wrong.
     #[arg(long, env = "MAX_PUBLISH_TIME", default_value = "6s", value_name = "DURATION")]
     pub max_publish_time: String,
-    /// How often all alert rules are evaluated, 10s to 1h. Rules over metrics that receive points are evaluated at once.
+    /// Interval at which all alert rules are evaluated, 10s to 1h. Rules are also evaluated when their metric
+    /// receives points.
     #[arg(long, env = "ALERT_INTERVAL", default_value = "5m", value_name = "DURATION")]
     pub alert_interval: String,
-    /// Where people find the page, for links in notices. `http://` and the address of --listen if it is not given.
+    /// URL of the web page, for links in notifications. Default `http://` and the address of --listen.
     #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// Networks that channels may call though they are not public, separated by commas: `10.1.0.0/16,127.0.0.0/8`.
-    /// Whoever may make channels can then make us call whatever listens there.
+    /// Private networks that channels may call, separated by commas: `10.1.0.0/16,127.0.0.0/8`. Anyone who
+    /// may create channels can then make the service send requests to any listener in these networks.
     #[arg(
         long,
         env = "ALLOW_OUTGOING",
@@ -74,9 +75,9 @@ pub struct Arguments {
         value_name = "NETWORKS"
     )]
     pub allow_outgoing: String,
-    /// Proxies whose X-Forwarded-For is believed: addresses or networks with commas between them, such as
-    /// `10.0.0.0/8,fd00::/8`. Of everybody else the address is the connection's. Name none that clients can reach
-    /// directly: they could pass for anybody.
+    /// Proxies whose X-Forwarded-For header is trusted: addresses or networks separated by commas, such as
+    /// `10.0.0.0/8,fd00::/8`. For all other peers, the client's address is that of the connection. Do not
+    /// name networks from which clients connect directly: they could forge their address.
     #[arg(
         long,
         env = "TRUSTED_PROXIES",
@@ -85,71 +86,66 @@ pub struct Arguments {
         value_name = "NETWORKS"
     )]
     pub trusted_proxies: String,
-    /// The usage report has a notice when so many requests came within 5 minutes with wrong or revoked keys of one
-    /// connection, 1 to 1000000.
+    /// Number of requests with wrong or revoked keys of one connection within 5 minutes that causes a notice
+    /// in the usage report, 1 to 1000000.
     #[arg(long, env = "NOTICE_REFUSED_KEYS", default_value = "20", value_name = "REQUESTS")]
     pub notice_refused_keys: String,
-    /// The usage report has a notice when a connection that has been in use for so long is used from an address that
-    /// never used it before, 0s to 90d.
+    /// Age of a connection after which a request from a new address causes a notice in the usage report, 0s
+    /// to 90d.
     #[arg(long, env = "NOTICE_NEW_ADDRESS_AFTER", default_value = "1d", value_name = "DURATION")]
     pub notice_new_address_after: String,
-    /// The usage report has a notice when a connection has an hour of 100 requests or more that are more than so many
-    /// times its hourly mean over the 7 days before, 1 to 1000000. Not in its first day.
+    /// Factor by which a connection's requests in an hour must exceed its hourly mean of the previous 7 days
+    /// to cause a notice in the usage report, 1 to 1000000. Hours with fewer than 100 requests and the
+    /// connection's first day cause none.
     #[arg(long, env = "NOTICE_TRAFFIC_JUMP", default_value = "10", value_name = "TIMES")]
     pub notice_traffic_jump: String,
-    /// Print the OpenAPI description of the HTTP interface and exit.
+    /// Print the OpenAPI document of the HTTP interface and exit.
     #[arg(long)]
     pub openapi: bool,
-    /// What all services share.
     #[command(flatten)]
     pub common: Common,
 }
 
-/// The settings, checked.
+/// The validated settings.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where clients manage and read.
+    /// Address for clients.
     pub listen: SocketAddr,
-    /// Where health and metrics are served.
+    /// Address for health checks and metrics.
     pub ops_listen: SocketAddr,
-    /// ClickHouse.
     pub clickhouse: Server,
-    /// The operator's token.
     pub operator_token: Secret,
-    /// Where clients send metrics to.
+    /// URL to which clients send metrics.
     pub webhook_url: String,
-    /// How long a query may take.
     pub query_timeout: Duration,
-    /// How many queries ClickHouse works on at once.
+    /// Maximum number of concurrent ClickHouse queries.
     pub concurrent_queries: usize,
-    /// How streams behave; it has no arguments.
+    /// Not configurable; tests shorten the intervals.
     pub streams: StreamSettings,
-    /// How long after it was stamped a batch may still be written.
+    /// Maximum time between a batch's timestamp and its write to Kafka.
     pub max_publish_time: Duration,
-    /// How often all alert rules are evaluated.
+    /// Interval at which all alert rules are evaluated.
     pub alert_interval: Duration,
-    /// Where people find the page.
+    /// URL of the web page.
     pub public_url: String,
-    /// Networks that channels may call though they are not public.
+    /// Private networks that channels may call.
     pub allow_outgoing: Allowed,
-    /// Whose word about their clients is believed.
     pub trusted_proxies: TrustedProxies,
-    /// From when on something is worth a notice.
+    /// Thresholds of the notices in the usage report.
     pub notices: Thresholds,
     /// Connection settings of the stores.
     pub connections: Connections,
-    /// What all services share.
     pub common: Common,
 }
 
 impl Arguments {
-    /// The settings, or all that is wrong with them.
+    /// Validates the settings, and reports all faults at once.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut faults = Faults::default();
         let connections = self.common.check(&mut faults);
         let token = self.operator_token.unwrap_or_default();
-        let fits = token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
-        faults.check(fits, "--operator-token", "must be given, at least 16 visible ASCII characters");
+        let valid = token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
+        faults.check(valid, "--operator-token", "is required: at least 16 visible ASCII characters");
         for (setting, url) in
             [("--clickhouse-url", &self.clickhouse_url), ("--webhook-url", &self.webhook_url)]
         {
@@ -170,7 +166,7 @@ impl Arguments {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get);
         let concurrent = self.concurrent_queries.unwrap_or(2 * cores);
         faults.check((2..=1024).contains(&concurrent), "--concurrent-queries", "must be 2 to 1024");
-        let long = Duration::from_secs(300);
+        let five_minutes = Duration::from_secs(300);
         let settings = Settings {
             listen: faults.address("--listen", &self.listen),
             ops_listen: faults.address("--ops-listen", &self.ops_listen),
@@ -185,7 +181,7 @@ impl Arguments {
             query_timeout: faults.duration(
                 "--query-timeout",
                 &self.query_timeout,
-                Duration::from_millis(100)..=long,
+                Duration::from_millis(100)..=five_minutes,
             ),
             alert_interval: faults.duration(
                 "--alert-interval",
@@ -199,7 +195,7 @@ impl Arguments {
             max_publish_time: faults.duration(
                 "--max-publish-time",
                 &self.max_publish_time,
-                Duration::ZERO..=long,
+                Duration::ZERO..=five_minutes,
             ),
             trusted_proxies: faults.trusted_proxies(&self.trusted_proxies),
             notices: Thresholds {
@@ -228,7 +224,7 @@ impl Arguments {
     }
 }
 
-/// A number within `range`.
+/// Parses a number in `range`.
 fn number<T>(faults: &mut Faults, setting: &str, text: &str, range: RangeInclusive<T>) -> T
 where
     T: FromStr + PartialOrd + fmt::Display + Copy,
@@ -251,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_token_the_defaults_are_valid_and_the_token_is_not_printed() {
+    fn defaults_are_valid_and_debug_output_hides_the_token() {
         let settings = check(&["--operator-token", TOKEN]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(settings.query_timeout, Duration::from_secs(10));
         assert_eq!(settings.max_publish_time, Duration::from_secs(6));
@@ -259,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_setting_is_named_at_once_and_the_token_is_not_repeated() {
+    fn all_invalid_settings_are_reported_without_the_token() {
         let wrong = [
             ("--listen", "8090"),
             ("--ops-listen", "here"),
@@ -289,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_operator_token_it_does_not_start() {
+    fn operator_token_is_required() {
         assert!(check(&[]).is_err());
     }
 }

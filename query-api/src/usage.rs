@@ -1,7 +1,7 @@
-//! What a project is used for: who sent how much, how it ended, and what of it looks wrong.
+//! Usage of a project's keys and connections.
 //!
-//! [`reads::usage::table`] asks ClickHouse what the gateways counted, [`reads::usage::notices`] decides what is worth a word, and `routes/usage.rs`
-//! answers with both.
+//! [`reads::usage::table`] reads the gateways' counts from ClickHouse, [`reads::usage::notices`] finds
+//! suspicious requests in them, and `routes/usage.rs` returns both.
 
 use crate::error::{Error, Unavailable};
 use control::projection::{Projection, ReadError};
@@ -16,11 +16,11 @@ use redis_access::Redis;
 use std::collections::HashMap;
 use std::fmt::Display;
 
-/// Knows what projects are used for.
+/// Reads the usage of projects.
 pub struct Usage {
-    /// What the gateways counted.
+    /// The gateways' counts.
     pub table: UsageTable,
-    /// What is worth a notice.
+    /// Thresholds of the notices.
     pub thresholds: Thresholds,
     quota: UsageReader,
     projection: Projection,
@@ -28,7 +28,6 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Of the installation `namespace`.
     pub fn new(namespace: &str, store: Store, redis: Redis, thresholds: Thresholds) -> Self {
         Self {
             table: UsageTable::new(store, service::clickhouse::usage_database(namespace)),
@@ -39,12 +38,12 @@ impl Usage {
         }
     }
 
-    /// How much of the running hour a project has used.
+    /// Returns the project's quota usage of the current hour.
     pub async fn hour(&self, project: &str) -> Result<Used, Error> {
         self.quota.used(project).await.map_err(|error| unavailable(&error))
     }
 
-    /// The names of connections; those that were deleted are left out.
+    /// Returns the names of connections by id, without removed connections.
     pub async fn names(&self, connections: &[&str]) -> Result<HashMap<String, String>, Error> {
         let one = |id: String| async move {
             let wanted = [(EntityKind::Connection, id.as_str())];
@@ -58,8 +57,8 @@ impl Usage {
         Ok(found.map_err(|error| unavailable(&error))?.into_iter().flatten().collect())
     }
 
-    /// When each connection of a project was last used with its key, Unix milliseconds. Those that were not used in the
-    /// last 90 days are left out.
+    /// Returns the time of the last request with a key of each connection by id, Unix milliseconds.
+    /// Connections without a request in the last 90 days are left out.
     pub async fn last_used(&self, project: &str) -> Result<HashMap<String, i64>, Error> {
         let now = service::clock::now_ms();
         let rows =
@@ -69,6 +68,6 @@ impl Usage {
 }
 
 fn unavailable(error: &impl Display) -> Error {
-    tracing::warn!(%error, "Redis does not say how a project stands");
+    tracing::warn!(%error, "usage lookup failed: Redis unavailable");
     Error::Unavailable(Unavailable::Usage)
 }

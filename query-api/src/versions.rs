@@ -4,16 +4,15 @@ use crate::error::Error;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use control::commands::Expected;
+use control::commands::ExpectedVersion;
 use hyper::header::{ETAG, HeaderValue, IF_MATCH};
 use hyper::http::request::Parts;
 use serde::Serialize;
 use std::convert::Infallible;
 
-/// An entity, whose version is its `ETag` too.
+/// An entity whose answer has its version as `ETag`.
 #[derive(Debug)]
 pub struct Versioned<T> {
-    /// The version.
     pub version: u64,
     /// The entity as clients see it.
     pub entity: T,
@@ -29,18 +28,18 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
     }
 }
 
-/// The versions that a change was made for, if the client says so.
+/// The versions that the client expects, from the header `If-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IfMatch(Option<Expected>);
+pub struct IfMatch(Option<ExpectedVersion>);
 
 impl IfMatch {
-    /// Any version, where the client does not say.
-    pub fn or_any(self) -> Expected {
-        self.0.unwrap_or(Expected::Any)
+    /// Returns the expected versions, or any version if the header is absent.
+    pub fn or_any(self) -> ExpectedVersion {
+        self.0.unwrap_or(ExpectedVersion::Any)
     }
 
-    /// An error where the client does not say.
-    pub fn required(self) -> Result<Expected, Error> {
+    /// Returns the expected versions; fails if the header is absent.
+    pub fn required(self) -> Result<ExpectedVersion, Error> {
         self.0.ok_or(Error::VersionRequired)
     }
 }
@@ -55,19 +54,19 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// Reads `*` or a list of tags. What is no tag of ours matches nothing. A proxy that compresses makes our tags weak, so
-/// those count too, and so does the bare number that entities show.
-fn expected(text: &str) -> Expected {
+/// Parses `*` or a list of tags. Unknown tags match nothing. Weak tags are accepted because compressing
+/// proxies weaken them, and so is the bare number, which is the field `version` of entities.
+fn expected(text: &str) -> ExpectedVersion {
     let tags = || text.split(',').map(str::trim);
     if tags().any(|tag| tag == "*") {
-        return Expected::Any;
+        return ExpectedVersion::Any;
     }
     let version = |tag: &str| {
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
         quoted.unwrap_or(tag).parse().ok()
     };
-    Expected::OneOf(tags().filter_map(version).collect())
+    ExpectedVersion::OneOf(tags().filter_map(version).collect())
 }
 
 #[cfg(test)]
@@ -75,21 +74,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn if_match_is_a_star_or_a_list_of_versions_and_nothing_else_matches() {
-        assert_eq!(expected("*"), Expected::Any);
-        assert_eq!(expected("\"3\""), Expected::OneOf(vec![3]));
-        assert_eq!(expected("\"3\", W/\"4\",\"x\""), Expected::OneOf(vec![3, 4]));
-        assert_eq!(expected("3"), Expected::OneOf(vec![3]));
+    fn if_match_is_a_star_or_a_list_of_versions() {
+        assert_eq!(expected("*"), ExpectedVersion::Any);
+        assert_eq!(expected("\"3\""), ExpectedVersion::OneOf(vec![3]));
+        assert_eq!(expected("\"3\", W/\"4\",\"x\""), ExpectedVersion::OneOf(vec![3, 4]));
+        assert_eq!(expected("3"), ExpectedVersion::OneOf(vec![3]));
         for nothing in ["", "x", "\"-1\"", "\"3"] {
-            assert_eq!(expected(nothing), Expected::OneOf(Vec::new()), "{nothing}");
+            assert_eq!(expected(nothing), ExpectedVersion::OneOf(Vec::new()), "{nothing}");
         }
     }
 
     #[test]
-    fn a_version_is_required_only_where_it_is_asked_for() {
-        assert_eq!(IfMatch(None).or_any(), Expected::Any);
+    fn missing_if_match_is_any_version_or_an_error() {
+        assert_eq!(IfMatch(None).or_any(), ExpectedVersion::Any);
         assert_eq!(IfMatch(None).required(), Err(Error::VersionRequired));
-        let given = Expected::OneOf(vec![1]);
-        assert_eq!(IfMatch(Some(given.clone())).required(), Ok(given));
+        let expected = ExpectedVersion::OneOf(vec![1]);
+        assert_eq!(IfMatch(Some(expected.clone())).required(), Ok(expected));
     }
 }

@@ -98,7 +98,7 @@ impl Entries {
 
     fn allows_alerts(&self, project_id: &str) -> bool {
         let Some(name) = self.project_plans.get(project_id) else { return false };
-        self.plans.get(name).cloned().or_else(|| plans::first(name)).is_some_and(|plan| plan.alerts)
+        self.plans.get(name).cloned().or_else(|| plans::built_in(name)).is_some_and(|plan| plan.alerts)
     }
 }
 
@@ -140,9 +140,9 @@ impl Directory {
     }
 
     async fn read(&self, brokers: &KafkaBrokers, topics: &Topics) -> Result<std::convert::Infallible, LogError> {
-        let end = control_log::end(brokers, topics).await?;
+        let end = control_log::end_offset(brokers, topics).await?;
         self.filled.send_replace(end == 0);
-        let reader = ControlReader::from(brokers, topics, 0)?;
+        let reader = ControlReader::starting_at(brokers, topics, 0)?;
         loop {
             let event = reader.next().await?;
             let version = {

@@ -6,7 +6,7 @@ use super::rule::Condition;
 use proto::v1::{Alert, AlertSubject};
 use reads::Error;
 use reads::display_name::title_case;
-use reads::hidden::View;
+use reads::deletions::View;
 use reads::store::Store;
 use reads::windows::{SlowSeries, Snapshot, WindowQueries};
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ pub async fn present(
     let snapshot = Snapshot { database: view.database, hidden };
     let mut windows = WindowQueries::default();
     windows.add(series.clone(), condition.window.length_ms(), condition.aggregation);
-    let _place = store.place(&alert.project_id).await?;
+    let _slot = store.acquire_slot(&alert.project_id).await?;
     let values = windows.read(store, &snapshot, now_ms, &mut SlowSeries::default()).await?;
     let value = match observation(&values, &series, &condition).ok_or(Error::QueryTimeout)? {
         Observation::Value(value) => Some(value),

@@ -26,7 +26,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use reads::Error;
 use reads::engine::Engine;
-use reads::hidden::Hidden;
+use reads::deletions::DeletionMask;
 use reads::windows::{Series, SlowSeries, Snapshot};
 use service::kafka::reader::{self, Reader};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -298,13 +298,13 @@ impl Rounds<'_> {
 
     /// What there is to read, and what was deleted of these projects.
     async fn seen(&self, projects: BTreeSet<&str>) -> Result<Snapshot, Error> {
-        let store = self.of.reads.generations.store().await?;
+        let store = self.of.reads.generations.current().await?;
         let open = |project: String| async move {
-            let open = self.of.reads.deletions.of(&project, store.number).await?.open;
+            let open = self.of.reads.deletions.of_project(&project, store.number).await?.unapplied;
             Ok::<_, Error>((project, open))
         };
         let projects: Vec<_> = projects.into_iter().map(|project| open(project.to_owned())).collect();
-        let open: Vec<(String, Hidden)> =
+        let open: Vec<(String, DeletionMask)> =
             stream::iter(projects).buffer_unordered(PROJECTS).try_collect().await?;
         let hidden = open.into_iter().filter(|(_, open)| !open.is_empty()).collect();
         Ok(Snapshot { database: store.database, hidden })
@@ -312,7 +312,7 @@ impl Rounds<'_> {
 
     /// The series that received points which can be read now.
     async fn due(&self, arrivals: &mut Arrivals) -> Result<HashSet<Series>, Error> {
-        let database = self.of.reads.generations.store().await?.database;
+        let database = self.of.reads.generations.current().await?.database;
         let heads = self.of.reads.store.heads(&database).await?;
         Ok(arrivals.take(&heads.last, Instant::now(), service::clock::now_ms()))
     }

@@ -1,4 +1,4 @@
-//! Answers as Prometheus writes them.
+//! Answers in Prometheus's format.
 
 use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
@@ -8,22 +8,22 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// What a query gave.
+/// The result of a query. Times are Unix milliseconds.
 #[derive(Debug)]
-pub enum Outcome {
-    /// A number at a moment.
+pub enum QueryResult {
+    /// A number at one time.
     Scalar(i64, f64),
-    /// A text at a moment.
+    /// A text at one time.
     Text(i64, String),
-    /// Series at a moment.
+    /// Series at one time.
     Vector(i64, Vec<Column>),
-    /// Series over a range, at the moments of a grid.
+    /// Series over a range, at the times of a grid.
     Columns(Grid, Vec<Column>),
-    /// Series over a range, at moments of their own.
+    /// Series over a range, each at its own times.
     Matrix(Vec<Series>),
 }
 
-/// An answer with warnings; `data` is JSON.
+/// Returns a successful answer with warnings; `data` is JSON.
 fn success(data: &str, warnings: &BTreeSet<String>) -> Response {
     let mut text = format!("{{\"status\":\"success\",\"data\":{data}");
     if !warnings.is_empty() {
@@ -33,12 +33,12 @@ fn success(data: &str, warnings: &BTreeSet<String>) -> Response {
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// An answer with this `data`.
+/// Returns an answer with this `data`.
 pub fn plain(data: &impl Serialize, warnings: &BTreeSet<String>) -> Response {
     success(&json(data), warnings)
 }
 
-/// An answer with at most `limit` items of a list, and a warning if there are more.
+/// Returns an answer with at most `limit` items of a list, and a warning if there are more.
 pub fn list<T: Serialize>(mut items: Vec<T>, limit: usize) -> Response {
     let mut warnings = BTreeSet::new();
     if items.len() > limit {
@@ -50,19 +50,19 @@ pub fn list<T: Serialize>(mut items: Vec<T>, limit: usize) -> Response {
 
 const TRUNCATED: &str = "results truncated due to limit";
 
-/// The answer to a query, with at most `limit` series.
-pub fn query(outcome: Outcome, limit: usize, mut warnings: BTreeSet<String>) -> Response {
+/// Returns the answer to a query, with at most `limit` series.
+pub fn query(result: QueryResult, limit: usize, mut warnings: BTreeSet<String>) -> Response {
     let mut text = String::new();
-    let kind = match outcome {
-        Outcome::Scalar(at, value) => {
+    let kind = match result {
+        QueryResult::Scalar(at, value) => {
             point(&mut text, at, value);
             "scalar"
         }
-        Outcome::Text(at, value) => {
+        QueryResult::Text(at, value) => {
             let _ = write!(text, "[{},{}]", time(at), json(&value));
             "string"
         }
-        Outcome::Vector(at, columns) => {
+        QueryResult::Vector(at, columns) => {
             let columns = columns
                 .into_iter()
                 .filter_map(|column| Some((column.labels, column.values.first().copied()??)));
@@ -74,7 +74,7 @@ pub fn query(outcome: Outcome, limit: usize, mut warnings: BTreeSet<String>) -> 
             });
             "vector"
         }
-        Outcome::Columns(grid, mut columns) => {
+        QueryResult::Columns(grid, mut columns) => {
             columns.retain(|column| column.values.iter().any(Option::is_some));
             columns.sort_by(|a, b| a.labels.cmp(&b.labels));
             each(&mut text, limited(columns, limit, &mut warnings), |text, column| {
@@ -84,7 +84,7 @@ pub fn query(outcome: Outcome, limit: usize, mut warnings: BTreeSet<String>) -> 
             });
             "matrix"
         }
-        Outcome::Matrix(mut all) => {
+        QueryResult::Matrix(mut all) => {
             all.retain(|series| !series.samples.is_empty());
             all.sort_by(|a, b| a.labels.cmp(&b.labels));
             each(&mut text, limited(all, limit, &mut warnings), |text, one| {
@@ -125,7 +125,7 @@ fn point(text: &mut String, at: i64, value: f64) {
     let _ = write!(text, "[{},\"{}\"]", time(at), number(value));
 }
 
-/// Unix seconds, with milliseconds if there are any.
+/// Formats Unix seconds, with a fraction of milliseconds unless it is zero.
 fn time(at: i64) -> String {
     if at % 1000 == 0 {
         return (at / 1000).to_string();
@@ -134,7 +134,8 @@ fn time(at: i64) -> String {
     format!("{sign}{}.{:03}", at.unsigned_abs() / 1000, at.unsigned_abs() % 1000)
 }
 
-/// A number as Go writes it: the fewest digits that read back the same, with an exponent only where it is far from 1.
+/// Formats a number as Go does: the fewest digits that parse to the same value, with an exponent below 1e-6
+/// and from 1e21.
 fn number(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -153,7 +154,7 @@ fn number(value: f64) -> String {
 }
 
 fn json(value: &impl Serialize) -> String {
-    // Strings, numbers and maps of them can always be written.
+    // The serialization of strings, numbers and maps of them cannot fail.
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_written_as_prometheus_writes_them() {
+    fn numbers_and_times_have_prometheus_format() {
         for (value, text) in [
             (2.0, "2"),
             (0.1, "0.1"),

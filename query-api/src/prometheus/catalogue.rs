@@ -1,7 +1,7 @@
-//! Which series there are: `series`, `labels`, `label/<name>/values`, `metadata`.
+//! The catalogue of series: `series`, `labels`, `label/<name>/values`, `metadata`.
 //!
-//! A time range is looked at by whole hours, as the rollup has them, so a series may be listed that has its points just
-//! outside of it.
+//! A time range is extended to whole hours, which the rollup stores, so a series may be listed whose points
+//! are just outside of the range.
 
 use super::Caller;
 use super::answer;
@@ -19,10 +19,10 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// So many metrics are described.
-const MOST_DESCRIBED: usize = 20_000;
+/// Maximum number of metrics that `metadata` describes.
+const MAX_DESCRIBED: usize = 20_000;
 
-/// The label sets of the series that `match[]` selects.
+/// Returns the label sets of the series that `match[]` selects.
 pub async fn series(
     Caller(key): Caller,
     State(app): State<Arc<App>>,
@@ -36,7 +36,7 @@ pub async fn series(
     Ok(answer::list(found, limit))
 }
 
-/// The names of all labels.
+/// Returns the names of all labels.
 pub async fn labels(
     Caller(key): Caller,
     State(app): State<Arc<App>>,
@@ -48,7 +48,7 @@ pub async fn labels(
     Ok(answer::list(names.into_iter().collect(), limit))
 }
 
-/// The values of a label.
+/// Returns the values of a label.
 pub async fn label_values(
     Caller(key): Caller,
     State(app): State<Arc<App>>,
@@ -64,7 +64,7 @@ pub async fn label_values(
     Ok(answer::list(values.into_iter().collect(), limit))
 }
 
-/// What is known of a metric.
+/// The metadata of a metric.
 #[derive(Serialize)]
 struct Description {
     r#type: &'static str,
@@ -72,7 +72,7 @@ struct Description {
     unit: String,
 }
 
-/// Names and units of metrics, by the name that Prometheus sees.
+/// Returns the names and units of metrics, by their Prometheus names.
 pub async fn metadata(
     Caller(key): Caller,
     State(app): State<Arc<App>>,
@@ -80,7 +80,7 @@ pub async fn metadata(
 ) -> Result<Response, Failure> {
     let (limit, each) = (form.limit("limit")?, form.limit("limit_per_metric")?);
     let view = app.reads.view(&key.project_id).await?;
-    let page = MetricsPage { limit: MOST_DESCRIBED, ..MetricsPage::default() };
+    let page = MetricsPage { limit: MAX_DESCRIBED, ..MetricsPage::default() };
     let rows = app.reads.store.metrics(&view, &key.project_id, page).await?;
     let mut described: BTreeMap<String, Vec<Description>> = BTreeMap::new();
     for row in rows {
@@ -90,7 +90,7 @@ pub async fn metadata(
         }
         let descriptions = described.entry(named).or_default();
         if descriptions.len() < each {
-            // What a metric is, its sender does not say.
+            // Senders do not declare the type of a metric.
             descriptions.push(Description {
                 r#type: "unknown",
                 help: name(&row.metric_id, &row.newest_name),

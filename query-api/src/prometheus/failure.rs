@@ -1,5 +1,5 @@
-//! Errors in Prometheus's shape: `{"status": "error", "errorType": "bad_data", "error": "…"}`. An [`Error`] of the whole
-//! service (keys, stores, deadlines) is converted to this shape.
+//! Errors in Prometheus's shape: `{"status": "error", "errorType": "bad_data", "error": "…"}`. An [`Error`]
+//! of the whole service (keys, stores, deadlines) is converted to this shape.
 
 use crate::error::Error;
 use crate::middleware::UnknownKey;
@@ -59,7 +59,7 @@ impl Failure {
         promql::Error::parameter(name, reason).into()
     }
 
-    /// The HTTP status and `errorType`.
+    /// Returns the HTTP status and `errorType`.
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Query(promql::Error::BadData(_)) => (StatusCode::BAD_REQUEST, "bad_data"),

@@ -1,4 +1,4 @@
-//! Reads what a plan's selectors ask for: each selector's samples at once, for the whole range of the query.
+//! Reads the samples of a plan's selectors: those of one selector at once, for the whole range of the query.
 
 use super::failure::Failure;
 use crate::app::App;
@@ -7,16 +7,17 @@ use promql::eval::{Sample, Series};
 use promql::labels::Labels;
 use promql::plan::Selector;
 use promql_parser::label::Matcher;
-use reads::hidden::View;
+use reads::deletions::View;
 use reads::series::buckets::Range;
 
-/// So many metrics of a project can be searched.
-const MOST_METRICS: usize = 200_000;
-/// So many bytes of ids a statement has at most; the server refuses longer parameters.
-const IDS_LENGTH: usize = 100_000;
+/// Maximum number of metrics of a project that can be searched.
+const MAX_METRICS: usize = 200_000;
+/// Maximum number of bytes of the ids in a statement; ClickHouse refuses longer parameters.
+const MAX_IDS_BYTES: usize = 100_000;
 
-/// The metrics of a project whose labels all matchers of at least one list match, with their labels, by id; all if there
-/// is no list. With `hours` only those that have points in the hours that it touches.
+/// Returns the labels of the project's metrics that match all matchers of at least one list, ordered by
+/// metric id; all metrics if there is no list. With `hours`, only metrics with points in the hours that the
+/// range overlaps.
 pub async fn metrics(
     app: &App,
     project: &str,
@@ -31,14 +32,14 @@ pub async fn metrics(
 }
 
 async fn ids(app: &App, view: &View, project: &str, hours: Option<Range>) -> Result<Vec<String>, Failure> {
-    let ids = app.reads.store.metric_ids(view, project, hours, MOST_METRICS + 1).await?;
-    if ids.len() > MOST_METRICS {
-        return Err(Failure::execution(format!("the project has more than {MOST_METRICS} metrics")));
+    let ids = app.reads.store.metric_ids(view, project, hours, MAX_METRICS + 1).await?;
+    if ids.len() > MAX_METRICS {
+        return Err(Failure::execution(format!("the project has more than {MAX_METRICS} metrics")));
     }
     Ok(ids)
 }
 
-/// The series of each selector.
+/// Reads the series of each selector.
 pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<Vec<Vec<Series>>, Failure> {
     if selectors.is_empty() {
         return Ok(Vec::new());
@@ -76,10 +77,10 @@ async fn read(
         let mut rows = 0;
         let take = |row: reads::store::SampleRow| {
             rows += 1;
-            let Some(series) = all.get_mut(base + row.place as usize) else { return };
+            let Some(series) = all.get_mut(base + row.series_index as usize) else { return };
             let sample = Sample { at: row.at, value: row.value };
             match series.samples.last_mut() {
-                // Of one moment the last counts.
+                // The last of several samples with the same time counts.
                 Some(last) if last.at == sample.at => *last = sample,
                 _ => series.samples.push(sample),
             }
@@ -97,14 +98,14 @@ async fn read(
     Ok(all)
 }
 
-/// Splits ids so that each part is short enough for a statement.
+/// Splits ids into chunks that are short enough for a statement.
 fn chunks<'a, 'b>(mut ids: &'a [&'b str]) -> Vec<&'a [&'b str]> {
     let mut chunks = Vec::new();
     while !ids.is_empty() {
         let mut length = 0;
         let fits = |id: &&&str| {
             length += id.len() + 3;
-            length <= IDS_LENGTH
+            length <= MAX_IDS_BYTES
         };
         let (chunk, rest) = ids.split_at(ids.iter().take_while(fits).count().max(1));
         chunks.push(chunk);
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_split_into_statements_that_the_server_takes_and_none_is_left_out() {
+    fn ids_are_split_into_chunks_of_bounded_length() {
         let id = "x".repeat(128);
         let ids = vec![id.as_str(); 2000];
         let chunks = chunks(&ids);

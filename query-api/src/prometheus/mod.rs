@@ -1,25 +1,29 @@
-//! The Prometheus API, as far as Grafana's data source uses it: PromQL over the metrics of the key's project.
+//! The part of the Prometheus HTTP API that Grafana's data source uses: PromQL over the metrics of the key's
+//! project.
 //!
-//! The way of a query: [`form`] reads its parameters, [`promql::parse`] and [`promql::plan`] make of its text what is to be read and
-//! evaluated, [`fetch`] reads each selector's samples for the whole range at once, [`promql::eval`] evaluates in memory, and
-//! [`answer`] writes the result. Errors have Prometheus's shape ([`failure`]).
+//! Path of a query: [`form`] reads its parameters; [`promql::parse`] and [`promql::plan`] turn its text into
+//! selectors and an expression tree; [`fetch`] reads the samples of each selector for the whole range at
+//! once; [`promql::eval`] evaluates the tree in memory; and [`answer`] writes the result. Errors have
+//! Prometheus's shape ([`failure`]).
 //!
-//! **What it promises.** The semantics are those of Prometheus 3. A metric is one series with two labels: `__name__`, its
-//! id with what Prometheus does not allow made `_`, and `metric_id`, its true id; ids whose names become the same are told
-//! apart by it. Because `metric_id` is a label like any other, operators between two metrics match with
-//! `ignoring(metric_id)` or `on()`. Windows are left-open; an instant selector sees the last sample of five minutes, and
-//! there are no staleness markers. Of two samples of one moment the one that was received later counts. `rate`, `irate`,
-//! `increase` and `resets` read a series as a counter; a metric whose samples are events is summed by `sum_over_time`.
+//! **Semantics.** They are those of Prometheus 3. A metric is one series with two labels: `__name__`, its id
+//! with characters that Prometheus does not allow replaced by `_`, and `metric_id`, its original id, which
+//! distinguishes ids with the same `__name__`. Because `metric_id` is a label like any other, operators
+//! between two metrics match with `ignoring(metric_id)` or `on()`. Windows are left-open; an instant selector
+//! returns the last sample of five minutes, and there are no staleness markers. Of two samples with the same
+//! time, the one that was received later counts. `rate`, `irate`, `increase` and `resets` read a series as a
+//! counter; for a metric whose samples are events, use `sum_over_time`.
 //!
-//! **What it evaluates.** Selectors with all matchers, `offset`, `@`; subqueries; `*_over_time` but for those of
-//! experiments; `rate irate increase delta idelta deriv predict_linear changes resets`; the aggregations `sum avg min max
-//! count group stddev stdvar quantile topk bottomk`; arithmetic, comparisons, `and or unless`, matching one to one; the
-//! functions of a value (mathematics, calendar, `round`, `clamp*`), `absent* sort* scalar vector time timestamp
-//! label_replace label_join`.
+//! **Supported.** Selectors with all matchers, `offset`, `@`; subqueries; `*_over_time` except for
+//! experimental ones; `rate irate increase delta idelta deriv predict_linear changes resets`; the
+//! aggregations `sum avg min max count group stddev stdvar quantile topk bottomk`; arithmetic, comparisons,
+//! `and or unless`, one-to-one matching; functions of a value (mathematics, calendar, `round`, `clamp*`),
+//! `absent* sort* scalar vector time timestamp label_replace label_join`.
 //!
-//! **What it refuses** with 422, by name: histograms (`histogram_*`), `group_left`, `group_right`, `fill`, `count_values`,
-//! `limitk`, `limit_ratio`, `or` between matchers, and the functions that Prometheus calls experimental. Also 422 is what
-//! goes beyond the bounds of [`promql::budget`]; 503 `timeout` what goes beyond the deadline of queries.
+//! **Not supported.** Histograms (`histogram_*`), `group_left`, `group_right`, `fill`, `count_values`,
+//! `limitk`, `limit_ratio`, `or` between matchers, and the functions that Prometheus calls experimental get
+//! 422 with their name. A query that exceeds the bounds of [`promql::budget`] gets 422 too; one that exceeds
+//! its deadline gets 503 `timeout`.
 
 mod answer;
 mod catalogue;
@@ -40,7 +44,7 @@ use failure::Failure;
 use hyper::http::request::Parts;
 use std::sync::Arc;
 
-/// The calls, without their prefix.
+/// Returns the routes without their prefix.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/query", get(query::instant).post(query::instant))
@@ -57,7 +61,7 @@ pub fn routes() -> Router<Arc<App>> {
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
 }
 
-/// A key that may read, or an error in Prometheus's shape.
+/// A key with the scope `read`; its rejection has Prometheus's shape.
 struct Caller(Arc<Key>);
 
 impl FromRequestParts<Arc<App>> for Caller {

@@ -1,7 +1,7 @@
 //! `query` and `query_range`.
 
 use super::Caller;
-use super::answer::{self, Outcome};
+use super::answer::{self, QueryResult};
 use super::failure::Failure;
 use super::fetch;
 use super::form::Form;
@@ -18,11 +18,11 @@ use promql_parser::parser::value::ValueType;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// So many queries are evaluated at a time: each may take a processor and some hundred megabytes.
-const AT_A_TIME: usize = 8;
-static EVALUATIONS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(AT_A_TIME);
+/// Maximum number of concurrent evaluations: each may take a processor and some hundred megabytes.
+const MAX_EVALUATIONS: usize = 8;
+static EVALUATIONS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(MAX_EVALUATIONS);
 
-/// Evaluates a query at a moment.
+/// Evaluates a query at one time.
 pub async fn instant(
     Caller(key): Caller,
     State(app): State<Arc<App>>,
@@ -36,7 +36,7 @@ pub async fn instant(
     run(&app, &key.project_id, &expr, Question { grid, end: at, over_range: false, limit, timeout }).await
 }
 
-/// Evaluates a query at evenly spaced moments.
+/// Evaluates a query at evenly spaced times.
 pub async fn range(
     Caller(key): Caller,
     State(app): State<Arc<App>>,
@@ -72,7 +72,7 @@ pub async fn range(
     run(&app, &key.project_id, &expr, Question { grid, end, over_range: true, limit, timeout }).await
 }
 
-/// No exemplars are kept; the query must be one all the same.
+/// Returns no exemplars, as none are stored. The query must be valid nevertheless.
 pub async fn exemplars(_: Caller, form: Form) -> Result<Response, Failure> {
     form.query()?;
     form.range()?;
@@ -81,7 +81,7 @@ pub async fn exemplars(_: Caller, form: Form) -> Result<Response, Failure> {
 
 struct Question {
     grid: Grid,
-    /// Where the range ends, between two moments perhaps.
+    /// End of the range, which may lie between two times of the grid.
     end: i64,
     over_range: bool,
     limit: usize,
@@ -94,32 +94,32 @@ async fn run(app: &App, project: &str, expr: &Expr, question: Question) -> Resul
     let deadline = Instant::now() + timeout;
     let plan = Plan::new(expr, grid, end)?;
     let work = async {
-        let _turn = EVALUATIONS.acquire().await.map_err(|_| Failure::from(promql::Error::Timeout))?;
+        let _permit = EVALUATIONS.acquire().await.map_err(|_| Failure::from(promql::Error::Timeout))?;
         let data = fetch::series(app, project, &plan.selectors).await?;
-        // Dropped with this future: the thread then stops.
+        // Dropped together with this future, which stops the evaluating thread.
         let interest = Interest::default();
         let budget = Budget::new(deadline, &interest);
         let evaluate = tokio::task::spawn_blocking(move || {
             let evaluation = Evaluation::new(&data, &budget);
-            let outcome = outcome(&evaluation, &plan.root, grid, over_range)?;
-            Ok(answer::query(outcome, limit, evaluation.warnings.take()))
+            let result = evaluate_root(&evaluation, &plan.root, grid, over_range)?;
+            Ok(answer::query(result, limit, evaluation.warnings.take()))
         });
         evaluate.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a query was not evaluated to its end");
-            Err(Failure::execution("the query could not be evaluated".to_owned()))
+            tracing::error!(%error, "query evaluation panicked");
+            Err(Failure::execution("the query could not be evaluated: internal error".to_owned()))
         })
     };
     tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Failure::from(promql::Error::Timeout)))
 }
 
-fn outcome(
+fn evaluate_root(
     evaluation: &Evaluation<'_>,
     root: &Root,
     grid: Grid,
     over_range: bool,
-) -> Result<Outcome, Failure> {
+) -> Result<QueryResult, Failure> {
     Ok(match root {
-        Root::Text(text) => Outcome::Text(grid.start, text.clone()),
+        Root::Text(text) => QueryResult::Text(grid.start, text.clone()),
         Root::Matrix(matrix) => {
             let (series, timing, range) = evaluation.matrix(matrix, grid)?;
             let until = timing.shift(grid.start);
@@ -128,17 +128,17 @@ fn outcome(
                 labels: series.labels.clone(),
                 samples: series.samples.iter().filter(inside).copied().collect(),
             });
-            Outcome::Matrix(cut.collect())
+            QueryResult::Matrix(cut.collect())
         }
         Root::Node(node) => match (evaluation.node(node, grid)?, over_range) {
-            (Value::Vector(columns), true) => Outcome::Columns(grid, columns),
-            (Value::Vector(columns), false) => Outcome::Vector(grid.start, columns),
+            (Value::Vector(columns), true) => QueryResult::Columns(grid, columns),
+            (Value::Vector(columns), false) => QueryResult::Vector(grid.start, columns),
             (Value::Scalar(values), true) => {
                 let samples = grid.times().zip(values).map(|(at, value)| Sample { at, value });
-                Outcome::Matrix(vec![Series { labels: Labels::default(), samples: samples.collect() }])
+                QueryResult::Matrix(vec![Series { labels: Labels::default(), samples: samples.collect() }])
             }
             (Value::Scalar(values), false) => {
-                Outcome::Scalar(grid.start, values.first().copied().unwrap_or(f64::NAN))
+                QueryResult::Scalar(grid.start, values.first().copied().unwrap_or(f64::NAN))
             }
         },
     })

@@ -1,5 +1,5 @@
-//! The project's alert rules as Prometheus lists them: one group, each rule as the query that says the same. Projects
-//! whose plan has no alerts have no rules.
+//! The project's alert rules in Prometheus's format: one group, in which each rule has an equivalent PromQL
+//! query. A project whose plan does not include alerts has no rules.
 
 use super::{Caller, answer};
 use crate::app::App;
@@ -7,10 +7,10 @@ use crate::error::{Error, directory_unavailable};
 use crate::prometheus::failure::Failure;
 use crate::prometheus::form::Form;
 use alerting::book::RuleState;
-use alerting::machine::State as Stands;
+use alerting::machine::State;
 use alerting::records::StateWord;
 use alerting::rule::Condition;
-use axum::extract::State;
+use axum::extract;
 use axum::response::Response;
 use jiff::Timestamp;
 use proto::v1;
@@ -20,54 +20,56 @@ use service::wire_enum::WireEnum as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// So many rules are asked for at once.
+/// Number of rules that one lookup in the directory returns.
 const PAGE: usize = 1000;
-/// What Prometheus says of a rule that it has not evaluated; when ours were is known to their evaluator alone.
+/// Prometheus's `lastEvaluation` of a rule that was never evaluated. Only the evaluating replica knows the
+/// time of ours.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// The one group, and the file that it would stand in.
+/// Names of the one group and of its file.
 const GROUP: &str = "alerts";
 const FILE: &str = "tidemark";
 
-/// Which rules are asked for.
-struct Asked<'a> {
+/// The filter in the parameters of a request.
+struct Filter<'a> {
     names: Vec<&'a str>,
-    /// Whether ours are of the type, in the group and in the file; what is not named is not asked about.
-    ours: bool,
+    /// Whether the parameters for type, group and file, as far as they are given, match our group of alert
+    /// rules.
+    group_matches: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Filter<'a> {
     fn of(form: &'a Form) -> Result<Self, Failure> {
         let alerting = match form.text("type").map(str::to_ascii_lowercase).as_deref() {
             None | Some("alert") => true,
             Some("record") => false,
             Some(other) => return Err(Failure::parameter("type", format!("not supported value {other:?}"))),
         };
-        let names = |parameter, ours: &str| among(&form.texts(parameter), ours);
-        let ours = alerting && names("rule_group[]", GROUP) && names("file[]", FILE);
-        Ok(Self { names: form.texts("rule_name[]"), ours })
+        let matches = |parameter, name: &str| empty_or_contains(&form.texts(parameter), name);
+        let group_matches = alerting && matches("rule_group[]", GROUP) && matches("file[]", FILE);
+        Ok(Self { names: form.texts("rule_name[]"), group_matches })
     }
 
-    fn holds(&self, alert: &v1::Alert) -> bool {
-        self.ours && among(&self.names, &alert.name)
+    fn matches(&self, alert: &v1::Alert) -> bool {
+        self.group_matches && empty_or_contains(&self.names, &alert.name)
     }
 }
 
-fn among(names: &[&str], name: &str) -> bool {
+fn empty_or_contains(names: &[&str], name: &str) -> bool {
     names.is_empty() || names.contains(&name)
 }
 
-/// The rules.
+/// Returns the rules.
 pub async fn rules(
     Caller(key): Caller,
-    State(app): State<Arc<App>>,
+    extract::State(app): extract::State<Arc<App>>,
     form: Form,
 ) -> Result<Response, Failure> {
-    let asked = Asked::of(&form)?;
+    let filter = Filter::of(&form)?;
     let rules: Vec<Value> = all(&app, &key.project_id)
         .await?
         .iter()
-        .filter(|(alert, _)| asked.holds(alert))
+        .filter(|(alert, _)| filter.matches(alert))
         .map(|(alert, state)| {
             let alerts: Vec<Value> = active(alert, state).into_iter().collect();
             json!({
@@ -87,8 +89,11 @@ pub async fn rules(
     Ok(answer::plain(&json!({"groups": groups}), &BTreeSet::new()))
 }
 
-/// Those that fire, or say that there are no points.
-pub async fn alerts(Caller(key): Caller, State(app): State<Arc<App>>) -> Result<Response, Failure> {
+/// Returns the active alerts: the rules in the state `firing` or `no_data`.
+pub async fn alerts(
+    Caller(key): Caller,
+    extract::State(app): extract::State<Arc<App>>,
+) -> Result<Response, Failure> {
     let rules = all(&app, &key.project_id).await?;
     let alerts: Vec<Value> = rules.iter().filter_map(|(alert, state)| active(alert, state)).collect();
     Ok(answer::plain(&json!({"alerts": alerts}), &BTreeSet::new()))
@@ -101,7 +106,7 @@ async fn all(app: &App, project_id: &str) -> Result<Vec<(v1::Alert, RuleState)>,
     }
     let (mut rules, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page = app.directory.all_owned::<v1::Alert>(project_id, after.as_deref(), PAGE).await;
+        let page = app.directory.list_entities::<v1::Alert>(project_id, after.as_deref(), PAGE).await;
         let page = page.map_err(directory_unavailable)?;
         app.alerts.look(|book| {
             rules.extend(page.items.into_iter().map(|alert| {
@@ -121,21 +126,20 @@ fn labels(alert: &v1::Alert) -> Value {
 }
 
 fn active(alert: &v1::Alert, state: &RuleState) -> Option<Value> {
-    let stands = state.standing.state;
-    if stands == Stands::Ok {
+    if state.standing.state == State::Ok {
         return None;
     }
     let since = Timestamp::from_millisecond(state.standing.since_ms).map(|at| at.to_string());
-    let (mut labels, word) = (labels(alert), StateWord::from(stands).as_str());
+    let mut labels = labels(alert);
     labels["alertname"] = alert.name.clone().into();
-    labels["state"] = word.into();
+    labels["state"] = StateWord::from(state.standing.state).as_str().into();
     Some(json!({
         "labels": labels, "annotations": {}, "state": "firing", "activeAt": since.unwrap_or_default(),
         "value": state.value.map_or_else(|| "NaN".to_owned(), |value| value.to_string()),
     }))
 }
 
-/// What the rule says, as PromQL.
+/// Returns the PromQL query that is equivalent to the rule.
 fn query(alert: &v1::Alert) -> String {
     let window = format!("{{metric_id=\"{}\"}}[{}]", alert.metric_id, alert.range);
     let Some(condition) = Condition::of(alert) else { return window };
@@ -147,7 +151,7 @@ fn query(alert: &v1::Alert) -> String {
         Aggregation::Count => format!("count_over_time({window})"),
         Aggregation::Last => format!("last_over_time({window})"),
         Aggregation::P50 | Aggregation::P90 | Aggregation::P99 => {
-            let level = condition.aggregation.quantile().map_or(0.0, |place| QUANTILES[place]);
+            let level = condition.aggregation.quantile_index().map_or(0.0, |index| QUANTILES[index]);
             format!("quantile_over_time({level}, {window})")
         }
     };
@@ -171,25 +175,25 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_found_by_type_name_group_and_file() {
+    fn rules_are_filtered_by_type_name_group_and_file() {
         let rule = v1::Alert { name: "Too slow".to_owned(), ..alert("max") };
-        let finds = |query: &str| {
+        let matches = |query: &str| {
             let form = Form(form_urlencoded::parse(query.as_bytes()).into_owned().collect());
-            Asked::of(&form).map(|asked| asked.holds(&rule)).ok()
+            Filter::of(&form).map(|filter| filter.matches(&rule)).ok()
         };
         for query in
             ["", "type=alert", "rule_name[]=x&rule_name[]=Too+slow", "rule_group[]=alerts&file[]=tidemark"]
         {
-            assert_eq!(finds(query), Some(true), "{query}");
+            assert_eq!(matches(query), Some(true), "{query}");
         }
         for query in ["type=record", "rule_name[]=x", "rule_group[]=x", "file[]=x"] {
-            assert_eq!(finds(query), Some(false), "{query}");
+            assert_eq!(matches(query), Some(false), "{query}");
         }
-        assert_eq!(finds("type=x"), None);
+        assert_eq!(matches("type=x"), None);
     }
 
     #[test]
-    fn a_rule_is_the_query_that_says_the_same() {
+    fn rule_becomes_an_equivalent_promql_query() {
         assert_eq!(query(&alert("max")), r#"max_over_time({metric_id="api.time"}[15m]) >= 2.5"#);
         assert_eq!(query(&alert("p90")), r#"quantile_over_time(0.9, {metric_id="api.time"}[15m]) >= 2.5"#);
         for aggregation in ["avg", "sum", "min", "max", "count", "last", "p50", "p90", "p99"] {

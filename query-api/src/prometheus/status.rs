@@ -1,4 +1,4 @@
-//! What a data source asks to find out whom it talks to: `status/buildinfo`.
+//! `status/buildinfo`, by which data sources detect the version of Prometheus.
 
 use super::Caller;
 use super::answer;
@@ -6,13 +6,13 @@ use axum::response::Response;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// The Prometheus whose API and semantics these are; data sources decide by it what they may ask.
-const SPOKEN: &str = "3.0.0";
+/// The Prometheus version whose API and semantics this service has. Data sources enable features by it.
+const PROMETHEUS_VERSION: &str = "3.0.0";
 
-/// Which Prometheus this would be, and what it is.
+/// Returns the version of Prometheus and, as revision, the version of this service.
 pub async fn build(_: Caller) -> Response {
     let data = json!({
-        "version": SPOKEN, "revision": concat!("tidemark-", env!("CARGO_PKG_VERSION")), "branch": "",
+        "version": PROMETHEUS_VERSION, "revision": concat!("tidemark-", env!("CARGO_PKG_VERSION")), "branch": "",
         "buildUser": "", "buildDate": "", "goVersion": "",
     });
     answer::plain(&data, &BTreeSet::new())

@@ -14,7 +14,7 @@ use alerting::outgoing::client::Client;
 use alerting::outgoing::target::Target;
 use axum::Json;
 use axum::extract::State;
-use control::commands::{Commands, Expected};
+use control::commands::{Commands, ExpectedVersion};
 use hyper::StatusCode;
 use proto::v1::{self, AlertSubject, AlertTest, alert_record};
 use serde::Serialize;
@@ -33,7 +33,8 @@ pub struct NewChannel {
     name: String,
     /// The kind of the channel.
     kind: Kind,
-    /// Destination of the notifications; not for `in_app`. The URL is a secret: answers contain only a part of it.
+    /// Destination of the notifications; not for `in_app`. The URL is a secret: answers contain only a part
+    /// of it.
     #[schema(value_type = Option<String>, example = "https://hooks.slack.com/services/…")]
     url: Option<Target>,
 }
@@ -164,7 +165,7 @@ pub async fn create(
     fields: Fields,
 ) -> Result<(StatusCode, Json<Channel>), Error> {
     let channel = NewChannel::read(fields, &app.outgoing)?.into_record(&key.project_id);
-    let create = |commands: Commands| async move { commands.create_owned(channel).await };
+    let create = |commands: Commands| async move { commands.create_entity(channel).await };
     let created = app.command(create).await.map_err(|failed| failed.or(Error::ChannelNotFound))?;
     tracing::info!(project = key.project_id, channel = created.channel_id, "created channel");
     let secret = (!created.signing_key.is_empty()).then(|| webhook::secret(&created.signing_key));
@@ -195,7 +196,7 @@ pub async fn list(
 ) -> Result<Json<Channels>, Error> {
     let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
-    let page = app.directory.all_owned::<v1::Channel>(&key.project_id, after.as_deref(), limit).await;
+    let page = app.directory.list_entities::<v1::Channel>(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(directory_unavailable)?;
     Ok(Json(ListResponse::from_page(page, LIST, Channel::from)))
 }
@@ -221,7 +222,7 @@ pub async fn remove(
 ) -> Result<StatusCode, Error> {
     tracing::info!(project = key.project_id, channel = id, "removing a channel");
     let remove = |commands: Commands| async move {
-        commands.remove_owned::<v1::Channel>(&key.project_id, &id, &Expected::Any).await
+        commands.remove_entity::<v1::Channel>(&key.project_id, &id, &ExpectedVersion::Any).await
     };
     app.command(remove).await.map_err(|failed| failed.or(Error::ChannelNotFound))?;
     Ok(StatusCode::NO_CONTENT)
@@ -247,7 +248,7 @@ pub async fn test(
     State(app): State<Arc<App>>,
 ) -> Result<(StatusCode, Json<StartedTest>), Error> {
     let channel: Option<v1::Channel> =
-        app.directory.owned(&key.project_id, &id).await.map_err(directory_unavailable)?;
+        app.directory.entity(&key.project_id, &id).await.map_err(directory_unavailable)?;
     let channel = channel.ok_or(Error::ChannelNotFound)?;
     let subject = AlertSubject {
         project_id: channel.project_id,

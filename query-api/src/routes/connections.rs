@@ -280,8 +280,8 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Creates a new key for a connection, also for a revoked one. Older keys are refused when the grace period ends, or
-/// earlier if an earlier rotation set an earlier end.
+/// Creates a new key for a connection, also for a revoked one. Older keys are refused when the grace period
+/// ends, or earlier if an earlier rotation set an earlier end.
 #[utoipa::path(
     post,
     path = "/connections/{connectionId}/rotate",
@@ -311,7 +311,7 @@ pub async fn rotate(
     Ok(Json(RotatedKey {
         connection_id: id,
         api_key: rotated.token.reveal(),
-        previous_key_ends_at: rotated.previous_ends_at_ms,
+        previous_key_ends_at: rotated.previous_expires_at_ms,
     }))
 }
 
@@ -347,8 +347,8 @@ async fn find(app: &App, project_id: &str, id: &str) -> Result<Versioned<Connect
     Ok(Versioned { version: view.connection.version, entity: describe(app, view, &last_used) })
 }
 
-/// Returns the time of last use by connection id. Connections can be managed while ClickHouse is unavailable; the times
-/// are unknown then.
+/// Returns the time of last use by connection id. Connections can be managed while ClickHouse is unavailable;
+/// the times are unknown then.
 async fn last_used(app: &App, project_id: &str) -> HashMap<String, i64> {
     app.usage.last_used(project_id).await.unwrap_or_default()
 }

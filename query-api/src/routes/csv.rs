@@ -26,7 +26,8 @@ pub fn is_preferred(headers: &HeaderMap) -> bool {
     csv > 0.0 && csv >= json
 }
 
-/// Returns the column names, then the cells of all rows. Cells are numbers, or empty for `null`, so none needs quotes.
+/// Returns the column names, then the cells of all rows. Cells are numbers, or empty for `null`, so none
+/// needs quotes.
 pub fn response<const N: usize>(
     columns: [&str; N],
     rows: impl Iterator<Item = [String; N]>,

@@ -1,7 +1,7 @@
-//! `GET /docs`: the description of the API for people, rendered in the browser from `/api/v1/openapi.json`.
+//! `GET /docs`: the reference of the API, rendered in the browser from `/api/v1/openapi.json`.
 //!
-//! Everything comes from this service and nothing from elsewhere: it works in a closed network, and the policy allows no
-//! script but the one file.
+//! The page loads nothing from other hosts, so it works in a closed network, and the content security policy
+//! allows only its one script.
 
 use crate::app::App;
 use axum::Router;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// Serves the page and its two files; no key is asked for.
+/// Serves the page and its two files; they require no key.
 pub fn serve() -> Router<Arc<App>> {
     let files = [
         ("/docs", "text/html; charset=utf-8", include_str!("../docs/page.html")),

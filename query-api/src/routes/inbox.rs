@@ -50,8 +50,8 @@ pub struct InboxNotice {
     /// The aggregated value; `null` if the range had no points, or if the rule was disabled or removed.
     #[schema(required)]
     value: Option<f64>,
-    /// Reason of a missing value: `no_points`, or `rule_ended` (the rule was disabled or removed, or the plan no longer
-    /// includes alerts); else `null`.
+    /// Reason of a missing value: `no_points`, or `rule_ended` (the rule was disabled or removed, or the plan
+    /// no longer includes alerts); else `null`.
     #[schema(required)]
     reason: Option<&'static str>,
     /// Comparison of the value with the threshold.
@@ -109,8 +109,8 @@ struct NoticeEvent {
     unread: usize,
 }
 
-/// Sends new notifications of the project's inbox to `out`, as server-sent events. The events have no ids: a client that
-/// reconnects reads the inbox.
+/// Sends new notifications of the project's inbox to `out`, as server-sent events. The events have no ids: a
+/// client that reconnects reads the inbox.
 pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
     /// Maximum difference between the clocks of replicas.
     const MAX_CLOCK_SKEW_MS: i64 = 5_000;

@@ -117,8 +117,8 @@ pub async fn get(
     Ok(Json(app.reads.store.metric(&view, &key.project_id, &id).await?.into()))
 }
 
-/// Deletes a metric. Its points disappear at once for all readers, and no rebuild brings them back. Points that are sent
-/// after the answer belong to a new metric of the same name.
+/// Deletes a metric. Its points disappear at once for all readers, and no rebuild brings them back. Points
+/// that are sent after the answer belong to a new metric of the same name.
 #[utoipa::path(
     delete,
     path = "/metrics/{metricId}",

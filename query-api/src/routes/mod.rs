@@ -1,4 +1,5 @@
-//! The routes. Each file has the request and answer types of its calls, their OpenAPI annotations, and the handlers.
+//! The routes. Each file has the request and answer types of its calls, their OpenAPI annotations, and the
+//! handlers.
 
 pub mod alerts;
 pub mod channels;

@@ -1,4 +1,4 @@
-//! The description of the API, made from the code: `GET /api/v1/openapi.json`.
+//! `GET /api/v1/openapi.json`: the OpenAPI document, generated from the code.
 
 use crate::routes::usage::UsageInterval;
 use crate::session;
@@ -7,31 +7,30 @@ use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use reads::series::aggregation::Aggregation;
 use reads::series::fill::Fill;
-use reads::series::question::WantedInterval;
+use reads::series::series_query::WantedInterval;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 
-/// The document as it is served.
-static SERVED: LazyLock<Bytes> = LazyLock::new(|| {
-    // It consists of strings and maps, which can always be written.
+/// The serialized document.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    // The serialization of strings and maps cannot fail.
     serde_json::to_vec(&complete()).unwrap_or_default().into()
 });
 
-/// The document without the routes, which bring their own parts.
+/// Returns the document without the routes, which add their own parts.
 pub fn document() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Tidemark: management and reads")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Projects, connections and keys are managed here; metrics are read here."));
+        .description(Some("Manages projects, connections and keys, and reads metrics."));
     let bearer = |description: &str| {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         SecurityScheme::Http(scheme)
     };
-    let cookie =
-        ApiKey::Cookie(ApiKeyValue::with_description(session::NAME, "What a session was begun with"));
+    let cookie = ApiKey::Cookie(ApiKeyValue::with_description(session::NAME, "The cookie of a session"));
     let components = ComponentsBuilder::new()
-        // Types of parameters alone are not collected from the routes.
+        // Types that are used only by parameters are not collected from the routes.
         .schema_from::<WantedInterval>()
         .schema_from::<Aggregation>()
         .schema_from::<Fill>()
@@ -39,8 +38,8 @@ pub fn document() -> OpenApi {
         .security_scheme(
             "key",
             bearer(
-                "A key of a project; what a call asks of it is named beside the call. In a browser the cookie of \
-                 `POST /api/v1/session` may stand for it.",
+                "A key of a project with the scope that the call requires. In a browser, the cookie of \
+                 `POST /api/v1/session` can replace it.",
             ),
         )
         .security_scheme("operator", bearer("The operator's token"))
@@ -49,26 +48,26 @@ pub fn document() -> OpenApi {
     OpenApiBuilder::new().info(info.build()).components(Some(components)).build()
 }
 
-/// The document with every route of both services.
+/// Returns the document with all routes of both services.
 pub fn complete() -> OpenApi {
     let (_, mut openapi) = super::all().split_for_parts();
     match ingest() {
         Ok(ingest) => openapi.merge(ingest),
-        // A test reads it; what is compiled in does not change.
-        Err(error) => tracing::error!(%error, "the gateway's description cannot be read"),
+        // The gateway's document is compiled in, and a test parses it.
+        Err(error) => tracing::error!(%error, "invalid OpenAPI document of the gateway"),
     }
     openapi
 }
 
-/// The same as JSON text. The page's client is generated from it: `web/openapi.json` is a copy.
+/// Returns the document as JSON text. `web/openapi.json` is a copy, from which the page's client is generated.
 pub fn text() -> String {
     complete().to_pretty_json().unwrap_or_default()
 }
 
-/// The gateway's description, its schemas under names of their own.
+/// Returns the gateway's document, its schemas with the prefix `Ingest`.
 fn ingest() -> serde_json::Result<OpenApi> {
-    const PLACE: &str = "#/components/schemas/";
-    let text = proto::INGEST_OPENAPI.replace(PLACE, &format!("{PLACE}Ingest"));
+    const SCHEMAS: &str = "#/components/schemas/";
+    let text = proto::INGEST_OPENAPI.replace(SCHEMAS, &format!("{SCHEMAS}Ingest"));
     let mut openapi: OpenApi = serde_json::from_str(&text)?;
     if let Some(components) = &mut openapi.components {
         let schemas = std::mem::take(&mut components.schemas);
@@ -78,7 +77,7 @@ fn ingest() -> serde_json::Result<OpenApi> {
     Ok(openapi)
 }
 
-/// This document: OpenAPI 3.1 of both services. No key is asked for.
+/// Returns this document: OpenAPI 3.1 of both services. It requires no key.
 #[utoipa::path(
     get,
     path = "/openapi.json",
@@ -87,7 +86,7 @@ fn ingest() -> serde_json::Result<OpenApi> {
     responses((status = 200, description = "The document", body = Object))
 )]
 pub async fn get() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], SERVED.clone())
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone())
 }
 
 #[cfg(test)]
@@ -95,16 +94,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_built_for_the_document() {
+    fn committed_copy_equals_the_document() {
         assert!(
             include_str!("../../web/openapi.json").trim_end() == text(),
-            "write it anew: target/release/query-api --openapi >query-api/web/openapi.json"
+            "the copy is outdated: target/release/query-api --openapi >query-api/web/openapi.json"
         );
     }
 
     #[test]
-    fn the_document_describes_both_services_and_every_reference_leads_somewhere() {
-        let document = serde_json::to_value(complete()).expect("it can be written");
+    fn document_describes_both_services_and_all_references_resolve() {
+        let document = serde_json::to_value(complete()).expect("serializable");
         for path in ["/api/webhooks/custom", "/api/v1/projects", "/api/v1/metrics/{metricId}/timeseries"] {
             assert!(document["paths"][path].is_object(), "{path}");
         }

@@ -1,8 +1,9 @@
 //! `/`: the web page. Its files are compiled into the binary; `npm run build` in `query-api/web` builds them.
 //!
-//! A browser gets the page for every path that belongs neither to a file nor to an API; the page then routes by the path.
-//! The page loads nothing from other hosts, so it works in a closed network, and the content security policy allows only
-//! its own scripts and styles. Files with a hash in their names never change, so browsers cache them forever.
+//! A browser gets the page for every path that belongs neither to a file nor to an API; the page then routes
+//! by the path. The page loads nothing from other hosts, so it works in a closed network, and the content
+//! security policy allows only its own scripts and styles. Files with a hash in their names never change, so
+//! browsers cache them forever.
 
 use crate::error::Error;
 use axum::response::{Html, IntoResponse, Response};
@@ -97,7 +98,8 @@ fn security_headers() -> [(HeaderName, &'static str); 3] {
     [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (REFERRER_POLICY, "no-referrer")]
 }
 
-/// Whether `Accept-Encoding` allows `encoding`. Weights are ignored, except for zero, which forbids the encoding.
+/// Whether `Accept-Encoding` allows `encoding`. Weights are ignored, except for zero, which forbids the
+/// encoding.
 fn accepts(accept_encoding: &str, encoding: &str) -> bool {
     accept_encoding.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hyper::HeaderMap;
 use reads::series::buckets::Range;
-use reads::series::merge::Place;
+use reads::series::merge::PointPosition;
 use reads::store::PointRow;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -41,10 +41,11 @@ type Points = ListResponse<Point>;
 struct Cursor {
     start: i64,
     end: i64,
-    place: Place,
+    place: PointPosition,
 }
 
-/// Lists the points of a metric, newest first. Points that arrive between two pages neither shift nor repeat others.
+/// Lists the points of a metric, newest first. Points that arrive between two pages neither shift nor repeat
+/// others.
 #[utoipa::path(
     get,
     path = "/metrics/{metricId}/points",
@@ -88,7 +89,7 @@ pub async fn list(
         app.reads.store.points(&view, series, range, before, page.limit + 1),
     );
     metric?;
-    let cursor = |row: &PointRow| Cursor { start: range.start, end: range.end, place: row.place };
+    let cursor = |row: &PointRow| Cursor { start: range.start, end: range.end, place: row.position };
     let points = ListResponse::from_rows(rows?, &page, cursor, Point::from);
     if csv::is_preferred(&headers) {
         let cells = points.items.iter().map(|point| {
@@ -102,6 +103,6 @@ pub async fn list(
 
 impl From<PointRow> for Point {
     fn from(row: PointRow) -> Self {
-        Self { timestamp: row.place.0, value: row.value, received_at: row.place.1 }
+        Self { timestamp: row.position.0, value: row.value, received_at: row.position.1 }
     }
 }

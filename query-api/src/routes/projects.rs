@@ -1,5 +1,5 @@
-//! Projects: the operator creates and removes them and sets their plans; a key with the scope `manage` may rename its
-//! own project.
+//! Projects: the operator creates and removes them and sets their plans; a key with the scope `manage` may
+//! rename its own project.
 
 use crate::app::App;
 use crate::auth::{ManagerOrOperator, Operator, ReaderOrOperator};
@@ -278,8 +278,8 @@ pub async fn change(
     versioned(&app, view).await
 }
 
-/// Removes a project. Every gateway refuses its keys within a second. All of its metrics are deleted, and no rebuild
-/// brings them back.
+/// Removes a project. Every gateway refuses its keys within a second. All of its metrics are deleted, and no
+/// rebuild brings them back.
 #[utoipa::path(
     delete,
     path = "/projects/{projectId}",

@@ -14,8 +14,8 @@ use jiff::tz::TimeZone;
 use reads::series::aggregation::Aggregation;
 use reads::series::buckets::Range;
 use reads::series::fill::Fill;
-use reads::series::question::{Parameters, Question, WantedInterval};
 use reads::series::read::{TimeSeries, series};
+use reads::series::series_query::{Parameters, SeriesQuery, WantedInterval};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -99,7 +99,7 @@ impl Query {
     }
 
     /// Returns the metric's id and its query in buckets.
-    fn into_question(self, now: i64) -> Result<(String, Question), Faults> {
+    fn into_question(self, now: i64) -> Result<(String, SeriesQuery), Faults> {
         let (zone, timezone) = self.timezone;
         let parameters = Parameters {
             range: Range { start: self.start_date, end: self.end_date },
@@ -140,7 +140,8 @@ pub struct Failure {
     message: Cow<'static, str>,
 }
 
-/// Returns up to 50 time series. An error of one query takes the place of its result and does not affect the others.
+/// Returns up to 50 time series. An error of one query takes the place of its result and does not affect the
+/// others.
 #[utoipa::path(
     post,
     path = "/query",
@@ -161,9 +162,9 @@ pub async fn post(
 ) -> Result<Response, Error> {
     // All queries share one current time, so that ranges that end now are equal and can be read together.
     let now = service::clock::now_ms();
-    let questions: Vec<Result<(String, Question), Faults>> =
+    let questions: Vec<Result<(String, SeriesQuery), Faults>> =
         queries.iter().map(|query| Query::read(query, now)?.into_question(now)).collect();
-    let valid: Vec<(String, Question)> =
+    let valid: Vec<(String, SeriesQuery)> =
         questions.iter().filter_map(|question| question.as_ref().ok()).cloned().collect();
     let mut answers = series(&app.reads, &key.project_id, &valid).await?.into_iter();
     let mut points = 0;

@@ -98,8 +98,8 @@ pub async fn get(Reader(key): Reader, State(app): State<Arc<App>>) -> Result<Jso
     describe(&app, &key).await.map(Json)
 }
 
-/// Signs out. The session ends for every holder of its cookie, and the answer removes the cookie. The call succeeds also
-/// without a session.
+/// Signs out. The session ends for every holder of its cookie, and the answer removes the cookie. The call
+/// succeeds also without a session.
 #[utoipa::path(
     delete,
     path = "/session",

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Request};
-use reads::stream::hub::Wanted;
+use reads::stream::listeners::MetricFilter;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,11 +26,12 @@ const MAX_METRICS: usize = 500;
 /// Maximum number of chunks that wait to be written to the client.
 const MAX_PENDING_CHUNKS: usize = 8;
 
-/// Streams the new points of a project, within a second of the answer that accepted them. The events are `point` (data
-/// `{metricId, timestamp, value, receivedAt}`), `gap` (points may be missing: the id was unknown or too old) and
-/// `notice` (an item of the inbox with the number of `unread` ones; it has no id, and is not repeated). The stream ends
-/// when the key is revoked, when the client is too slow, and when the service shuts down. A client that reconnects with
-/// the last id receives the points that it missed. Deleted points stop appearing within a second of their deletion.
+/// Streams the new points of a project, within a second of the answer that accepted them. The events are
+/// `point` (data `{metricId, timestamp, value, receivedAt}`), `gap` (points may be missing: the id was
+/// unknown or too old) and `notice` (an item of the inbox with the number of `unread` ones; it has no id, and
+/// is not repeated). The stream ends when the key is revoked, when the client is too slow, and when the
+/// service shuts down. A client that reconnects with the last id receives the points that it missed. Deleted
+/// points stop appearing within a second of their deletion.
 #[utoipa::path(
     get,
     path = "/stream",
@@ -64,10 +65,12 @@ pub async fn get(
     let header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let resume = header.filter(|id| !id.is_empty()).or(params.text("lastEventId"));
     let hidden = app.reads.hidden_in_log(&key.project_id).await?;
-    let session = app.reads.streams.join(&key.project_id, Wanted::new(metrics), hidden.clone(), resume)?;
+    let session =
+        app.reads.streams.join(&key.project_id, MetricFilter::new(metrics), hidden.clone(), resume)?;
 
     let (out, chunks) = mpsc::channel::<Bytes>(MAX_PENDING_CHUNKS);
-    // While the stream is open, the key is checked again as for a new request, and deletions are looked up again.
+    // While the stream is open, the key is checked again as for a new request, and deletions are looked up
+    // again.
     let (inbox_app, project_id) = (app.clone(), key.project_id.clone());
     let known = Arc::new(Mutex::new(hidden));
     let recheck = move || {

@@ -11,8 +11,8 @@ use axum::response::Response;
 use hyper::HeaderMap;
 use reads::series::aggregation::Aggregation;
 use reads::series::fill::Fill;
-use reads::series::question::WantedInterval;
 use reads::series::read::{TimeSeries, series};
+use reads::series::series_query::WantedInterval;
 use std::sync::Arc;
 
 /// Returns the points of a metric in buckets.

@@ -9,8 +9,8 @@ use crate::routes::projects::Quota;
 use axum::Json;
 use axum::extract::State;
 use jiff::tz::TimeZone;
-use reads::series::buckets::{MOST, Range};
-use reads::usage::notices::{self, Notice, Seen, connection_id};
+use reads::series::buckets::{MAX_BUCKETS, Range};
+use reads::usage::notices::{self, Notice, UsageRows, connection_id};
 use reads::usage::table::{ConnectionRow, ItemRow};
 use serde::Serialize;
 use service::wire_enum;
@@ -90,8 +90,8 @@ pub struct UsageReport {
     notices: Vec<Notice>,
 }
 
-/// Reports the usage of the project's keys in a range, and suspicious requests. The range is extended to whole minutes.
-/// Requests appear within a few seconds and are kept for 90 days.
+/// Reports the usage of the project's keys in a range, and suspicious requests. The range is extended to
+/// whole minutes. Requests appear within a few seconds and are kept for 90 days.
 #[utoipa::path(
     get,
     path = "/usage",
@@ -117,7 +117,7 @@ pub async fn get(
     let range = params.range(&TimeZone::UTC, service::clock::now_ms());
     let interval = params.choice("interval", UsageInterval::Hour);
     params.check()?;
-    if bucket_count(range, interval) > MOST {
+    if bucket_count(range, interval) > MAX_BUCKETS {
         return Err(too_many("makes more than 11000 buckets of this range").into());
     }
     let (usage, project) = (&app.usage, key.project_id.as_str());
@@ -135,8 +135,9 @@ pub async fn get(
     if items.len() > MAX_ITEMS {
         return Err(too_many("makes more than 100000 items of this range").into());
     }
-    let seen = Seen { connections: &connections, refused: &refused, addresses: &addresses, hours: &hours };
-    let notices = notices::notices(range, seen, &usage.thresholds);
+    let rows =
+        UsageRows { connections: &connections, refused: &refused, addresses: &addresses, hours: &hours };
+    let notices = notices::notices(range, rows, &usage.thresholds);
     let ids: Vec<&str> =
         connections.iter().map(|row| row.connection_id.as_str()).filter(|id| !id.is_empty()).collect();
     let mut names = usage.names(&ids).await?;
@@ -196,6 +197,6 @@ mod tests {
         assert_eq!(count(0, 3_600_000, UsageInterval::Hour), 1);
         assert_eq!(count(1, 3_600_001, UsageInterval::Hour), 2);
         assert_eq!(count(-1, 1, UsageInterval::Day), 2);
-        assert_eq!(count(0, 11_000 * 60_000, UsageInterval::Minute), MOST);
+        assert_eq!(count(0, 11_000 * 60_000, UsageInterval::Minute), MAX_BUCKETS);
     }
 }

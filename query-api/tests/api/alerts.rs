@@ -1,4 +1,4 @@
-//! Alert rules, from the rule to the receivers.
+//! Alert rules, from their creation to the receivers.
 
 use crate::receiver::{Answer, Receiver, Request};
 use crate::support::{Caller, OPERATOR, Sample, details, read, refused, shared, text, until};
@@ -18,20 +18,20 @@ fn rule(channels: &[String]) -> Value {
 }
 
 async fn channel(manager: &Caller, kind: &str, url: Option<&str>) -> (String, Value) {
-    let (status, made) =
+    let (status, created) =
         manager.post("/api/v1/channels", &json!({"name": kind, "kind": kind, "url": url})).await;
-    assert_eq!(status, 201, "{made}");
-    (text(&made, "channelId"), made)
+    assert_eq!(status, 201, "{created}");
+    (text(&created, "channelId"), created)
 }
 
-async fn make(manager: &Caller, rule: &Value) -> String {
-    let (status, made) = manager.post("/api/v1/alerts", rule).await;
-    assert_eq!(status, 201, "{made}");
-    assert_eq!((&made["state"], &made["acknowledged"]), (&json!("ok"), &json!(false)));
-    text(&made, "alertId")
+async fn create_rule(manager: &Caller, rule: &Value) -> String {
+    let (status, created) = manager.post("/api/v1/alerts", rule).await;
+    assert_eq!(status, 201, "{created}");
+    assert_eq!((&created["state"], &created["acknowledged"]), (&json!("ok"), &json!(false)));
+    text(&created, "alertId")
 }
 
-async fn measure(project: &str, value: f64) {
+async fn store_value(project: &str, value: f64) {
     let now = service::clock::now_ms();
     let sample = Sample {
         metric: "api_response_time",
@@ -50,7 +50,7 @@ async fn await_state(manager: &Caller, path: &str, state: &str) {
     until(state, || async { manager.ok(path).await["state"] == state }).await;
 }
 
-/// The deliveries of the newest change, once they are all over.
+/// Waits until all deliveries of the newest transition have finished, and returns them.
 async fn deliveries(manager: &Caller, path: &str) -> Vec<Value> {
     let of = async || {
         let history = manager.ok(&format!("{path}/history")).await;
@@ -74,24 +74,24 @@ fn signed(request: &Request, secret: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_resolved() {
+async fn rule_notifies_every_channel_kind_and_is_acknowledged_and_resolved() {
     let (project, manager) = shared().project().await;
     let mut receivers = Vec::new();
     let (mut ids, mut secret) = (Vec::new(), String::new());
     for kind in ["slack", "discord", "teams", "webhook"] {
         let receiver = Receiver::start(vec![Answer::of("204 No Content")]).await;
-        let (id, made) = channel(&manager, kind, Some(&receiver.url)).await;
+        let (id, created) = channel(&manager, kind, Some(&receiver.url)).await;
         if kind == "webhook" {
-            secret = text(&made, "signingSecret");
+            secret = text(&created, "signingSecret");
         }
         ids.push(id);
         receivers.push(receiver);
     }
     ids.push(channel(&manager, "in_app", None).await.0);
-    let alert = make(&manager, &rule(&ids)).await;
+    let alert = create_rule(&manager, &rule(&ids)).await;
     let path = format!("/api/v1/alerts/{alert}");
     refused(manager.post(&format!("{path}/acknowledge"), &json!({})).await, 409, "conflict");
-    measure(&project, 812.5).await;
+    store_value(&project, 812.5).await;
     await_state(&manager, &path, "firing").await;
 
     let first = |index: usize| receivers[index].await_requests(1);
@@ -124,12 +124,12 @@ async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_res
     let listed = &alerts["data"]["alerts"][0];
     assert_eq!((&listed["labels"]["alertname"], &listed["value"]), (&json!("Too slow"), &json!("812.5")));
 
-    until("the notice in the inbox", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
+    until("a notification in the inbox", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
     let note = json!({"note": "Ann looks into it"});
     let (status, acknowledged) = manager.post(&format!("{path}/acknowledge"), &note).await;
     assert_eq!((status, &acknowledged["acknowledged"]), (200, &json!(true)));
 
-    measure(&project, 3.0).await;
+    store_value(&project, 3.0).await;
     await_state(&manager, &path, "ok").await;
     for receiver in &receivers {
         assert_eq!(receiver.await_requests(2).await.len(), 2, "one for each change");
@@ -140,8 +140,8 @@ async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_res
     let history = async || manager.ok(&format!("{path}/history")).await;
     until("the history", || async {
         let history = history().await;
-        let told = |item: &Value| item["deliveries"].as_array().is_some_and(|all| all.len() == 5);
-        history["items"].as_array().is_some_and(|items| items.len() == 2 && items.iter().all(told))
+        let complete = |item: &Value| item["deliveries"].as_array().is_some_and(|all| all.len() == 5);
+        history["items"].as_array().is_some_and(|items| items.len() == 2 && items.iter().all(complete))
     })
     .await;
     let history = history().await;
@@ -159,13 +159,13 @@ async fn a_rule_fires_once_is_told_to_every_kind_of_channel_acknowledged_and_res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_tried_again_with_the_same_id_and_every_try_is_in_the_history() {
+async fn failed_delivery_is_retried_with_the_same_id() {
     let (project, manager) = shared().project().await;
     let pause = Answer::with("429 Too Many Requests", "retry-after: 1");
     let receiver = Receiver::start(vec![Answer::of("500 Oh"), pause]).await;
     let (id, _) = channel(&manager, "webhook", Some(&receiver.url)).await;
-    let alert = make(&manager, &rule(&[id])).await;
-    measure(&project, 900.0).await;
+    let alert = create_rule(&manager, &rule(&[id])).await;
+    store_value(&project, 900.0).await;
     let path = format!("/api/v1/alerts/{alert}");
     await_state(&manager, &path, "firing").await;
     let requests = receiver.await_requests(3).await;
@@ -179,13 +179,13 @@ async fn what_fails_is_tried_again_with_the_same_id_and_every_try_is_in_the_hist
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_receiver_is_tried_again() {
+async fn delivery_to_a_slow_receiver_is_retried() {
     let (project, manager) = shared().project().await;
     let slow = Answer { delay: Duration::from_secs(60), ..Answer::of("200 OK") };
     let receiver = Receiver::start(vec![slow]).await;
     let (id, _) = channel(&manager, "discord", Some(&receiver.url)).await;
-    let alert = make(&manager, &rule(&[id])).await;
-    measure(&project, 900.0).await;
+    let alert = create_rule(&manager, &rule(&[id])).await;
+    store_value(&project, 900.0).await;
     let path = format!("/api/v1/alerts/{alert}");
     await_state(&manager, &path, "firing").await;
     receiver.await_requests(2).await;
@@ -195,13 +195,13 @@ async fn a_slow_receiver_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_to_a_private_address_is_given_up() {
+async fn redirect_to_a_private_address_is_not_followed() {
     let (project, manager) = shared().project().await;
     let redirect = Answer::with("307 Temporary Redirect", "location: http://10.11.12.13/");
     let receiver = Receiver::start(vec![redirect]).await;
     let (id, _) = channel(&manager, "teams", Some(&receiver.url)).await;
-    let alert = make(&manager, &rule(&[id])).await;
-    measure(&project, 900.0).await;
+    let alert = create_rule(&manager, &rule(&[id])).await;
+    store_value(&project, 900.0).await;
     let path = format!("/api/v1/alerts/{alert}");
     await_state(&manager, &path, "firing").await;
     let tries = deliveries(&manager, &path).await;
@@ -210,12 +210,12 @@ async fn a_redirect_to_a_private_address_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_that_is_removed_while_it_fires_is_resolved() {
+async fn removing_a_firing_rule_resolves_it() {
     let (project, manager) = shared().project().await;
     let receiver = Receiver::start(Vec::new()).await;
     let (id, _) = channel(&manager, "webhook", Some(&receiver.url)).await;
-    let alert = make(&manager, &rule(&[id])).await;
-    measure(&project, 900.0).await;
+    let alert = create_rule(&manager, &rule(&[id])).await;
+    store_value(&project, 900.0).await;
     let path = format!("/api/v1/alerts/{alert}");
     await_state(&manager, &path, "firing").await;
     let rule_of = |request: &Request| request.json()["data"].take();
@@ -229,11 +229,11 @@ async fn a_rule_that_is_removed_while_it_fires_is_resolved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edited_rule_is_evaluated_at_once_and_keeps_no_state_of_the_old_one() {
+async fn replaced_rule_is_evaluated_at_once_without_old_state() {
     let (project, manager) = shared().project().await;
-    measure(&project, 900.0).await;
-    let begun = std::time::Instant::now();
-    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[])).await);
+    store_value(&project, 900.0).await;
+    let start = std::time::Instant::now();
+    let path = format!("/api/v1/alerts/{}", create_rule(&manager, &rule(&[])).await);
     await_state(&manager, &path, "firing").await;
     let put = async |change: Value, version: u64| {
         let mut rule = rule(&[]);
@@ -253,22 +253,22 @@ async fn an_edited_rule_is_evaluated_at_once_and_keeps_no_state_of_the_old_one()
     await_state(&manager, &path, "no_data").await;
     put(json!({"metricId": "none"}), 5).await;
     await_state(&manager, &path, "ok").await;
-    let passed = begun.elapsed();
+    let elapsed = start.elapsed();
     // All rules are evaluated every ten seconds.
-    assert!(passed < Duration::from_secs(50), "six changes did not wait for six rounds: {passed:?}");
+    assert!(elapsed < Duration::from_secs(50), "six changes did not wait for six rounds: {elapsed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_says_what_the_rule_measures_by_the_metrics_own_name_and_unit() {
+async fn test_notification_has_value_metric_name_and_unit() {
     let (project, manager) = shared().project().await;
     let receiver = Receiver::start(Vec::new()).await;
     let (id, _) = channel(&manager, "webhook", Some(&receiver.url)).await;
-    measure(&project, 12.5).await;
-    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[id])).await);
-    let (status, asked) = manager.post(&format!("{path}/test"), &json!({})).await;
-    assert_eq!(status, 202, "{asked}");
+    store_value(&project, 12.5).await;
+    let path = format!("/api/v1/alerts/{}", create_rule(&manager, &rule(&[id])).await);
+    let (status, started) = manager.post(&format!("{path}/test"), &json!({})).await;
+    assert_eq!(status, 202, "{started}");
     let body = receiver.await_requests(1).await[0].json();
-    assert_eq!((&body["type"], &body["data"]["id"]), (&json!("alert.test"), &asked["testId"]));
+    assert_eq!((&body["type"], &body["data"]["id"]), (&json!("alert.test"), &started["testId"]));
     let data = &body["data"];
     assert_eq!((&data["metricName"], &data["unit"]), (&json!("API Response Time"), &json!("ms")));
     assert_eq!((&data["value"], &data["threshold"]), (&json!(12.5), &json!(500.0)));
@@ -280,14 +280,14 @@ async fn a_test_says_what_the_rule_measures_by_the_metrics_own_name_and_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_without_alerts_has_none() {
+async fn plan_without_alerts_forbids_alert_calls() {
     let body = json!({"name": "Small", "plan": "free"});
     let (_, project) = shared().client(OPERATOR).post("/api/v1/projects", &body).await;
     let manager = shared().client(&text(&project, "manageKey"));
-    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
-    let reader = shared().client(&text(&made, "key"));
+    let (_, created) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
+    let reader = shared().client(&text(&created, "key"));
     let nobody = Caller { url: shared().url.clone(), key: None };
-    // All else is wrong too, and is not looked at.
+    // Everything else is invalid too, but the plan is checked first.
     for (method, path, manages) in [
         (Method::GET, "/api/v1/alerts?limit=x", false),
         (Method::POST, "/api/v1/alerts", true),
@@ -312,10 +312,10 @@ async fn a_plan_without_alerts_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_is_read_replaced_and_listed_and_its_faults_are_told() {
+async fn rules_can_be_read_replaced_and_listed_and_are_validated() {
     let (_, manager) = shared().project().await;
-    let (_, stranger) = shared().project().await;
-    let (foreign, _) = channel(&stranger, "in_app", None).await;
+    let (_, other_project) = shared().project().await;
+    let (foreign, _) = channel(&other_project, "in_app", None).await;
     let wrong = json!({"name": "", "metricId": "a b", "operator": "=", "threshold": "5", "range": "2h",
         "aggregation": "mode", "enabled": 1, "noData": "shout", "channels": [foreign]});
     let answer = refused(manager.post("/api/v1/alerts", &wrong).await, 400, "invalid_parameter");
@@ -333,7 +333,7 @@ async fn a_rule_is_read_replaced_and_listed_and_its_faults_are_told() {
             "channels unknown_channel"
         ]
     );
-    let id = make(&manager, &rule(&[])).await;
+    let id = create_rule(&manager, &rule(&[])).await;
     let path = format!("/api/v1/alerts/{id}");
     let alert = manager.ok(&path).await;
     assert_eq!((&alert["noData"], &alert["enabled"]), (&json!("ignore"), &json!(true)));
@@ -342,36 +342,41 @@ async fn a_rule_is_read_replaced_and_listed_and_its_faults_are_told() {
         |tag: &'static str| manager.request(Method::PUT, &path).header("if-match", tag).json(&rule(&[]));
     refused(read(put("\"9\"")).await, 412, "version_mismatch");
     assert_eq!(read(put("\"1\"")).await.1["version"], 2);
-    refused(stranger.get(&path).await, 404, "not_found");
+    refused(other_project.get(&path).await, 404, "not_found");
     assert_eq!(manager.ok("/api/v1/alerts").await["items"].as_array().map(Vec::len), Some(1));
     refused(manager.post(&format!("{path}/test"), &json!({})).await, 409, "conflict");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_goes_on_without_a_channel_that_was_removed() {
+async fn rule_continues_without_a_removed_channel() {
     let (_, manager) = shared().project().await;
     let (gone, _) = channel(&manager, "in_app", None).await;
     let (kept, _) = channel(&manager, "in_app", None).await;
-    let path = format!("/api/v1/alerts/{}", make(&manager, &rule(&[gone.clone(), kept.clone()])).await);
-    let only = format!("/api/v1/alerts/{}", make(&manager, &rule(std::slice::from_ref(&gone))).await);
+    let path =
+        format!("/api/v1/alerts/{}", create_rule(&manager, &rule(&[gone.clone(), kept.clone()])).await);
+    let only = format!("/api/v1/alerts/{}", create_rule(&manager, &rule(std::slice::from_ref(&gone))).await);
     assert_eq!(manager.delete(&format!("/api/v1/channels/{gone}")).await.0, 204);
     let alert = manager.ok(&path).await;
     assert_eq!((&alert["channels"], &alert["version"]), (&json!([kept]), &json!(1)));
     let listed = manager.ok("/api/v1/alerts").await;
     assert_eq!((&listed["items"][0], &listed["items"][1]["channels"]), (&alert, &json!([])));
     let put = read(manager.request(Method::PUT, &path).header("if-match", "\"1\"").json(&alert)).await;
-    assert_eq!((put.0, &put.1["channels"]), (200, &json!([kept])), "what is read can be put back");
-    let (status, asked) = manager.post(&format!("{path}/test"), &json!({})).await;
-    assert_eq!((status, &asked["channels"]), (202, &json!([kept])));
+    assert_eq!(
+        (put.0, &put.1["channels"]),
+        (200, &json!([kept])),
+        "the answer of GET is a valid body of PUT"
+    );
+    let (status, started) = manager.post(&format!("{path}/test"), &json!({})).await;
+    assert_eq!((status, &started["channels"]), (202, &json!([kept])));
     refused(manager.post(&format!("{only}/test"), &json!({})).await, 409, "conflict");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preview_says_what_a_rule_would_have_done() {
+async fn preview_returns_past_transitions() {
     let (project, manager) = shared().project().await;
     const STEP: i64 = 300_000;
     let now = service::clock::now_ms();
-    // Quiet, one spike an hour ago, quiet again.
+    // Low values with one spike an hour ago.
     let samples: Vec<Sample> = (1..100i64)
         .map(|i| Sample {
             metric: "m",
@@ -391,7 +396,8 @@ async fn a_preview_says_what_a_rule_would_have_done() {
         let transitions = preview["transitions"].as_array().expect("transitions");
         let seen: Vec<_> = transitions.iter().map(|t| (t["at"].as_i64(), text(t, "to"))).collect();
         assert_eq!(seen.len(), 2, "{preview}");
-        // Evaluations end a moment after ours: the spike is in the window of one, and of the two after it.
+        // Evaluations end shortly after these times: the spike is in the window of one evaluation and of the
+        // next two.
         let since_spike = |at: Option<i64>| (at.expect("a time") - (now - 12 * STEP)) / STEP;
         assert_eq!((since_spike(seen[0].0), seen[0].1.as_str()), (0, "firing"));
         assert_eq!((since_spike(seen[1].0), seen[1].1.as_str()), (3, "ok"));

@@ -1,4 +1,4 @@
-//! Who may call what.
+//! Authentication and scopes.
 
 use crate::support::{Caller, OPERATOR, read, refused, shared, text};
 use control::token::Token;
@@ -11,7 +11,7 @@ use serde_json::json;
 const METRICS: &str = "/api/v1/metrics";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_without_a_key_or_with_a_malformed_or_unknown_one_is_401() {
+async fn missing_malformed_or_unknown_key_is_401() {
     let stack = shared();
     let nobody = Caller { url: stack.url.clone(), key: None };
     refused(nobody.get(METRICS).await, 401, "missing_key");
@@ -26,7 +26,7 @@ async fn a_call_without_a_key_or_with_a_malformed_or_unknown_one_is_401() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_may_do_what_its_scopes_say_and_nothing_else() {
+async fn key_is_limited_to_its_scopes() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "Cron"})).await;
@@ -49,7 +49,7 @@ async fn a_key_may_do_what_its_scopes_say_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_is_told_so_within_a_second() {
+async fn revoked_key_is_rejected_within_one_second() {
     let stack = shared();
     let (project, _) = stack.project().await;
     let token = Token::generate();

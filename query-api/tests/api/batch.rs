@@ -1,13 +1,13 @@
-//! A dashboard's series at once, against the same series one by one.
+//! Batches of time series, compared with single requests for the same series.
 
-use crate::support::{Caller, Sample, Stack, details, own, refused, shared};
+use crate::support::{Caller, Sample, Stack, details, refused, shared, start_stack};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 const START: i64 = 1_767_571_200_000;
 const HOUR: i64 = 3_600_000;
-/// What no gateway lets in, but what a store may hold, must not be read as SQL.
+/// A metric id that no gateway accepts but a store may contain; it must not be interpreted as SQL.
 const QUOTED: &str = r"it's \ it";
 
 async fn fill(stack: &Stack, project: &str) {
@@ -25,7 +25,7 @@ async fn fill(stack: &Stack, project: &str) {
     stack.store(project, &samples).await;
 }
 
-/// What `GET …/timeseries` answers to a query of a batch.
+/// Returns the answer of `GET …/timeseries` to a query of a batch.
 async fn single(caller: &Caller, query: &Value) -> Value {
     let fields = query.as_object().expect("an object");
     let mut parameters = form_urlencoded::Serializer::new(String::new());
@@ -57,7 +57,7 @@ fn random_query(random: &mut StdRng) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_answers_what_each_query_is_answered_alone() {
+async fn batch_equals_single_queries() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     fill(stack, &project).await;
@@ -82,7 +82,7 @@ async fn a_batch_answers_what_each_query_is_answered_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_one_query_is_told_in_its_place() {
+async fn error_of_one_query_takes_its_place() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     fill(stack, &project).await;
@@ -106,7 +106,7 @@ async fn what_is_wrong_with_one_query_is_told_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_the_envelope_refuses_all() {
+async fn malformed_batch_is_refused() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let many: Vec<Value> = (0..51).map(|_| json!({"metricId": "a"})).collect();
@@ -122,8 +122,8 @@ async fn what_is_wrong_with_the_envelope_refuses_all() {
     }
 }
 
-/// How many queries the service has asked ClickHouse.
-async fn asked(stack: &Stack) -> u64 {
+/// Returns the number of queries that the service has sent to ClickHouse.
+async fn query_count(stack: &Stack) -> u64 {
     let text = reqwest::get(format!("{}/metrics", stack.ops_url)).await.expect("an answer");
     let text = text.text().await.expect("text");
     let counts =
@@ -132,8 +132,8 @@ async fn asked(stack: &Stack) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dashboard_of_twenty_widgets_costs_a_handful_of_queries() {
-    let stack = own().await;
+async fn twenty_widgets_cost_few_clickhouse_queries() {
+    let stack = start_stack().await;
     let (project, manager) = stack.project().await;
     fill(&stack, &project).await;
     let widget = |i: usize| {
@@ -142,12 +142,12 @@ async fn a_dashboard_of_twenty_widgets_costs_a_handful_of_queries() {
         json!({"metricId": metric, "aggregation": aggregation, "startDate": START, "interval": "day"})
     };
     let queries: Vec<Value> = (0..20).map(widget).collect();
-    let before = asked(&stack).await;
+    let before = query_count(&stack).await;
     let (status, answer) = manager.post("/api/v1/query", &json!({"queries": queries})).await;
     assert_eq!(status, 200, "{answer}");
     for result in answer["results"].as_array().expect("results") {
         assert!(!result["points"].as_array().expect("points").is_empty(), "{result}");
     }
-    // Heads, names, what adds up, the last points, quantiles.
-    assert_eq!(asked(&stack).await - before, 5);
+    // Heads, names, sums, last points, quantiles.
+    assert_eq!(query_count(&stack).await - before, 5);
 }

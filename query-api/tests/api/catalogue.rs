@@ -1,4 +1,4 @@
-//! Which metrics a project has.
+//! The catalogue of metrics.
 
 use crate::support::{Sample, details, refused, shared};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_metric_has_the_newest_name_and_unit_and_the_latest_value() {
+async fn metric_has_newest_name_and_unit_and_latest_value() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let first = sample("daily_signups", 1_790_000_000_000, 1.0, 0, "Old name", "count");
@@ -56,7 +56,7 @@ async fn a_metric_has_the_newest_name_and_unit_and_the_latest_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_hold_every_metric_once_in_order() {
+async fn pages_contain_every_metric_once_in_order() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let metrics = ["A", "a", "a.b", "a:c", "b-1", "b_1", "c"];
@@ -84,7 +84,7 @@ async fn pages_hold_every_metric_once_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_goes_on_in_its_own_list_alone() {
+async fn cursor_is_valid_only_for_its_own_list() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let points: Vec<Sample> = (0..4)
@@ -129,16 +129,16 @@ async fn a_cursor_goes_on_in_its_own_list_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_projects_metric_is_not_found() {
+async fn metric_of_another_project_is_not_found() {
     let stack = shared();
     let (project, _) = stack.project().await;
-    let (_, stranger) = stack.project().await;
+    let (_, other_project) = stack.project().await;
     stack.store(&project, &[sample("secret", 1_790_000_000_000, 1.0, 0, "", "")]).await;
     for path in ["", "/points", "/timeseries"] {
-        refused(stranger.get(&format!("/api/v1/metrics/secret{path}")).await, 404, "not_found");
+        refused(other_project.get(&format!("/api/v1/metrics/secret{path}")).await, 404, "not_found");
     }
     for id in ["%27", "a%2Fb", "%ff", "..%2f", "%00"] {
-        refused(stranger.get(&format!("/api/v1/metrics/{id}")).await, 404, "not_found");
+        refused(other_project.get(&format!("/api/v1/metrics/{id}")).await, 404, "not_found");
     }
-    assert_eq!(stranger.ok("/api/v1/metrics").await["items"], json!([]));
+    assert_eq!(other_project.ok("/api/v1/metrics").await["items"], json!([]));
 }

@@ -5,28 +5,28 @@ use crate::support::{details, refused, shared, text, until};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channels_url_is_shown_in_part_and_its_secret_once() {
+async fn channel_url_is_masked_and_secret_is_shown_once() {
     let (_, manager) = shared().project().await;
     let receiver = Receiver::start(Vec::new()).await;
     let url = format!("{}/a-very-secret-path", receiver.url);
     let body = json!({"name": "Ours", "kind": "webhook", "url": url});
-    let (status, made) = manager.post("/api/v1/channels", &body).await;
-    assert_eq!(status, 201, "{made}");
-    assert!(text(&made, "signingSecret").starts_with("whsec_"));
-    assert!(text(&made, "url").ends_with("/…path"), "{made}");
+    let (status, created) = manager.post("/api/v1/channels", &body).await;
+    assert_eq!(status, 201, "{created}");
+    assert!(text(&created, "signingSecret").starts_with("whsec_"));
+    assert!(text(&created, "url").ends_with("/…path"), "{created}");
     let listed = manager.ok("/api/v1/channels").await;
     assert!(!listed.to_string().contains("secret-path") && listed["items"][0].get("signingSecret").is_none());
-    assert!(receiver.requests().is_empty(), "making a channel sends nothing");
+    assert!(receiver.requests().is_empty(), "creating a channel sends nothing");
 
-    let id = text(&made, "channelId");
-    let (_, stranger) = shared().project().await;
-    refused(stranger.delete(&format!("/api/v1/channels/{id}")).await, 404, "not_found");
+    let id = text(&created, "channelId");
+    let (_, other_project) = shared().project().await;
+    refused(other_project.delete(&format!("/api/v1/channels/{id}")).await, 404, "not_found");
     assert_eq!(manager.delete(&format!("/api/v1/channels/{id}")).await.0, 204);
     assert_eq!(manager.ok("/api/v1/channels").await["items"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_channel_is_refused() {
+async fn invalid_channel_is_refused() {
     let (_, manager) = shared().project().await;
     for (body, expected) in [
         (json!({}), vec!["name required", "kind required"]),
@@ -45,25 +45,25 @@ async fn what_is_no_channel_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_of_a_channel_arrives() {
+async fn channel_test_is_delivered() {
     let (_, manager) = shared().project().await;
     let receiver = Receiver::start(Vec::new()).await;
     let make = async |body: Value| {
-        let (status, made) = manager.post("/api/v1/channels", &body).await;
-        assert_eq!(status, 201, "{made}");
-        text(&made, "channelId")
+        let (status, created) = manager.post("/api/v1/channels", &body).await;
+        assert_eq!(status, 201, "{created}");
+        text(&created, "channelId")
     };
     let slack = make(json!({"name": "On call", "kind": "slack", "url": receiver.url})).await;
-    let (status, asked) = manager.post(&format!("/api/v1/channels/{slack}/test"), &json!({})).await;
-    assert_eq!((status, &asked["channels"]), (202, &json!([slack])), "{asked}");
+    let (status, started) = manager.post(&format!("/api/v1/channels/{slack}/test"), &json!({})).await;
+    assert_eq!((status, &started["channels"]), (202, &json!([slack])), "{started}");
     let requests = receiver.await_requests(1).await;
     assert_eq!(requests[0].json()["text"], "Test: On call");
 
     let inbox = make(json!({"name": "Inbox", "kind": "in_app"})).await;
-    let (_, asked) = manager.post(&format!("/api/v1/channels/{inbox}/test"), &json!({})).await;
-    until("the notice", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
+    let (_, started) = manager.post(&format!("/api/v1/channels/{inbox}/test"), &json!({})).await;
+    until("the notification", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
     let held = manager.ok("/api/v1/inbox").await;
-    assert_eq!(held["items"][0]["id"], asked["testId"]);
+    assert_eq!(held["items"][0]["id"], started["testId"]);
     let (status, left) = manager.post("/api/v1/inbox/read", &json!({"until": held["items"][0]["at"]})).await;
     assert_eq!((status, left), (200, json!({"unread": 0})));
     refused(manager.post("/api/v1/channels/chn_none/test", &json!({})).await, 404, "not_found");

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 const CONNECTIONS: &str = "/api/v1/connections";
 
 async fn connect(manager: &Caller, name: &str) -> Value {
-    let (status, made) = manager.post(CONNECTIONS, &json!({"name": name})).await;
-    assert_eq!(status, 201, "{made}");
-    made
+    let (status, created) = manager.post(CONNECTIONS, &json!({"name": name})).await;
+    assert_eq!(status, 201, "{created}");
+    created
 }
 
 fn path(connection: &Value) -> String {
@@ -18,15 +18,15 @@ fn path(connection: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_shown_without_its_key() {
+async fn connection_is_shown_without_its_key() {
     let (_, manager) = shared().project().await;
-    let made = connect(&manager, "Cron").await;
-    let response = send(manager.request(Method::GET, &path(&made))).await;
+    let created = connect(&manager, "Cron").await;
+    let response = send(manager.request(Method::GET, &path(&created))).await;
     assert_eq!(response.headers().get(ETAG).map(|tag| tag.as_bytes()), Some(&b"\"1\""[..]));
     let shown: Value = response.json().await.expect("JSON");
-    let key = text(&made, "apiKey");
+    let key = text(&created, "apiKey");
     let expected = json!({
-        "connectionId": made["connectionId"], "name": "Cron", "state": "active", "webhookUrl": made["webhookUrl"],
+        "connectionId": created["connectionId"], "name": "Cron", "state": "active", "webhookUrl": created["webhookUrl"],
         "keyHint": format!("…{}", &key[key.len() - 4..]), "createdAt": shown["createdAt"],
         "updatedAt": shown["createdAt"], "version": 1, "lastUsedAt": null,
     });
@@ -35,17 +35,19 @@ async fn a_connection_is_shown_without_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_listed_page_by_page_in_the_order_in_which_they_were_made() {
+async fn connections_are_listed_in_creation_order() {
     let (_, manager) = shared().project().await;
     assert_eq!(manager.ok(CONNECTIONS).await, json!({"items": [], "nextCursor": null}));
     let mut ids = Vec::new();
     for name in ["a", "b", "c", "d", "e"] {
-        let made = connect(&manager, name).await;
-        ids.push((made["connectionId"].clone(), path(&made)));
-        // Of two that are made within a millisecond either may come first.
-        let made_at = manager.ok(&path(&made)).await["createdAt"].as_i64();
-        crate::support::until("the next millisecond", || async { Some(service::clock::now_ms()) > made_at })
-            .await;
+        let created = connect(&manager, name).await;
+        ids.push((created["connectionId"].clone(), path(&created)));
+        // The order of two connections that are created in the same millisecond is undefined.
+        let created_at = manager.ok(&path(&created)).await["createdAt"].as_i64();
+        crate::support::until("the next millisecond", || async {
+            Some(service::clock::now_ms()) > created_at
+        })
+        .await;
     }
     let page = async |query: String| {
         let page = manager.ok(&format!("{CONNECTIONS}?{query}")).await;
@@ -56,7 +58,7 @@ async fn connections_are_listed_page_by_page_in_the_order_in_which_they_were_mad
     let (names, cursor) = page("limit=2".to_owned()).await;
     let cursor = cursor.expect("there are more");
     assert_eq!(names, "ab");
-    // What goes and comes meanwhile moves nothing.
+    // Removals and creations between two pages shift nothing.
     for gone in [0, 2] {
         assert_eq!(manager.delete(&ids[gone].1).await.0, 204);
     }
@@ -73,11 +75,11 @@ async fn connections_are_listed_page_by_page_in_the_order_in_which_they_were_mad
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rename_raises_the_version_and_obeys_if_match() {
+async fn rename_increments_version_and_respects_if_match() {
     let (_, manager) = shared().project().await;
-    let made = connect(&manager, "Cron").await;
+    let created = connect(&manager, "Cron").await;
     let rename = |name: &str, tag: Option<&str>| {
-        let request = manager.request(Method::PATCH, &path(&made)).json(&json!({"name": name}));
+        let request = manager.request(Method::PATCH, &path(&created)).json(&json!({"name": name}));
         read(match tag {
             Some(tag) => request.header(IF_MATCH, tag),
             None => request,
@@ -91,98 +93,100 @@ async fn a_rename_raises_the_version_and_obeys_if_match() {
     let (status, renamed) = rename("z", None).await;
     assert_eq!(
         (status, &renamed["version"], &renamed["keyHint"]),
-        (200, &json!(4), &manager.ok(&path(&made)).await["keyHint"])
+        (200, &json!(4), &manager.ok(&path(&created)).await["keyHint"])
     );
     for wrong in [json!({}), json!({"name": null}), json!({"title": "x"})] {
-        refused(manager.patch(&path(&made), &wrong).await, 400, "invalid_parameter");
+        refused(manager.patch(&path(&created), &wrong).await, 400, "invalid_parameter");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotated_key_ends_at_once_and_the_new_one_works_at_once() {
+async fn rotation_replaces_the_key_at_once() {
     let stack = shared();
     let (_, manager) = stack.project().await;
-    let made = connect(&manager, "Cron").await;
-    let old = stack.client(&text(&made, "apiKey"));
-    assert!(old.is_good().await);
-    // No body at all.
+    let created = connect(&manager, "Cron").await;
+    let old = stack.client(&text(&created, "apiKey"));
+    assert!(old.is_valid().await);
+    // The body may be absent.
     let before = service::clock::now_ms();
-    let (status, rotated) = read(manager.request(Method::POST, &format!("{}/rotate", path(&made)))).await;
+    let (status, rotated) = read(manager.request(Method::POST, &format!("{}/rotate", path(&created)))).await;
     assert_eq!(status, 200, "{rotated}");
-    assert_eq!(rotated["connectionId"], made["connectionId"]);
+    assert_eq!(rotated["connectionId"], created["connectionId"]);
     let ends = rotated["previousKeyEndsAt"].as_i64().expect("a time");
     assert!((before..=service::clock::now_ms()).contains(&ends));
-    assert!(stack.client(&text(&rotated, "apiKey")).is_good().await);
-    old.ends().await;
+    assert!(stack.client(&text(&rotated, "apiKey")).is_valid().await);
+    old.await_revocation().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replaced_key_works_through_its_grace_and_no_longer() {
+async fn replaced_key_is_valid_until_its_grace_period_ends() {
     let stack = shared();
     let (_, manager) = stack.project().await;
-    let made = connect(&manager, "Cron").await;
+    let created = connect(&manager, "Cron").await;
     let rotate = async |grace: u32| {
         let body = json!({"graceSeconds": grace});
-        let (status, rotated) = manager.post(&format!("{}/rotate", path(&made)), &body).await;
+        let (status, rotated) = manager.post(&format!("{}/rotate", path(&created)), &body).await;
         assert_eq!(status, 200, "{rotated}");
         (stack.client(&text(&rotated, "apiKey")), rotated["previousKeyEndsAt"].as_i64().expect("a time"))
     };
-    let first = stack.client(&text(&made, "apiKey"));
+    let first = stack.client(&text(&created, "apiKey"));
     let before = service::clock::now_ms();
     let (second, ends) = rotate(86_400).await;
     assert!(ends >= before + 86_400_000);
-    assert!(first.is_good().await && second.is_good().await);
-    // A shorter grace is for all older keys.
+    assert!(first.is_valid().await && second.is_valid().await);
+    // A shorter grace period applies to all older keys.
     let (third, _) = rotate(1).await;
-    first.ends().await;
-    second.ends().await;
-    assert!(third.is_good().await);
+    first.await_revocation().await;
+    second.await_revocation().await;
+    assert!(third.is_valid().await);
     for wrong in [json!({"graceSeconds": 86_401}), json!({"graceSeconds": "1"}), json!({"graceSeconds": -1})]
     {
-        refused(manager.post(&format!("{}/rotate", path(&made)), &wrong).await, 400, "invalid_parameter");
+        refused(manager.post(&format!("{}/rotate", path(&created)), &wrong).await, 400, "invalid_parameter");
     }
-    let broken = manager.request(Method::POST, &format!("{}/rotate", path(&made))).body("{");
+    let broken = manager.request(Method::POST, &format!("{}/rotate", path(&created))).body("{");
     refused(read(broken).await, 400, "invalid_json");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_ends_all_keys_and_a_rotation_begins_anew() {
+async fn revocation_ends_all_keys_until_a_rotation() {
     let stack = shared();
     let (_, manager) = stack.project().await;
-    let made = connect(&manager, "Cron").await;
-    let first = stack.client(&text(&made, "apiKey"));
-    let (_, rotated) = manager.post(&format!("{}/rotate", path(&made)), &json!({"graceSeconds": 3600})).await;
+    let created = connect(&manager, "Cron").await;
+    let first = stack.client(&text(&created, "apiKey"));
+    let (_, rotated) =
+        manager.post(&format!("{}/rotate", path(&created)), &json!({"graceSeconds": 3600})).await;
     let second = stack.client(&text(&rotated, "apiKey"));
-    assert!(first.is_good().await && second.is_good().await);
+    assert!(first.is_valid().await && second.is_valid().await);
     for _ in 0..2 {
-        let revoke = manager.request(Method::POST, &format!("{}/revoke", path(&made)));
+        let revoke = manager.request(Method::POST, &format!("{}/revoke", path(&created)));
         assert_eq!(read(revoke).await, (204, Value::Null));
-        assert_eq!(manager.ok(&path(&made)).await["state"], "revoked");
+        assert_eq!(manager.ok(&path(&created)).await["state"], "revoked");
     }
-    first.ends().await;
-    second.ends().await;
-    let (status, rotated) = manager.post(&format!("{}/rotate", path(&made)), &json!({})).await;
+    first.await_revocation().await;
+    second.await_revocation().await;
+    let (status, rotated) = manager.post(&format!("{}/rotate", path(&created)), &json!({})).await;
     assert_eq!(status, 200, "{rotated}");
-    assert!(stack.client(&text(&rotated, "apiKey")).is_good().await);
-    assert_eq!(manager.ok(&path(&made)).await["state"], "active");
+    assert!(stack.client(&text(&rotated, "apiKey")).is_valid().await);
+    assert_eq!(manager.ok(&path(&created)).await["state"], "active");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_connection_is_gone_with_its_keys() {
+async fn removed_connection_and_its_keys_are_gone() {
     let stack = shared();
     let (_, manager) = stack.project().await;
-    let made = connect(&manager, "Cron").await;
-    let first = stack.client(&text(&made, "apiKey"));
-    let (_, rotated) = manager.post(&format!("{}/rotate", path(&made)), &json!({"graceSeconds": 3600})).await;
-    assert_eq!(manager.delete(&path(&made)).await.0, 204);
-    first.ends().await;
-    stack.client(&text(&rotated, "apiKey")).ends().await;
+    let created = connect(&manager, "Cron").await;
+    let first = stack.client(&text(&created, "apiKey"));
+    let (_, rotated) =
+        manager.post(&format!("{}/rotate", path(&created)), &json!({"graceSeconds": 3600})).await;
+    assert_eq!(manager.delete(&path(&created)).await.0, 204);
+    first.await_revocation().await;
+    stack.client(&text(&rotated, "apiKey")).await_revocation().await;
     assert_eq!(manager.ok(CONNECTIONS).await["items"], json!([]));
-    refused(manager.get(&path(&made)).await, 404, "not_found");
-    refused(manager.delete(&path(&made)).await, 404, "not_found");
-    refused(manager.patch(&path(&made), &json!({"name": "x"})).await, 404, "not_found");
+    refused(manager.get(&path(&created)).await, 404, "not_found");
+    refused(manager.delete(&path(&created)).await, 404, "not_found");
+    refused(manager.patch(&path(&created), &json!({"name": "x"})).await, 404, "not_found");
     for call in ["rotate", "revoke"] {
-        let answer = manager.post(&format!("{}/{call}", path(&made)), &json!({})).await;
+        let answer = manager.post(&format!("{}/{call}", path(&created)), &json!({})).await;
         refused(answer, 404, "not_found");
     }
 }

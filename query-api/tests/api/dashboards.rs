@@ -35,15 +35,15 @@ async fn change(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dashboard_is_made_read_replaced_and_removed_by_its_version() {
+async fn dashboard_changes_require_its_version() {
     let (_, manager) = shared().project().await;
-    let (status, made) = manager.post("/api/v1/dashboards", &dashboard("Shop")).await;
-    assert_eq!(status, 201, "{made}");
-    let path = format!("/api/v1/dashboards/{}", text(&made, "dashboardId"));
+    let (status, created) = manager.post("/api/v1/dashboards", &dashboard("Shop")).await;
+    assert_eq!(status, 201, "{created}");
+    let path = format!("/api/v1/dashboards/{}", text(&created, "dashboardId"));
     let response = crate::support::send(manager.request(Method::GET, &path)).await;
     assert_eq!(response.headers()["etag"], "\"1\"");
     let read: Value = response.json().await.expect("JSON");
-    assert_eq!(read, made);
+    assert_eq!(read, created);
     assert_eq!(read["widgets"], dashboard("Shop")["widgets"]);
 
     let other = dashboard("Store");
@@ -51,7 +51,7 @@ async fn a_dashboard_is_made_read_replaced_and_removed_by_its_version() {
     refused(change(&manager, Method::PUT, &path, Some("\"7\""), Some(&other)).await, 412, "version_mismatch");
     let (status, replaced) = change(&manager, Method::PUT, &path, Some("\"1\""), Some(&other)).await;
     assert_eq!((status, &replaced["version"], &replaced["name"]), (200, &json!(2), &json!("Store")));
-    assert_eq!(replaced["createdAt"], made["createdAt"]);
+    assert_eq!(replaced["createdAt"], created["createdAt"]);
 
     refused(change(&manager, Method::DELETE, &path, None, None).await, 428, "version_required");
     refused(change(&manager, Method::DELETE, &path, Some("\"1\""), None).await, 412, "version_mismatch");
@@ -61,9 +61,9 @@ async fn a_dashboard_is_made_read_replaced_and_removed_by_its_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dashboards_are_listed_in_pages_and_seen_by_their_project_alone() {
+async fn dashboards_are_paged_and_visible_to_their_project_only() {
     let (_, manager) = shared().project().await;
-    let (_, stranger) = shared().project().await;
+    let (_, other_project) = shared().project().await;
     for name in ["one", "two", "three"] {
         assert_eq!(manager.post("/api/v1/dashboards", &dashboard(name)).await.0, 201);
     }
@@ -76,15 +76,15 @@ async fn dashboards_are_listed_in_pages_and_seen_by_their_project_alone() {
         manager.ok(&format!("/api/v1/dashboards?limit=2&cursor={}", text(&first, "nextCursor"))).await;
     assert_eq!((names(&second), &second["nextCursor"]), (vec!["three".to_owned()], &Value::Null));
 
-    assert_eq!(stranger.ok("/api/v1/dashboards").await["items"], json!([]));
+    assert_eq!(other_project.ok("/api/v1/dashboards").await["items"], json!([]));
     let path = format!("/api/v1/dashboards/{}", text(&first["items"][0], "dashboardId"));
-    refused(stranger.get(&path).await, 404, "not_found");
-    refused(change(&stranger, Method::DELETE, &path, Some("*"), None).await, 404, "not_found");
+    refused(other_project.get(&path).await, 404, "not_found");
+    refused(change(&other_project, Method::DELETE, &path, Some("*"), None).await, 404, "not_found");
     refused(shared().client(OPERATOR).get(&path).await, 403, "insufficient_scope");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_a_dashboard_is_told() {
+async fn all_faults_of_a_dashboard_are_reported() {
     let (_, manager) = shared().project().await;
     let answer = refused(manager.post("/api/v1/dashboards", &json!({})).await, 400, "invalid_parameter");
     assert_eq!(details(&answer), ["name required", "widgets required"]);

@@ -1,10 +1,11 @@
-//! Deletion of a metric, as readers see it. No worker runs here, so a deletion stays open until a test says otherwise.
+//! Deletion of a metric as readers see it. No worker runs here, so a deletion stays pending until the test
+//! applies it.
 //!
-//! What may never happen: a deleted point is shown, by whichever call and whichever replica, once its deletion was
-//! answered; a point of another metric, or one that was sent later, is hidden.
+//! Invariants: after the answer to a deletion, no call of any replica returns a deleted point; points of
+//! other metrics, and points that are sent later, stay visible.
 
 use crate::stream::Gateway;
-use crate::support::{Caller, Sample, Stack, own, refused, serve, settings, shared, text, until};
+use crate::support::{Caller, Sample, Stack, refused, serve, settings, shared, start_stack, text, until};
 use proto::v1::entity::Kind;
 use proto::v1::{Deletion, DeletionApplied};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ fn sample(metric: &'static str, offset: i64, value: f64) -> Sample {
     Sample { metric, time, value, received_at: time, offset, ..Sample::default() }
 }
 
-/// Everything that may be read of a project's metrics.
+/// Returns the answers of all calls that read a project's metrics.
 async fn everything(caller: &Caller) -> Value {
     let series = format!("{PATH}/timeseries?{RANGE}&interval=hour&aggregation=sum");
     let query = |aggregation: &str| {
@@ -48,7 +49,7 @@ async fn everything(caller: &Caller) -> Value {
     })
 }
 
-/// A project with `kept` and `doomed`, both at places that are in the log too.
+/// Creates a project with the metrics `kept` and `doomed`, whose offsets are in the log too.
 async fn filled(stack: &Stack, gateway: &Gateway) -> (String, Caller) {
     let (project, manager) = stack.project().await;
     for value in [1.0, 2.0, 3.0] {
@@ -61,15 +62,15 @@ async fn filled(stack: &Stack, gateway: &Gateway) -> (String, Caller) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_name_is_seen_at_once() {
-    let stack = own().await;
+async fn deleted_metric_disappears_at_once_and_its_name_can_be_reused() {
+    let stack = start_stack().await;
     let gateway = Gateway::new(&stack);
     let (project, manager) = filled(&stack, &gateway).await;
     let (other_project, _) = stack.project().await;
     stack.store(&other_project, &[sample("doomed", 0, 7.0)]).await;
     let (url, _) = serve(&settings(&stack.namespace)).await;
     let replica = Caller { url, key: manager.key.clone() };
-    until("the replica serves", async || replica.get("/api/v1/metrics").await.0 == 200).await;
+    until("the replica is ready", async || replica.get("/api/v1/metrics").await.0 == 200).await;
     let before = everything(&manager).await;
     assert_eq!(before, everything(&replica).await);
     assert_eq!(before["metric"], json!([3, 3.0, "Doomed"]));
@@ -90,7 +91,7 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
     }
     refused(manager.delete(PATH).await, 404, "not_found");
 
-    // At the cut and above it, between the old points in time.
+    // At the cut-off offset and above it, with times between those of the old points.
     let new = Sample { time: HOUR + 90_000, name: "Risen", ..sample("doomed", 3, 10.0) };
     stack.store(&project, &[new, sample("doomed", 4, 20.0)]).await;
     let open = everything(&manager).await;
@@ -106,7 +107,7 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
     assert_eq!(values, [2.0, 20.0, 15.0]);
     assert_eq!(open, everything(&replica).await);
 
-    // The worker takes the old ones out and says so: nothing changes for readers.
+    // The worker deletes the old rows and records it: nothing changes for readers.
     let erase =
         format!("DELETE FROM samples WHERE project_id = '{project}' AND metric_id = 'doomed' AND offset < 3");
     stack.clickhouse().query_raw(&erase).execute().await.expect("it is carried out");
@@ -114,31 +115,32 @@ async fn a_deleted_metric_is_gone_at_once_on_every_replica_and_a_new_one_of_its_
     stack.publish(Kind::DeletionApplied(applied(&stack, &project).await)).await;
     assert_eq!(open, everything(&manager).await);
     assert_eq!(open, everything(&replica).await);
-    let strangers =
+    let other_rows =
         stack.clickhouse().query("SELECT count() FROM points WHERE project_id = ?").bind(other_project);
-    assert_eq!(strangers.fetch_one::<u64>().await.expect("a count"), 1);
+    assert_eq!(other_rows.fetch_one::<u64>().await.expect("a count"), 1);
 }
 
-/// The word that the deletion of `doomed` is applied.
+/// Returns the record that the deletion of `doomed` was applied.
 async fn applied(stack: &Stack, project: &str) -> DeletionApplied {
     let deletions = control::deletions::Deletions::new(&stack.namespace, stack.redis.clone());
-    let (standings, all) = deletions.of(project, 1).await.expect("Redis runs");
-    assert!(all);
-    let Deletion { project_id, metric_id, deleted_at_ms, cuts } = standings[0].deletion.clone();
+    let (statuses, complete) = deletions.of_project(project, 1).await.expect("Redis runs");
+    assert!(complete);
+    let Deletion { project_id, metric_id, deleted_at_ms, cuts } = statuses[0].deletion.clone();
     assert_eq!((metric_id.as_str(), cuts.get(&0)), ("doomed", Some(&3)), "the log ended there");
     DeletionApplied { project_id, metric_id, generation: 1, deleted_at_ms }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_key_that_may_manage_deletes_and_only_what_its_project_has() {
+async fn deletion_requires_manage_scope_and_an_own_metric() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     stack.store(&project, &[sample("mine", 0, 1.0)]).await;
-    let (_, stranger) = stack.project().await;
-    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read", "ingest"]})).await;
-    let reader = stack.client(&text(&made, "key"));
+    let (_, other_project) = stack.project().await;
+    let (_, created) =
+        manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read", "ingest"]})).await;
+    let reader = stack.client(&text(&created, "key"));
     refused(reader.delete("/api/v1/metrics/mine").await, 403, "insufficient_scope");
-    refused(stranger.delete("/api/v1/metrics/mine").await, 404, "not_found");
+    refused(other_project.delete("/api/v1/metrics/mine").await, 404, "not_found");
     refused(manager.delete("/api/v1/metrics/never").await, 404, "not_found");
     refused(manager.delete("/api/v1/metrics/not%20an%20id").await, 404, "not_found");
     assert_eq!(manager.ok("/api/v1/metrics/mine").await["points"], 1);

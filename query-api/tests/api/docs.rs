@@ -1,4 +1,4 @@
-//! The page for people.
+//! The API reference page.
 
 use crate::support::{send, shared};
 use std::collections::HashSet;
@@ -12,11 +12,11 @@ async fn file(path: &str) -> (String, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_is_complete_in_itself_and_runs_no_script_but_its_own() {
+async fn page_loads_only_its_own_files() {
     let (kind, policy, page) = file("/docs").await;
     assert_eq!(kind, "text/html; charset=utf-8");
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe") && !policy.contains("http"));
-    // Whatever it names is served here, and a script or a style is a file.
+    // All referenced files are served here, and scripts and styles are files.
     let named: HashSet<&str> = page
         .split(['"', ' '])
         .zip(page.split(['"', ' ']).skip(1))

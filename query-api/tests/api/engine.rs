@@ -1,15 +1,15 @@
-//! What the engine makes of our statements.
+//! Query plans of the statements in ClickHouse.
 
 use crate::support::{Sample, shared, store_address};
 use clickhouse::Client;
 use jiff::tz::TimeZone;
 use reads::Error;
-use reads::hidden::View;
+use reads::deletions::View;
 use reads::metrics::Metrics;
 use reads::series::buckets::{self, Interval, Range};
-use reads::series::cells::Resolution;
 use reads::series::merge::Partial;
 use reads::series::query::{Kind, Plan, cells};
+use reads::series::resolution::Resolution;
 use reads::series::rows::SumsRow;
 use reads::source::{Source, Statement};
 use reads::store::Store;
@@ -22,11 +22,12 @@ const HOUR: i64 = 3_600_000;
 
 fn statement(range: Range, interval: Interval, zone: &str) -> Statement {
     let zone = TimeZone::get(zone).expect("a zone");
-    let starts = buckets::starts(range, interval, &zone, buckets::MOST).expect("few");
+    let starts = buckets::starts(range, interval, &zone, buckets::MAX_BUCKETS).expect("few");
     Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").statement(&starts, Kind::Sums, "")
 }
 
-/// Many points an hour: where there are few, the rollup is no smaller than the rows, and the engine may prefer them.
+/// Stores many points per hour: with few points the rollup is no smaller than the rows, and ClickHouse may
+/// prefer them.
 async fn fill(project: &str) {
     let stack = shared();
     let samples: Vec<Sample> = (0..20_000)
@@ -75,7 +76,7 @@ async fn whole_hours_are_read_from_the_rollup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_range_is_read_from_the_rollup_and_a_few_raw_rows() {
+async fn partial_hours_are_read_from_few_raw_rows() {
     let stack = shared();
     let (project, _) = stack.project().await;
     fill(&project).await;
@@ -97,13 +98,13 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
     fill(&project).await;
     stack.mark(0, 20_000).await;
     let server = |url: String| Server { url, user: None, password: None, roots: TrustedRoots::default() };
-    // The store's own statements, on a client that refuses to answer without a projection.
+    // The store's own statements, with a client that fails without a projection.
     let store =
         Store::new(&server(store_address("CLICKHOUSE_URL")), Duration::from_secs(10), Metrics::default())
-            .expect("it speaks HTTP")
+            .expect("an HTTP client")
             .with_setting("force_optimize_projection", "1");
     assert_eq!(
-        store.metric(&View::of(&stack.namespace), &project, "m").await.map(|row| row.points),
+        store.metric(&View::unmasked(&stack.namespace), &project, "m").await.map(|row| row.points),
         Ok(20_000)
     );
     assert!(
@@ -115,10 +116,10 @@ async fn catalogue_and_heads_are_read_from_their_projections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
+async fn query_past_its_deadline_is_a_timeout() {
     let stack = shared();
-    let text = "SELECT toUInt32(0) AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
-                   0. AS least, 0. AS greatest FROM numbers(1000000000000)";
+    let text = "SELECT toUInt32(0) AS series_index, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
+                   0. AS min_value, 0. AS max_value FROM numbers(1000000000000)";
     let endless = Statement { text: text.to_owned(), source: Source::Rows };
     let server = Server {
         url: store_address("CLICKHOUSE_URL"),
@@ -127,12 +128,12 @@ async fn a_query_that_runs_into_its_deadline_is_a_timeout() {
         roots: TrustedRoots::default(),
     };
     for timeout in [Duration::from_millis(100), Duration::from_secs(2)] {
-        let store = Store::new(&server, timeout, Metrics::default()).expect("it speaks HTTP");
-        let begun = Instant::now();
+        let store = Store::new(&server, timeout, Metrics::default()).expect("an HTTP client");
+        let start = Instant::now();
         assert_eq!(
-            store.series(&View::of(&stack.namespace), ("p", &["m"]), Kind::Sums, &endless).await,
+            store.series(&View::unmasked(&stack.namespace), ("p", &["m"]), Kind::Sums, &endless).await,
             Err(Error::QueryTimeout)
         );
-        assert!(begun.elapsed() < timeout + Duration::from_secs(30));
+        assert!(start.elapsed() < timeout + Duration::from_secs(30));
     }
 }

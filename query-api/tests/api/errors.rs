@@ -1,4 +1,4 @@
-//! What is refused before a handler looks at it.
+//! Requests that are refused before their handler runs.
 
 use crate::support::{OPERATOR, read, refused, send, shared};
 use reqwest::Method;
@@ -6,7 +6,7 @@ use reqwest::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_path_is_404_and_another_method_is_405_with_the_right_ones() {
+async fn unknown_path_is_404_and_wrong_method_is_405_with_allow() {
     let operator = shared().client(OPERATOR);
     for path in ["/nothing", "/api/v1", "/api/v1/nothing", "/api/v1/metrics/", "/api/v1/metrics/a/b", "/%ff"]
     {
@@ -30,7 +30,7 @@ async fn an_unknown_path_is_404_and_another_method_is_405_with_the_right_ones() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_cannot_be_read_says_why() {
+async fn unreadable_body_has_a_specific_error() {
     let operator = shared().client(OPERATOR);
     let post = || operator.request(Method::POST, "/api/v1/projects");
     for body in ["", "{", "{} x", "nonsense"] {

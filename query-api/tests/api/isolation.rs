@@ -1,10 +1,10 @@
-//! What belongs to another project does not exist, and what a key may never do is said before that.
+//! Entities of other projects are not found, and a missing scope is reported first.
 
 use crate::support::{OPERATOR, read, refused, shared, text};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Every call on one thing: method, path with `{}` for the id, a body that is good, and whether it needs `manage`.
+/// Every call on one entity: method, path with `{}` for the id, a valid body, and whether it requires `manage`.
 fn calls() -> Vec<(Method, &'static str, Option<Value>, bool)> {
     let name = Some(json!({"name": "mine"}));
     vec![
@@ -20,10 +20,10 @@ fn calls() -> Vec<(Method, &'static str, Option<Value>, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_another_projects_or_nobodys_is_404_and_stays_as_it_is() {
+async fn entities_of_other_projects_are_404_and_unchanged() {
     let stack = shared();
     let (project, owner) = stack.project().await;
-    let (_, stranger) = stack.project().await;
+    let (_, other_project) = stack.project().await;
     let (_, connection) = owner.post("/api/v1/connections", &json!({"name": "Cron"})).await;
     let (_, key) = owner.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
     let (connection_id, key_id) = (text(&connection, "connectionId"), text(&key, "keyId"));
@@ -42,14 +42,14 @@ async fn what_is_another_projects_or_nobodys_is_404_and_stays_as_it_is() {
             .replace("{project}", &project)
             .replace("{connection}", &connection_id)
             .replace("{key}", &key_id);
-        // Ids of another kind, and such as can be no ids, are nobody's.
+        // Ids of other kinds of entities and malformed ids are not found.
         let crossed = path
             .replace("{project}", &key_id)
             .replace("{connection}", &project)
             .replace("{key}", &connection_id);
         let odd = path.replace("{project}", "%00").replace("{connection}", "%7B%7D").replace("{key}", "%ff");
         for path in [theirs, crossed, odd] {
-            let request = stranger.request(method.clone(), &path);
+            let request = other_project.request(method.clone(), &path);
             let request = match &body {
                 Some(body) => request.json(body),
                 None => request,
@@ -59,33 +59,33 @@ async fn what_is_another_projects_or_nobodys_is_404_and_stays_as_it_is() {
         }
     }
     assert_eq!(look().await, before);
-    // What is asked for is looked for before the version that a change needs.
+    // The entity is looked up before the version of a change is checked.
     let widgets = json!({"name": "x", "widgets": []});
     let rule = json!({"name": "x", "metricId": "m", "operator": ">", "threshold": 5, "range": "1h"});
     for (list, id, body) in
         [("/api/v1/dashboards", "dashboardId", &widgets), ("/api/v1/alerts", "alertId", &rule)]
     {
-        let (_, made) = owner.post(list, body).await;
-        for id in [text(&made, id), "none".to_owned()] {
+        let (_, created) = owner.post(list, body).await;
+        for id in [text(&created, id), "none".to_owned()] {
             let path = format!("{list}/{id}");
-            refused(stranger.put(&path, body).await, 404, "not_found");
-            refused(stranger.put(&path, &json!({})).await, 404, "not_found");
-            refused(stranger.delete(&path).await, 404, "not_found");
+            refused(other_project.put(&path, body).await, 404, "not_found");
+            refused(other_project.put(&path, &json!({})).await, 404, "not_found");
+            refused(other_project.delete(&path).await, 404, "not_found");
         }
-        refused(owner.delete(&format!("{list}/{}", text(&made, id))).await, 428, "version_required");
+        refused(owner.delete(&format!("{list}/{}", text(&created, id))).await, 428, "version_required");
     }
     for key in [text(&connection, "apiKey"), text(&key, "key")] {
-        assert!(stack.client(&key).is_good().await);
+        assert!(stack.client(&key).is_valid().await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_key_may_never_do_is_403_whatever_it_asks_for() {
+async fn missing_scope_is_403_before_any_other_error() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let key = async |scope: &str| {
-        let (_, made) = manager.post("/api/v1/keys", &json!({"name": scope, "scopes": [scope]})).await;
-        stack.client(&text(&made, "key"))
+        let (_, created) = manager.post("/api/v1/keys", &json!({"name": scope, "scopes": [scope]})).await;
+        stack.client(&text(&created, "key"))
     };
     let (ingest, reader) = (key("ingest").await, key("read").await);
     let lists = [
@@ -100,7 +100,7 @@ async fn what_a_key_may_never_do_is_403_whatever_it_asks_for() {
         assert_eq!(status, if manages { 403 } else { 200 }, "{path}: {answer}");
     }
     for (method, path, _, manages) in calls() {
-        // The body is wrong too, and is not looked at.
+        // The body is invalid too, but the scope is checked first.
         let call = |caller: &crate::support::Caller| read(caller.request(method.clone(), path).body("{"));
         refused(call(&ingest).await, 403, "insufficient_scope");
         if manages {

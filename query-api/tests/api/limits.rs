@@ -1,9 +1,9 @@
-//! What one project may ask at once, and what becomes of queries that nobody waits for.
+//! Limits of concurrent queries, and cancellation of abandoned queries.
 
 use crate::support::{Sample, shared, store_address, until};
 use clickhouse::Client;
 use reads::Error;
-use reads::hidden::View;
+use reads::deletions::View;
 use reads::metrics::Metrics;
 use reads::scheduler::Limits;
 use reads::series::query::Kind;
@@ -13,17 +13,17 @@ use service::clickhouse::Server;
 use service::connections::TrustedRoots;
 use std::time::Duration;
 
-/// Ends only when it is ended; `marker` tells it from others.
+/// A query that runs until it is cancelled; `marker` identifies it.
 fn endless(marker: &str) -> Statement {
     let text = format!(
-        "SELECT '{marker}' = '' AS place, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
-         0. AS least, 0. AS greatest FROM numbers(1000000000000)"
+        "SELECT '{marker}' = '' AS series_index, toInt64(count()) AS bucket, count() AS points, sum(sin(number)) AS total, \
+         0. AS min_value, 0. AS max_value FROM numbers(1000000000000)"
     );
     Statement { text, source: Source::Rows }
 }
 
 async fn running(clickhouse: &Client, marker: &str) -> u64 {
-    // The pattern does not match this question itself.
+    // The pattern does not match this query itself.
     let sql = format!(
         "SELECT count() FROM system.processes WHERE query LIKE concat('%SELECT ', '''', '{marker}', '%')"
     );
@@ -31,7 +31,7 @@ async fn running(clickhouse: &Client, marker: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_whose_client_left_ends_in_the_store() {
+async fn query_of_a_disconnected_client_is_cancelled() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
@@ -42,8 +42,8 @@ async fn a_query_whose_client_left_ends_in_the_store() {
         password: None,
         roots: TrustedRoots::default(),
     };
-    let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).expect("it speaks HTTP");
-    let (view, sql) = (View::of(&stack.namespace), endless(&marker));
+    let store = Store::new(&server, Duration::from_secs(60), Metrics::default()).expect("an HTTP client");
+    let (view, sql) = (View::unmasked(&stack.namespace), endless(&marker));
     let query = tokio::spawn(async move { store.series(&view, ("p", &[]), Kind::Sums, &sql).await });
     until("the query runs", async || running(&stack.clickhouse(), &marker).await == 1).await;
     query.abort();
@@ -52,9 +52,10 @@ async fn a_query_whose_client_left_ends_in_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does() {
+async fn busy_project_delays_only_its_own_queries() {
     let stack = shared();
-    let limits = Limits { places: 2, share: 1, line: 1, patience: Duration::from_secs(60) };
+    let limits =
+        Limits { slots: 2, slots_per_project: 1, queue_per_project: 1, max_wait: Duration::from_secs(60) };
     let server = Server {
         url: store_address("CLICKHOUSE_URL"),
         user: None,
@@ -62,20 +63,21 @@ async fn a_project_that_asks_for_too_much_waits_behind_itself_and_no_other_does(
         roots: TrustedRoots::default(),
     };
     let store = Store::new(&server, Duration::from_secs(60), Metrics::default())
-        .expect("it speaks HTTP")
+        .expect("an HTTP client")
         .with_limits(limits);
     let marker = format!("heavy{:x}", rand::random::<u64>());
     let ask = || {
-        let (store, view, sql) = (store.clone(), View::of(&stack.namespace), endless(&marker));
+        let (store, view, sql) = (store.clone(), View::unmasked(&stack.namespace), endless(&marker));
         tokio::spawn(async move { store.series(&view, ("heavy", &[]), Kind::Sums, &sql).await })
     };
     let first = ask();
     until("the query runs", async || running(&stack.clickhouse(), &marker).await == 1).await;
-    let view = View::of(&stack.namespace);
+    let view = View::unmasked(&stack.namespace);
     let mut second = Box::pin(store.metric(&view, "heavy", "m"));
     assert!(futures::poll!(&mut second).is_pending());
     assert_eq!(store.metric(&view, "heavy", "m").await, Err(Error::TooManyQueries));
-    // Another project is answered meanwhile, and the one that waits once the first has left.
+    // Another project gets its answer meanwhile, and the waiting query gets its answer when the first one has
+    // ended.
     assert_eq!(store.metric(&view, "light", "m").await, Err(Error::UnknownMetric));
     assert!(futures::poll!(&mut second).is_pending());
     first.abort();

@@ -1,6 +1,7 @@
-//! The query API as a client sees it, on real stores: `deploy/local/test -p query-api` starts them.
+//! Tests of the query API as a client sees it, on real stores, which `deploy/local/test -p query-api` starts.
 //!
-//! One service is shared; each test has a project of its own. Who needs Kafka's offsets for itself starts another one.
+//! The tests share one service, and each has its own project. A test that needs its own topics starts its own
+//! service.
 
 mod alerts;
 mod auth;

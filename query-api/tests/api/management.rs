@@ -4,7 +4,7 @@ use crate::support::{OPERATOR, details, refused, shared, text};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_and_its_connection_are_made_and_their_keys_work_at_once() {
+async fn new_project_and_connection_keys_work_at_once() {
     let stack = shared();
     let body = json!({"name": "  Shop ", "plan": "free", "unknown": [1]});
     let (status, project) = stack.client(OPERATOR).post("/api/v1/projects", &body).await;
@@ -21,18 +21,21 @@ async fn a_project_and_its_connection_are_made_and_their_keys_work_at_once() {
     assert_eq!(connection["webhookUrl"], "http://127.0.0.1:8080/api/webhooks/custom");
     assert!(text(&connection, "apiKey").starts_with("tm_"));
     assert!(text(&connection, "connectionId").starts_with("con_"));
-    for (made, path) in [(&project, "projects"), (&connection, "connections")] {
+    for (created, path) in [(&project, "projects"), (&connection, "connections")] {
         let id = if path == "projects" { "projectId" } else { "connectionId" };
-        let read = manager.ok(&format!("/api/v1/{path}/{}", text(made, id))).await;
+        let read = manager.ok(&format!("/api/v1/{path}/{}", text(created, id))).await;
         for field in ["createdAt", "updatedAt", "version"] {
-            assert!(read[field].is_number() && read[field] == made[field], "{path} {field}: {made} {read}");
+            assert!(
+                read[field].is_number() && read[field] == created[field],
+                "{path} {field}: {created} {read}"
+            );
         }
     }
     assert_eq!(manager.ok("/api/v1/metrics").await, json!({"items": [], "nextCursor": null}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_a_body_is_told_at_once() {
+async fn all_faults_of_a_body_are_reported_at_once() {
     let stack = shared();
     let operator = stack.client(OPERATOR);
     let long = "x".repeat(101);

@@ -1,9 +1,9 @@
-//! The OpenAPI document against what the service really answers.
+//! The OpenAPI document, compared with the service's answers.
 
 use crate::support::{Caller, OPERATOR, Sample, shared, text};
 use serde_json::{Value, json};
 
-/// Checks `answer` against the schema that the document has for it.
+/// Validates `answer` against its schema in the document.
 fn check(document: &Value, (method, path, status): (&str, &str, &str), answer: &Value) {
     let pointer = format!(
         "/paths/{}/{method}/responses/{status}/content/application~1json/schema",
@@ -19,7 +19,7 @@ fn check(document: &Value, (method, path, status): (&str, &str, &str), answer: &
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_as_the_document_says() {
+async fn answers_match_the_document() {
     let stack = shared();
     let nobody = Caller { url: stack.url.clone(), key: None };
     let document = nobody.ok("/api/v1/openapi.json").await;
@@ -71,7 +71,7 @@ async fn every_answer_is_as_the_document_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_of_the_management_is_as_the_document_says() {
+async fn management_answers_match_the_document() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let operator = stack.client(OPERATOR);
@@ -108,8 +108,8 @@ async fn every_answer_of_the_management_is_as_the_document_says() {
     check(&document, ("put", "/api/v1/plans/{name}", "200"), &plan);
 }
 
-/// Whether the document's schema for the call's body takes `body`.
-fn takes(document: &Value, path: &str, body: &Value) -> bool {
+/// Whether `body` matches the document's schema for the call's body.
+fn schema_accepts(document: &Value, path: &str, body: &Value) -> bool {
     let body_of = &document["paths"][path]["post"]["requestBody"];
     let mut schema = body_of["content"]["application/json"]["schema"].clone();
     schema["components"] = document["components"].clone();
@@ -117,7 +117,7 @@ fn takes(document: &Value, path: &str, body: &Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_taken_is_as_the_document_says() {
+async fn accepted_bodies_match_the_document() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let document = manager.ok("/api/v1/openapi.json").await;
@@ -138,7 +138,7 @@ async fn a_body_that_is_taken_is_as_the_document_says() {
         ("/api/v1/query", queries(json!("1790000000000")), true),
         ("/api/v1/query", queries(Value::Null), true),
     ] {
-        assert_eq!(takes(&document, path, &body), good, "{path} {body}");
+        assert_eq!(schema_accepts(&document, path, &body), good, "{path} {body}");
         let (status, answer) = manager.post(path, &body).await;
         assert_eq!(status < 300, good, "{path} {body}: {answer}");
     }
@@ -146,7 +146,7 @@ async fn a_body_that_is_taken_is_as_the_document_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_schemas_refuse_what_is_no_answer() {
+async fn schemas_refuse_wrong_answers() {
     let nobody = Caller { url: shared().url.clone(), key: None };
     let document = nobody.ok("/api/v1/openapi.json").await;
     let wrong = std::panic::catch_unwind(|| {

@@ -1,4 +1,4 @@
-//! Without its stores the service runs, is not ready, and says "not now".
+//! Without its stores the service runs, is not ready, and answers 503.
 
 use crate::support::{Caller, OPERATOR, read, refused, serve};
 use control::token::Token;
@@ -9,7 +9,7 @@ use serde_json::json;
 use service::settings::Secret;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_stores_it_is_alive_but_not_ready_and_answers_503() {
+async fn without_stores_service_is_live_not_ready_and_answers_503() {
     // Nothing listens on port 1.
     let nowhere = [
         "--kafka-brokers=127.0.0.1:1",
@@ -39,7 +39,7 @@ async fn without_its_stores_it_is_alive_but_not_ready_and_answers_503() {
     );
     refused(with("nonsense".to_owned()).get("/api/v1/metrics").await, 401, "invalid_key");
     refused(operator.get("/api/v1/nothing").await, 404, "not_found");
-    // Whether a session was ended cannot be told, nor can it be ended.
+    // The session cannot be looked up, and it cannot be ended.
     let sealed = Sessions::new(&Secret::new(OPERATOR)).seal("abc", service::clock::now_ms() + 60_000);
     let nobody = Caller { url: url.clone(), key: None };
     for method in [Method::GET, Method::DELETE] {

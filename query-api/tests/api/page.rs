@@ -1,4 +1,4 @@
-//! The page: what is served to browsers where there is no API.
+//! The web page, which browsers get at all paths outside the APIs.
 
 use crate::support::{send, shared};
 use reqwest::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -10,7 +10,7 @@ async fn get(path: &str, accept: &str) -> reqwest::Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_gets_html_under_a_strict_policy_at_any_address_of_the_page() {
+async fn browser_gets_html_with_a_strict_security_policy() {
     let texts = [get("/", BROWSER).await, get("/dashboards/any", BROWSER).await];
     for response in texts {
         let header = |name| response.headers()[name].to_str().expect("text").to_owned();
@@ -18,13 +18,13 @@ async fn a_browser_gets_html_under_a_strict_policy_at_any_address_of_the_page() 
         assert_eq!(header(X_CONTENT_TYPE_OPTIONS), "nosniff");
         let policy = header(CONTENT_SECURITY_POLICY);
         assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
-        // Whether it was built or says how to build it.
+        // 404 if the page was not built; the answer then explains how to build it.
         assert!(response.text().await.expect("text").contains("<title>Tidemark</title>"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_never_answers_with_the_page() {
+async fn api_paths_never_return_the_page() {
     for path in ["/api/v1/nothing", "/api/nothing", "/prometheus/nothing", "/docs/nothing", "/assets/gone.js"]
     {
         let response = get(path, BROWSER).await;

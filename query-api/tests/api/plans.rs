@@ -1,13 +1,13 @@
-//! Plans are data.
+//! Plans.
 
-use crate::support::{OPERATOR, details, own, refused, shared, text};
+use crate::support::{OPERATOR, details, refused, shared, start_stack, text};
 use serde_json::{Value, json};
 
 const PLANS: &str = "/api/v1/plans";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_sets_plans_and_every_key_sees_them() {
-    let stack = own().await;
+async fn operator_sets_plans_and_every_key_can_list_them() {
+    let stack = start_stack().await;
     let (operator, (_, manager)) = (stack.client(OPERATOR), stack.project().await);
     let names = |page: &Value| -> Vec<String> {
         page["items"].as_array().expect("items").iter().map(|item| text(item, "name")).collect()
@@ -23,19 +23,19 @@ async fn an_operator_sets_plans_and_every_key_sees_them() {
     assert_eq!(first, &plan("free", Some(100), false, first));
     assert_eq!((&first["updatedAt"], &first["version"]), (&first["createdAt"], &json!(1)));
 
-    let begun = service::clock::now_ms();
+    let start = service::clock::now_ms();
     let put = async |name: &str, wanted: &Value| {
         let (status, put) = operator.put(&format!("{PLANS}/{name}"), wanted).await;
         assert_eq!(status, 200, "{put}");
-        assert!(put["updatedAt"].as_i64() >= Some(begun), "{put}");
+        assert!(put["updatedAt"].as_i64() >= Some(start), "{put}");
         put
     };
     let gold = json!({"requestsPerHour": 50_000, "alerts": true});
-    let made = put("gold", &gold).await;
-    assert_eq!(made, plan("gold", Some(50_000), true, &made));
-    assert_eq!((&made["createdAt"], &made["version"]), (&made["updatedAt"], &json!(1)));
+    let created = put("gold", &gold).await;
+    assert_eq!(created, plan("gold", Some(50_000), true, &created));
+    assert_eq!((&created["createdAt"], &created["version"]), (&created["updatedAt"], &json!(1)));
     let changed = put("gold", &gold).await;
-    assert_eq!((&changed["createdAt"], &changed["version"]), (&made["createdAt"], &json!(2)));
+    assert_eq!((&changed["createdAt"], &changed["version"]), (&created["createdAt"], &json!(2)));
     let endless = put("pro", &json!({"requestsPerHour": null, "alerts": false})).await;
     assert_eq!((&endless["createdAt"], &endless["version"]), (&first["createdAt"], &json!(2)));
     let page = manager.ok(&format!("{PLANS}?limit=3")).await;
@@ -48,14 +48,14 @@ async fn an_operator_sets_plans_and_every_key_sees_them() {
         (vec!["scale".to_owned(), "unlimited".to_owned()], &Value::Null)
     );
 
-    // A plan that was made can be chosen, and a project on a plan has what it allows now.
+    // A new plan can be assigned, and a change of a plan applies to its projects.
     let (status, _) = operator.post("/api/v1/projects", &json!({"name": "x", "plan": "gold"})).await;
     assert_eq!(status, 201);
     assert_eq!(manager.ok("/api/v1/projects").await["items"][0]["quota"]["limit"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_says_whether_it_has_a_limit() {
+async fn plan_requires_an_explicit_limit_or_null() {
     let operator = shared().client(OPERATOR);
     for (name, body, expected) in [
         ("gold", json!({}), vec!["requestsPerHour required", "alerts required"]),

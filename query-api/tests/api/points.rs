@@ -1,4 +1,4 @@
-//! Points, one by one.
+//! Lists of points.
 
 use crate::support::{Caller, Sample, details, refused, send, shared};
 use reqwest::Method;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const START: i64 = 1_767_571_200_000;
 
-/// 50 points at 10 moments, so that pages end between points of one moment.
+/// 50 points at 10 different times, so that pages end between points with the same time.
 fn samples() -> Vec<Sample> {
     let sample = |i: i64| Sample {
         metric: "m",
@@ -41,7 +41,7 @@ async fn pages(caller: &Caller, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_hold_every_point_once_newest_first_also_between_points_of_one_moment() {
+async fn pages_contain_every_point_once_newest_first() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     stack.store(&project, &samples()).await;
@@ -56,7 +56,7 @@ async fn pages_hold_every_point_once_newest_first_also_between_points_of_one_mom
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_range_holds_its_start_and_not_its_end() {
+async fn range_includes_start_and_excludes_end() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     stack.store(&project, &samples()).await;
@@ -71,7 +71,7 @@ async fn a_range_holds_its_start_and_not_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_keeps_the_range_and_points_that_arrive_meanwhile_do_not_shift_the_page() {
+async fn cursor_keeps_its_range_while_points_arrive() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let now = service::clock::now_ms();
@@ -95,7 +95,7 @@ async fn a_cursor_keeps_the_range_and_points_that_arrive_meanwhile_do_not_shift_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_are_given_as_csv_to_who_asks_for_it() {
+async fn points_are_returned_as_csv_on_request() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     stack.store(&project, &samples()[..2]).await;
@@ -110,7 +110,7 @@ async fn points_are_given_as_csv_to_who_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_break_rules_are_all_told() {
+async fn all_faults_of_parameters_are_reported() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let path =

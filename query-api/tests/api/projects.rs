@@ -1,13 +1,13 @@
-//! Projects, as the operator and as a key sees them.
+//! Projects as seen by the operator and by a key.
 
-use crate::support::{OPERATOR, details, own, refused, shared, text};
+use crate::support::{OPERATOR, details, refused, shared, start_stack, text};
 use serde_json::{Value, json};
 
 const PROJECTS: &str = "/api/v1/projects";
 const HOUR_MS: i64 = 3_600_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_says_what_it_has_used_and_when_that_begins_anew() {
+async fn project_shows_quota_usage_and_reset_time() {
     let stack = shared();
     let (id, manager) = stack.project().await;
     let path = format!("{PROJECTS}/{id}");
@@ -25,18 +25,18 @@ async fn a_project_says_what_it_has_used_and_when_that_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_gateway_counts_is_what_the_project_shows() {
-    use quota::{Notice, Observer, Outage, Quotas, Verdict};
+async fn project_shows_the_gateways_quota_count() {
+    use quota::{Event, Observer, OutagePolicy, Quotas, Verdict};
     struct Nobody;
     impl Observer for Nobody {
-        fn notice(&self, _: Notice) {}
+        fn observe(&self, _: Event) {}
     }
     let stack = shared();
     let (id, manager) = stack.project().await;
-    let redis = crate::support::store_address("REDIS_URL");
-    let quotas = Quotas::new(&redis, &stack.namespace, Outage::Closed, Nobody).expect("an address");
-    // The hour may turn between the two.
-    crate::support::until("both speak of the same hour", || async {
+    let redis = service::connections::RedisEndpoint::new(&crate::support::store_address("REDIS_URL"));
+    let quotas = Quotas::new(&redis, &stack.namespace, OutagePolicy::Closed, Nobody).expect("an address");
+    // The hour may change between the two reads.
+    crate::support::until("both counts are of the same hour", || async {
         let Verdict::Counted(charge) = quotas.count(&id, 1000).await else { panic!("it is counted") };
         let shown = manager.ok(&format!("{PROJECTS}/{id}")).await["quota"].take();
         let reset = i64::try_from(charge.hour + 1).expect("it fits") * HOUR_MS;
@@ -50,8 +50,8 @@ async fn what_the_gateway_counts_is_what_the_project_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_operator_sees_all_projects_page_by_page() {
-    let stack = own().await;
+async fn operator_lists_all_projects_in_pages() {
+    let stack = start_stack().await;
     let operator = stack.client(OPERATOR);
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -77,7 +77,7 @@ async fn the_operator_sees_all_projects_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manager_names_the_project_and_only_the_operator_sets_its_plan() {
+async fn manager_renames_project_but_only_operator_sets_plan() {
     let stack = shared();
     let (id, manager) = stack.project().await;
     let (path, operator) = (format!("{PROJECTS}/{id}"), stack.client(OPERATOR));
@@ -91,7 +91,7 @@ async fn a_manager_names_the_project_and_only_the_operator_sets_its_plan() {
     assert_eq!((&moved["quota"]["limit"], &moved["version"]), (&json!(10_000), &json!(3)));
     let (_, both) = operator.patch(&path, &json!({"name": "Store", "plan": "unlimited"})).await;
     assert_eq!((&both["name"], &both["quota"]["limit"]), (&json!("Store"), &Value::Null));
-    // A later name does not undo the plan.
+    // A later rename does not undo the change of the plan.
     assert_eq!(manager.patch(&path, &json!({"name": "Last"})).await.1["plan"], "unlimited");
 
     let wrong = operator.patch(&path, &json!({"name": " ", "plan": "gold"})).await;
@@ -105,17 +105,17 @@ async fn a_manager_names_the_project_and_only_the_operator_sets_its_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_project_is_gone_and_its_keys_are_refused() {
+async fn removed_project_is_gone_and_its_keys_are_refused() {
     let stack = shared();
     let (id, manager) = stack.project().await;
-    let (_, made) = manager.post("/api/v1/connections", &json!({"name": "Cron"})).await;
-    let connection = stack.client(&text(&made, "apiKey"));
-    assert!(connection.is_good().await);
+    let (_, created) = manager.post("/api/v1/connections", &json!({"name": "Cron"})).await;
+    let connection = stack.client(&text(&created, "apiKey"));
+    assert!(connection.is_valid().await);
     let (path, operator) = (format!("{PROJECTS}/{id}"), stack.client(OPERATOR));
     refused(manager.delete(&path).await, 403, "insufficient_scope");
     assert_eq!(operator.delete(&path).await, (204, Value::Null));
-    manager.ends().await;
-    connection.ends().await;
+    manager.await_revocation().await;
+    connection.await_revocation().await;
     refused(operator.get(&path).await, 404, "not_found");
     refused(operator.delete(&path).await, 404, "not_found");
     refused(operator.patch(&path, &json!({"plan": "pro"})).await, 404, "not_found");

@@ -7,10 +7,10 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 const PREFIX: &str = "/prometheus/api/v1";
-/// When the tests' samples begin, Unix seconds: a full hour.
+/// Time of the first sample, Unix seconds: a full hour.
 const T: i64 = 1_790_002_800;
 
-/// Status and body; what every answer must have is checked here.
+/// Returns status and body, and checks the properties of all answers.
 async fn read(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = send(request).await;
     let status = response.status().as_u16();
@@ -35,7 +35,7 @@ pub async fn post(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> (
     read(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)).await
 }
 
-/// What must succeed, by GET; `data` of the answer.
+/// Sends a GET request that must succeed, and returns the `data` of the answer.
 pub async fn data(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> Value {
     let (status, body) = get(caller, call, parameters).await;
     assert_eq!(status, 200, "{call} {parameters:?}: {body}");
@@ -43,7 +43,7 @@ pub async fn data(caller: &Caller, call: &str, parameters: &[(&str, &str)]) -> V
 }
 
 #[track_caller]
-fn failed((status, body): (u16, Value), expected: u16, kind: &str, part: &str) {
+fn assert_failed((status, body): (u16, Value), expected: u16, kind: &str, part: &str) {
     let error = text(&body, "error");
     assert_eq!((status, body["errorType"].as_str()), (expected, Some(kind)), "{body}");
     assert!(error.contains(part), "{error}");
@@ -54,7 +54,7 @@ fn sample(metric: &'static str, second: i64, value: f64, offset: i64) -> Sample 
     Sample { metric, time, value, received_at, offset, ..Sample::default() }
 }
 
-/// A project with some metrics: a sample each minute for ten minutes.
+/// Creates a project with some metrics: a sample each minute for ten minutes.
 async fn filled(stack: &Stack) -> Caller {
     let (project, manager) = stack.project().await;
     let mut samples = Vec::new();
@@ -66,14 +66,14 @@ async fn filled(stack: &Stack) -> Caller {
     samples[0].name = "Requests";
     samples[0].unit = "count";
     stack.store(&project, &samples).await;
-    // Of one moment the later counts, wherever it is stored.
+    // The later received of two samples with the same time counts, in whatever order they are stored.
     stack.store(&project, &[sample("signups", 540, 42.0, 100)]).await;
     stack.store(&project, &[sample("signups", 540, 41.0, 99)]).await;
     manager
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn save_and_test_gets_what_it_asks_for() {
+async fn grafana_save_and_test_succeeds() {
     let (_, caller) = shared().project().await;
     let (status, body) = post(&caller, "query", &[("query", "1+1"), ("time", "4")]).await;
     assert_eq!(
@@ -94,7 +94,7 @@ async fn save_and_test_gets_what_it_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_builder_finds_metrics_labels_and_their_values() {
+async fn query_builder_lists_metrics_labels_and_values() {
     let caller = filled(shared()).await;
     let (start, end) = (T.to_string(), (T + 600).to_string());
     let range = [("start", start.as_str()), ("end", end.as_str())];
@@ -143,7 +143,7 @@ async fn the_builder_finds_metrics_labels_and_their_values() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panel_gets_the_series_of_its_range() {
+async fn range_query_returns_series_of_the_range() {
     let caller = filled(shared()).await;
     let (start, end) = (T.to_string(), (T + 600).to_string());
     let ask = |query: &'static str, step: &'static str| {
@@ -151,13 +151,14 @@ async fn a_panel_gets_the_series_of_its_range() {
     };
     let (status, body) = post(&caller, "query_range", &ask("sum_over_time(signups[2m])", "300")).await;
     assert_eq!(status, 200, "{body}");
-    // The window up to 5 minutes has minutes 4 and 5, the one up to 10 minutes has minute 9.
+    // The window that ends at 5 minutes contains minutes 4 and 5, the one that ends at 10 minutes contains
+    // minute 9.
     let expected = json!({"resultType": "matrix", "result": [
         {"metric": {"metric_id": "signups"}, "values": [[T, "0"], [T + 300, "9"], [T + 600, "42"]]},
     ]});
     assert_eq!(body["data"], expected);
     assert_eq!(data(&caller, "query_range", &ask("sum_over_time(signups[2m])", "5m")).await, expected);
-    // From minute 4 on 6 in each minute.
+    // 6 in each minute from minute 4.
     let rate = data(
         &caller,
         "query_range",
@@ -177,7 +178,7 @@ async fn a_panel_gets_the_series_of_its_range() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instant_query_gives_a_vector_a_matrix_a_scalar_or_a_string() {
+async fn instant_query_returns_every_result_type() {
     let caller = filled(shared()).await;
     let ask = async |query: &str| {
         data(&caller, "query", &[("query", query), ("time", &format!("{}.5", T + 540))]).await
@@ -209,12 +210,12 @@ async fn an_instant_query_gives_a_vector_a_matrix_a_scalar_or_a_string() {
         body["warnings"][0].as_str().is_some_and(|warning| warning.contains("ignoring(metric_id)")),
         "{body}"
     );
-    // Now is long after the samples, or long before.
+    // The current time is far from the times of the samples.
     assert_eq!(data(&caller, "query", &[("query", "signups")]).await["result"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_sees_its_own_project_only() {
+async fn key_reads_its_own_project_only() {
     let stack = shared();
     let _other = filled(stack).await;
     let (_, caller) = stack.project().await;
@@ -227,55 +228,90 @@ async fn a_key_sees_its_own_project_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_have_the_shape_of_prometheus() {
+async fn errors_have_prometheus_shape() {
     let stack = shared();
     let (_, caller) = stack.project().await;
     let query = async |text: &str| get(&caller, "query", &[("query", text)]).await;
-    failed(query("").await, 400, "bad_data", "invalid parameter \"query\"");
-    failed(query("sum(").await, 400, "bad_data", "parse error");
-    failed(query("a[1e300]").await, 400, "bad_data", "out of range");
-    failed(query("histogram_quantile(0.9, a)").await, 422, "execution", "`histogram_quantile`");
-    failed(query("a * on() group_left b").await, 422, "execution", "`group_left`");
-    failed(get(&caller, "query", &[("query", "1"), ("time", "now")]).await, 400, "bad_data", "\"time\"");
-    failed(get(&caller, "query", &[("query", "1"), ("limit", "-1")]).await, 400, "bad_data", "\"limit\"");
-    failed(get(&caller, "query", &[("query", "a"), ("timeout", "0")]).await, 503, "timeout", "too long");
+    assert_failed(query("").await, 400, "bad_data", "invalid parameter \"query\"");
+    assert_failed(query("sum(").await, 400, "bad_data", "parse error");
+    assert_failed(query("a[1e300]").await, 400, "bad_data", "out of range");
+    assert_failed(query("histogram_quantile(0.9, a)").await, 422, "execution", "`histogram_quantile`");
+    assert_failed(query("a * on() group_left b").await, 422, "execution", "`group_left`");
+    assert_failed(
+        get(&caller, "query", &[("query", "1"), ("time", "now")]).await,
+        400,
+        "bad_data",
+        "\"time\"",
+    );
+    assert_failed(
+        get(&caller, "query", &[("query", "1"), ("limit", "-1")]).await,
+        400,
+        "bad_data",
+        "\"limit\"",
+    );
+    assert_failed(
+        get(&caller, "query", &[("query", "a"), ("timeout", "0")]).await,
+        503,
+        "timeout",
+        "too long",
+    );
 
     let range = async |start: &str, end: &str, step: &str, text: &str| {
         get(&caller, "query_range", &[("query", text), ("start", start), ("end", end), ("step", step)]).await
     };
-    failed(
+    assert_failed(
         range("0", "11001", "1", "1").await,
         400,
         "bad_data",
         "exceeded maximum resolution of 11,000 points per timeseries",
     );
-    failed(range("1", "0", "1", "1").await, 400, "bad_data", "end timestamp must not be before start time");
-    failed(range("0", "1", "0", "1").await, 400, "bad_data", "zero or negative");
-    failed(range("0", "1", "", "1").await, 400, "bad_data", "\"step\"");
-    failed(range("", "1", "1", "1").await, 400, "bad_data", "\"start\"");
-    failed(range("0", "1", "1", "a[1m]").await, 400, "bad_data", "range vector");
-    failed(get(&caller, "series", &[]).await, 400, "bad_data", "no match[] parameter provided");
-    failed(get(&caller, "series", &[("match[]", "1+1")]).await, 400, "bad_data", "not a selector");
-    failed(get(&caller, "labels", &[("start", "2"), ("end", "1")]).await, 400, "bad_data", "before start");
-    failed(get(&caller, "label/%ff/values", &[]).await, 400, "bad_data", "label name");
+    assert_failed(
+        range("1", "0", "1", "1").await,
+        400,
+        "bad_data",
+        "end timestamp must not be before start time",
+    );
+    assert_failed(range("0", "1", "0", "1").await, 400, "bad_data", "zero or negative");
+    assert_failed(range("0", "1", "", "1").await, 400, "bad_data", "\"step\"");
+    assert_failed(range("", "1", "1", "1").await, 400, "bad_data", "\"start\"");
+    assert_failed(range("0", "1", "1", "a[1m]").await, 400, "bad_data", "range vector");
+    assert_failed(get(&caller, "series", &[]).await, 400, "bad_data", "no match[] parameter provided");
+    assert_failed(get(&caller, "series", &[("match[]", "1+1")]).await, 400, "bad_data", "not a selector");
+    assert_failed(
+        get(&caller, "labels", &[("start", "2"), ("end", "1")]).await,
+        400,
+        "bad_data",
+        "before start",
+    );
+    assert_failed(get(&caller, "label/%ff/values", &[]).await, 400, "bad_data", "label name");
 
     let body = caller.request(Method::POST, &format!("{PREFIX}/query")).json(&json!({"query": "1"}));
-    failed(read(body).await, 400, "bad_data", "x-www-form-urlencoded");
-    failed(post(&caller, "query", &[("query", &"1+".repeat(40_000))]).await, 413, "bad_data", "64 KiB");
-    failed(get(&caller, "rules/test/test", &[]).await, 404, "not_found", "no such call");
-    failed(post(&caller, "metadata", &[]).await, 405, "bad_data", "not allowed");
+    assert_failed(read(body).await, 400, "bad_data", "x-www-form-urlencoded");
+    assert_failed(
+        post(&caller, "query", &[("query", &"1+".repeat(40_000))]).await,
+        413,
+        "bad_data",
+        "64 KiB",
+    );
+    assert_failed(get(&caller, "rules/test/test", &[]).await, 404, "not_found", "no such call");
+    assert_failed(post(&caller, "metadata", &[]).await, 405, "bad_data", "not allowed");
 
     let nobody = Caller { url: stack.url.clone(), key: None };
-    failed(get(&nobody, "query", &[("query", "1+1")]).await, 401, "unauthorized", "API key");
-    failed(get(&stack.client("nonsense"), "labels", &[]).await, 401, "unauthorized", "not known");
-    failed(get(&stack.client(OPERATOR), "query", &[("query", "1")]).await, 403, "forbidden", "may not read");
+    assert_failed(get(&nobody, "query", &[("query", "1+1")]).await, 401, "unauthorized", "API key");
+    assert_failed(get(&stack.client("nonsense"), "labels", &[]).await, 401, "unauthorized", "not known");
+    assert_failed(
+        get(&stack.client(OPERATOR), "query", &[("query", "1")]).await,
+        403,
+        "forbidden",
+        "may not read",
+    );
     let (_, connection) = caller.post("/api/v1/connections", &json!({"name": "Cron"})).await;
     let ingest = stack.client(&text(&connection, "apiKey"));
-    failed(get(&ingest, "metadata", &[]).await, 403, "forbidden", "may not read");
+    assert_failed(get(&ingest, "metadata", &[]).await, 403, "forbidden", "may not read");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_stores_it_says_not_now_in_the_shape_of_prometheus() {
+async fn outage_is_503_in_prometheus_shape() {
     // Nothing listens on port 1.
     let nowhere = [
         "--kafka-brokers=127.0.0.1:1",
@@ -284,5 +320,5 @@ async fn without_its_stores_it_says_not_now_in_the_shape_of_prometheus() {
     ];
     let (url, _) = serve(&nowhere.map(str::to_owned)).await;
     let caller = Caller { url, key: Some(Token::generate().reveal()) };
-    failed(get(&caller, "query", &[("query", "1+1")]).await, 503, "unavailable", "at the moment");
+    assert_failed(get(&caller, "query", &[("query", "1+1")]).await, 503, "unavailable", "at the moment");
 }

@@ -1,7 +1,7 @@
-//! Our answers to PromQL beside Prometheus 3's own: `promtool` evaluates the same expressions over the same samples.
+//! PromQL answers, compared with Prometheus 3: `promtool` evaluates the same expressions over the same samples.
 //!
-//! `promtool test rules` knows no clock but its own, which begins at zero; ours begins at [`T`], a full day, so that
-//! steps and subqueries fall on the same places.
+//! The clock of `promtool test rules` starts at zero. The samples start at [`T`], a full day, so that steps
+//! and subqueries are aligned in the same way.
 
 use crate::prometheus::{data, post};
 use crate::support::{Caller, Sample, shared};
@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// When the samples begin, Unix seconds: midnight.
+/// Time of the first sample, Unix seconds: midnight.
 const T: i64 = 1_790_035_200;
-/// So many seconds lie between two samples of a series.
+/// Seconds between two samples of a series.
 const INTERVAL: i64 = 60;
-/// Instants at which each expression is evaluated, seconds from the beginning: on samples, between them, at both edges
-/// of what an instant selector still sees, before and after all.
+/// Times at which each expression is evaluated, in seconds from the first sample: at samples, between them,
+/// at both ends of the lookback of an instant selector, before the first sample and after the last.
 const INSTANTS: [i64; 8] = [0, 299, 300, 301, 605, 1_230, 2_399, 2_800];
-/// A range that its steps do not divide, and steps that the samples' distance does not.
+/// Start, end and step of a range: the step divides neither the range nor the interval of the samples.
 const RANGE: (i64, i64, i64) = (30, 2_700, 217);
 
-/// A number in braces is an instant of the test, to be written as one of its evaluator's.
+/// A number in braces is a time of the test, in seconds from the first sample.
 const EXPRESSIONS: &[&str] = &[
     "1 + 2 * 3 ^ 2 % 5",
     "-2 ^ 2",
@@ -131,11 +131,11 @@ const EXPRESSIONS: &[&str] = &[
     "big * big",
 ];
 
-/// The samples of each series; none is a place without one.
+/// The samples of each series; `None` is a missing sample.
 fn series() -> Vec<(&'static str, Vec<Option<f64>>)> {
     let each = |value: fn(i64) -> Option<f64>| (0..40).map(value).collect::<Vec<_>>();
     vec![
-        // A counter that begins anew twice.
+        // A counter that is reset twice.
         (
             "requests",
             each(|n| {
@@ -177,19 +177,19 @@ async fn filled() -> Caller {
     manager
 }
 
-/// The expression for an evaluator whose clock began at `zero`.
+/// Returns the expression for an evaluator whose first sample is at `zero`.
 fn at(expression: &str, zero: i64) -> String {
-    let instants = regex::Regex::new(r"\{(\d+)\}").expect("it is one");
+    let instants = regex::Regex::new(r"\{(\d+)\}").expect("a valid pattern");
     let instant = |found: &regex::Captures<'_>| (zero + found[1].parse::<i64>().expect("digits")).to_string();
     instants.replace_all(expression, instant).into_owned()
 }
 
-/// What `promtool` shall have evaluated: an expression, when, and the samples that it must give.
+/// An expectation of `promtool`: the expression, its evaluation time and the expected samples.
 fn expectation(expression: &str, seconds: i64, samples: &[Value]) -> Value {
     json!({"expr": at(expression, 0), "eval_time": format!("{seconds}s"), "exp_samples": samples})
 }
 
-/// A sample in the form of `promtool`'s expectations.
+/// Formats a sample as in `promtool`'s expectations.
 fn expected(labels: &Value, value: &Value) -> Value {
     let labels = labels.as_object().expect("labels");
     let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -202,11 +202,11 @@ fn seconds(time: &Value) -> i64 {
     (time.as_f64().expect("a time") - T as f64) as i64
 }
 
-/// Our answers, as expectations of `promtool`.
+/// Returns the answers of the service as expectations of `promtool`.
 async fn answers(caller: &Caller, expression: &str) -> Vec<Value> {
     let query = at(expression, T);
     let mut expectations = Vec::new();
-    // What these two mean differs between an instant and a range, and `promtool` evaluates instants.
+    // These two have different meanings in instant and range queries, and `promtool` evaluates instant queries.
     let of_range = expression.contains("start()") || expression.contains("end()");
     for instant in INSTANTS {
         let answer = data(caller, "query", &[("query", &query), ("time", &(T + instant).to_string())]).await;
@@ -246,8 +246,8 @@ fn promtool(arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().expect("promtool starts")
 }
 
-/// Whether two lists of samples, as `promtool` prints them, are the same but for what rounding does.
-fn alike(one: &str, other: &str) -> bool {
+/// Whether two lists of samples, as `promtool` prints them, are equal apart from rounding.
+fn nearly_equal(one: &str, other: &str) -> bool {
     let near = |one: &str, other: &str| {
         let (Ok(one), Ok(other)) = (one.parse::<f64>(), other.parse::<f64>()) else { return one == other };
         one == other
@@ -259,7 +259,7 @@ fn alike(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| near(one, other))
 }
 
-/// Where `promtool` comes to other samples than these expectations.
+/// Returns the expectations that `promtool` does not confirm.
 fn differences(directory: &Path, expectations: &[Value]) -> Vec<String> {
     let name = |id: &str| id.replace(['.', '-'], "_");
     let written = |value: &Option<f64>| value.map_or_else(|| "_".to_owned(), |value| value.to_string());
@@ -272,17 +272,17 @@ fn differences(directory: &Path, expectations: &[Value]) -> Vec<String> {
         .collect();
     let test = json!({"interval": "1m", "input_series": input, "promql_expr_test": expectations});
     let file = json!({"evaluation_interval": "1m", "fuzzy_compare": true, "tests": [test]}).to_string();
-    // JSON is YAML, but has no word for these.
+    // JSON is valid YAML, but has no literals for these values.
     let file = file.replace("\"<inf>\"", ".inf").replace("\"<-inf>\"", "-.inf").replace("\"<NaN>\"", ".nan");
     let path = directory.join("expectations.yml");
-    std::fs::write(&path, file).expect("it is written");
+    std::fs::write(&path, file).expect("writable");
     let output = promtool(&["test", "rules", &path.to_string_lossy()]);
-    let said = said(&output);
-    let found = regex::Regex::new(r"expr: (.*)\n +exp: (.*)\n +got: (.*)").expect("it is one");
+    let said = output_text(&output);
+    let found = regex::Regex::new(r"expr: (.*)\n +exp: (.*)\n +got: (.*)").expect("a valid pattern");
     let all: Vec<_> = found.captures_iter(&said).collect();
     assert_eq!(output.status.success(), all.is_empty(), "{said}");
     assert_eq!(said.matches("expr: ").count(), all.len(), "{said}");
-    let unlike = all.iter().filter(|found| !alike(&found[2], &found[3]));
+    let unlike = all.iter().filter(|found| !nearly_equal(&found[2], &found[3]));
     unlike.map(|found| found[0].to_owned()).collect()
 }
 
@@ -292,12 +292,12 @@ fn directory(name: &str) -> PathBuf {
     path
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_expression_evaluates_as_prometheus_evaluates_it() {
+async fn expressions_evaluate_as_in_prometheus() {
     let caller = filled().await;
     let mut expectations = Vec::new();
     for expression in EXPRESSIONS {
@@ -307,7 +307,7 @@ async fn each_expression_evaluates_as_prometheus_evaluates_it() {
     let found = differences(&directory, &expectations);
     assert!(found.is_empty(), "{}", found.join("\n"));
 
-    // The judge does judge: what is false is found.
+    // Check that `promtool` detects a wrong expectation.
     let (mut wrong, right) = (expectations, "exp_samples");
     let is_number = |one: &&mut Value| one[right][0]["value"].is_f64();
     let one = wrong.iter_mut().find(is_number).expect("a sample");
@@ -316,12 +316,12 @@ async fn each_expression_evaluates_as_prometheus_evaluates_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_own_client_reads_from_it() {
+async fn promtool_can_query_the_service() {
     let caller = filled().await;
     let config = directory("promtool").join("http.yml");
     let key = caller.key.clone().expect("a key");
     let config_text = json!({"authorization": {"type": "Bearer", "credentials": key}}).to_string();
-    std::fs::write(&config, config_text).expect("it is written");
+    std::fs::write(&config, config_text).expect("writable");
     let config = format!("--http.config.file={}", config.to_string_lossy());
     let url = format!("{}/prometheus", caller.url);
     let (start, end, time) =
@@ -335,7 +335,7 @@ async fn prometheus_own_client_reads_from_it() {
     for (arguments, part) in cases {
         let (kind, others) = arguments.split_first().expect("a kind of query");
         let output = promtool(&[&["query", kind, &config], others].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
-        assert!(said(&output).contains(part), "{arguments:?}: {}", said(&output));
+        assert!(output.status.success(), "{arguments:?}: {}", output_text(&output));
+        assert!(output_text(&output).contains(part), "{arguments:?}: {}", output_text(&output));
     }
 }

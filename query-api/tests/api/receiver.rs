@@ -1,4 +1,4 @@
-//! Receivers on local sockets: they answer as a test says, and keep what they were sent.
+//! Receivers on local sockets. They answer as scripted by the test and record the requests.
 
 use crate::support::until;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A request that arrived.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub path: String,
@@ -26,7 +26,7 @@ impl Request {
     }
 }
 
-/// How a request is answered.
+/// A scripted answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: &'static str,
@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// A receiver. What its script does not say is answered 200.
+/// A receiver. Requests beyond the end of its script get 200.
 pub struct Receiver {
     pub url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -65,10 +65,10 @@ impl Receiver {
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().expect("nobody panicked").clone()
+        self.requests.lock().expect("not poisoned").clone()
     }
 
-    /// The requests, once there are so many.
+    /// Waits for `count` requests and returns all requests.
     pub async fn await_requests(&self, count: usize) -> Vec<Request> {
         until("requests to a receiver", || async { self.requests().len() >= count }).await;
         self.requests()
@@ -101,8 +101,8 @@ async fn serve(
         bytes.extend_from_slice(&buffer[..read]);
     }
     let text = String::from_utf8(bytes[body_at..].to_vec()).ok()?;
-    let answer = script.lock().expect("nobody panicked").pop_front().unwrap_or(Answer::of("200 OK"));
-    requests.lock().expect("nobody panicked").push(Request { path, headers, text });
+    let answer = script.lock().expect("not poisoned").pop_front().unwrap_or(Answer::of("200 OK"));
+    requests.lock().expect("not poisoned").push(Request { path, headers, text });
     tokio::time::sleep(answer.delay).await;
     let answer = format!("HTTP/1.1 {}\r\n{}content-length: 0\r\n\r\n", answer.status, answer.header);
     stream.write_all(answer.as_bytes()).await.ok()

@@ -1,4 +1,4 @@
-//! Time series against a computation that knows neither rollup nor SQL.
+//! Time series, compared with a naive computation that uses neither rollups nor SQL.
 
 use crate::support::{Caller, Sample, Stack, details, refused, send, shared};
 use futures::future::join_all;
@@ -16,19 +16,19 @@ const ZONES: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolk
 const FILLS: [&str; 4] = ["none", "null", "zero", "previous"];
 const AGGREGATIONS: [&str; 9] = ["avg", "sum", "min", "max", "count", "last", "p50", "p90", "p99"];
 
-/// The moments at which the clock of `zone` is moved within `span`.
-fn changes(zone: &str, span: i64) -> Vec<i64> {
+/// Returns the times within `span` at which the clock of `zone` changes.
+fn clock_changes(zone: &str, span: i64) -> Vec<i64> {
     let zone = TimeZone::get(zone).expect("a zone");
     let start = Timestamp::from_millisecond(START).expect("a time");
     let changes = zone.following(start).map(|change| change.timestamp().as_millisecond());
     changes.take_while(|change| *change < START + span).collect()
 }
 
-/// Whole numbers, so that sums are exact in any order; some share a moment. A third of them lies where clocks are
-/// moved. None arrives in the order of its time.
+/// Returns samples with integer values, so that sums are exact in any order. Some have equal times, a third
+/// of them is near clock changes, and they do not arrive in the order of their times.
 fn samples(count: i64, span: i64) -> Vec<Sample> {
     let mut random = StdRng::seed_from_u64(7);
-    let moved: Vec<i64> = ZONES.iter().flat_map(|zone| changes(zone, span)).collect();
+    let moved: Vec<i64> = ZONES.iter().flat_map(|zone| clock_changes(zone, span)).collect();
     let mut time = |i: i64| {
         if i % 3 == 0 {
             return moved[random.random_range(0..moved.len())] + random.random_range(-20 * HOUR..20 * HOUR);
@@ -73,19 +73,19 @@ fn naive(samples: &[&Sample], aggregation: &str) -> f64 {
     }
 }
 
-/// What is asked for beside the range.
+/// Parameters of a request apart from its range.
 #[derive(Clone, Copy)]
-struct Ask {
+struct Parameters {
     interval: (&'static str, Interval),
     aggregation: &'static str,
     zone: &'static str,
     fill: &'static str,
 }
 
-/// Every bucket of `range` as the plain computation has it: start, value, count.
-fn expected(samples: &[Sample], range: Range, ask: Ask) -> Vec<(i64, Option<f64>, u64)> {
+/// Returns every bucket of `range` by the naive computation: start, value, count.
+fn expected(samples: &[Sample], range: Range, ask: Parameters) -> Vec<(i64, Option<f64>, u64)> {
     let zone = TimeZone::get(ask.zone).expect("a zone");
-    let starts = buckets::starts(range, ask.interval.1, &zone, buckets::MOST).expect("few");
+    let starts = buckets::starts(range, ask.interval.1, &zone, buckets::MAX_BUCKETS).expect("few");
     let (mut buckets, mut previous) = (Vec::new(), None);
     for (i, start) in starts.iter().enumerate() {
         let end = starts.get(i + 1).copied().unwrap_or(i64::MAX);
@@ -108,8 +108,8 @@ fn expected(samples: &[Sample], range: Range, ask: Ask) -> Vec<(i64, Option<f64>
     buckets
 }
 
-async fn check(caller: &Caller, samples: &[Sample], range: Range, ask: Ask) {
-    let Ask { interval, aggregation, zone, fill } = ask;
+async fn check(caller: &Caller, samples: &[Sample], range: Range, ask: Parameters) {
+    let Parameters { interval, aggregation, zone, fill } = ask;
     let path = format!(
         "/api/v1/metrics/m/timeseries?startDate={}&endDate={}&interval={}&aggregation={aggregation}&timezone={zone}&fill={fill}",
         range.start, range.end, interval.0
@@ -137,8 +137,8 @@ async fn check(caller: &Caller, samples: &[Sample], range: Range, ask: Ask) {
     );
 }
 
-/// Gives the metric so many points, long before all others, that the engine finds the rollup much shorter.
-async fn many_elsewhere(stack: &Stack, project: &str) {
+/// Stores so many points, long before all others, that the engine prefers the rollup.
+async fn store_many_older_points(stack: &Stack, project: &str) {
     let sql = format!(
         "INSERT INTO samples (kind, project_id, metric_id, time, value, received_at, offset) \
          SELECT 'sample', '{project}', 'm', toDateTime64('2010-01-01', 3, 'UTC') + number, 1, \
@@ -148,10 +148,10 @@ async fn many_elsewhere(stack: &Stack, project: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() {
+async fn all_parameter_combinations_match_the_naive_computation() {
     let stack = shared();
     let (project, manager) = stack.project().await;
-    // Over both changes of the clock in each zone that has them.
+    // The range contains both clock changes of each zone that has them.
     let span = 330 * 24 * HOUR;
     let samples = samples(6000, span);
     let mut random = StdRng::seed_from_u64(11);
@@ -162,11 +162,11 @@ async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() 
         ("week", Interval::Week, span),
         ("month", Interval::Month, span),
     ];
-    // What is asked for in the middle is exact as well, and what comes later, for earlier times, is not missed. By then
+    // Partial ranges are exact too, and points that arrive later with earlier times are included. By then
     // the metric has many points elsewhere, so that the rollup is read.
     for stored in [4000, 6000] {
         if stored == 6000 {
-            many_elsewhere(stack, &project).await;
+            store_many_older_points(stack, &project).await;
         }
         let before = &samples[..stored];
         let new = if stored == 4000 { before } else { &before[4000..] };
@@ -177,7 +177,7 @@ async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() 
             for zone in ZONES {
                 let mut ask = |aggregation| {
                     let length = 1 + random.random_range(0..longest);
-                    let moved = changes(zone, span);
+                    let moved = clock_changes(zone, span);
                     let start = if !moved.is_empty() && random.random() {
                         moved[random.random_range(0..moved.len())] - random.random_range(0..length)
                     } else {
@@ -187,7 +187,7 @@ async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() 
                     let whole = Range { start: cut.start / HOUR * HOUR, end: (cut.end / HOUR + 1) * HOUR };
                     let range = if random.random() { cut } else { whole };
                     let fill = FILLS[random.random_range(0..FILLS.len())];
-                    (range, Ask { interval: (name, interval), aggregation, zone, fill })
+                    (range, Parameters { interval: (name, interval), aggregation, zone, fill })
                 };
                 let asked = AGGREGATIONS.map(&mut ask);
                 join_all(asked.map(|(range, ask)| check(&manager, before, range, ask))).await;
@@ -197,7 +197,7 @@ async fn every_interval_aggregation_zone_and_fill_answers_what_the_points_say() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_parameters_it_is_the_average_of_the_last_day_in_automatic_buckets() {
+async fn defaults_are_avg_of_last_24_hours_in_auto_buckets() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let now = service::clock::now_ms();
@@ -238,7 +238,7 @@ async fn without_parameters_it_is_the_average_of_the_last_day_in_automatic_bucke
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn automatic_buckets_are_never_more_than_400_and_never_refused() {
+async fn automatic_buckets_never_exceed_400() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let first = 946_684_800_000;
@@ -252,7 +252,7 @@ async fn automatic_buckets_are_never_more_than_400_and_never_refused() {
     };
     stack.store(&project, &[at(first, 0), at(START, 1), at(service::clock::now_ms() + 30_000, 2)]).await;
     for (range, expected) in [
-        // What is ahead of now is not in a range that ends now.
+        // Points in the future are outside of a range that ends now.
         ("startDate=0", 2),
         ("startDate=1900-01-01&timezone=America/New_York", 2),
         ("startDate=0900-01-01&timezone=Asia/Kolkata", 2),
@@ -271,7 +271,7 @@ async fn automatic_buckets_are_never_more_than_400_and_never_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ties_of_last_go_to_the_later_received() {
+async fn last_prefers_the_later_received_of_equal_times() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let at = |value, received_at, offset| Sample {
@@ -298,7 +298,7 @@ async fn ties_of_last_go_to_the_later_received() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn empty_buckets_are_filled_as_asked_for() {
+async fn empty_buckets_are_filled_as_requested() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let at = |hour, value, offset| Sample {
@@ -333,7 +333,7 @@ async fn empty_buckets_are_filled_as_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_range_may_begin_before_all_possible_points_and_end_after_them() {
+async fn range_may_exceed_the_times_of_all_possible_points() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let sample = Sample { metric: "m", time: START, value: 5.0, received_at: START, ..Sample::default() };
@@ -352,7 +352,7 @@ async fn a_range_may_begin_before_all_possible_points_and_end_after_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_double_holds_is_given_though_it_does_not_hold_what_that_is_made_of() {
+async fn results_are_exact_although_their_sums_overflow() {
     let stack = shared();
     let (project, manager) = stack.project().await;
     let at = |hour, value, offset| Sample {
@@ -394,7 +394,7 @@ async fn what_a_double_holds_is_given_though_it_does_not_hold_what_that_is_made_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_break_rules_are_told_before_the_metric_is_looked_for() {
+async fn parameters_are_validated_before_the_metric_lookup() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let path = |query: &str| format!("/api/v1/metrics/nothing/timeseries?{query}");

@@ -1,4 +1,4 @@
-//! A browser's session stands for a key.
+//! Sessions of browsers.
 
 use crate::support::{Caller, OPERATOR, read, refused, send, serve, settings, shared, text, until};
 use control::token::Token;
@@ -8,67 +8,67 @@ use serde_json::{Value, json};
 
 const SESSION: &str = "/api/v1/session";
 
-fn nobody() -> Caller {
+fn anonymous() -> Caller {
     Caller { url: shared().url.clone(), key: None }
 }
 
-/// Signs in; the answer and the cookie's line.
+/// Signs in; returns the answer and the `Set-Cookie` header.
 async fn sign_in(key: &str) -> (Value, String) {
-    let response = send(nobody().request(Method::POST, SESSION).json(&json!({"key": key}))).await;
+    let response = send(anonymous().request(Method::POST, SESSION).json(&json!({"key": key}))).await;
     assert_eq!(response.status(), 200);
     let cookie = response.headers().get(SET_COOKIE).expect("a cookie").to_str().expect("text").to_owned();
     (response.json().await.expect("JSON"), cookie)
 }
 
-/// A request with the cookie.
+/// Returns a request with the cookie.
 fn with(cookie: &str, method: Method, path: &str) -> RequestBuilder {
     let pair = cookie.split(';').next().expect("a value");
-    nobody().request(method, path).header(COOKIE, pair)
+    anonymous().request(method, path).header(COOKIE, pair)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_stands_for_its_key_everywhere_and_ends_with_it() {
+async fn session_has_the_rights_of_its_key_and_ends_with_it() {
     let stack = shared();
     let (project, manager) = stack.project().await;
-    let (_, made) = manager.post("/api/v1/keys", &json!({"name": "me", "scopes": ["manage"]})).await;
-    let (session, cookie) = sign_in(&text(&made, "key")).await;
+    let (_, created) = manager.post("/api/v1/keys", &json!({"name": "me", "scopes": ["manage"]})).await;
+    let (session, cookie) = sign_in(&text(&created, "key")).await;
     let expected = json!({"projectId": project, "name": "Test", "plan": "pro", "scopes": ["read", "manage"]});
     assert_eq!(session, expected);
     for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=604800"] {
         assert!(cookie.contains(part), "{cookie}");
     }
-    assert!(!cookie.contains("Secure") && !cookie.contains(&text(&made, "key")));
+    assert!(!cookie.contains("Secure") && !cookie.contains(&text(&created, "key")));
     assert_eq!(read(with(&cookie, Method::GET, SESSION)).await, (200, expected.clone()));
     assert_eq!(manager.ok(SESSION).await, expected);
     assert_eq!(read(with(&cookie, Method::GET, "/api/v1/metrics")).await.0, 200);
     let post = with(&cookie, Method::POST, "/api/v1/connections").json(&json!({"name": "Cron"}));
     assert_eq!(read(post).await.0, 201);
-    // The header goes before the cookie.
+    // The header takes precedence over the cookie.
     let both = with(&cookie, Method::GET, SESSION).bearer_auth("nonsense");
     refused(read(both).await, 401, "invalid_key");
 
-    assert_eq!(manager.delete(&format!("/api/v1/keys/{}", text(&made, "keyId"))).await.0, 204);
+    assert_eq!(manager.delete(&format!("/api/v1/keys/{}", text(&created, "keyId"))).await.0, 204);
     until("the session is over", || async { read(with(&cookie, Method::GET, SESSION)).await.0 != 200 }).await;
     refused(read(with(&cookie, Method::GET, SESSION)).await, 401, "revoked_key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_read_does_not_sign_in() {
+async fn sign_in_requires_the_read_scope() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let (_, connection) = manager.post("/api/v1/connections", &json!({"name": "Cron"})).await;
-    let sign_in = |key: Value| async move { nobody().post(SESSION, &json!({"key": key})).await };
+    let sign_in = |key: Value| async move { anonymous().post(SESSION, &json!({"key": key})).await };
     refused(sign_in(connection["apiKey"].clone()).await, 403, "insufficient_scope");
     refused(sign_in(json!(OPERATOR)).await, 403, "insufficient_scope");
     refused(sign_in(json!(Token::generate().reveal())).await, 401, "invalid_key");
     refused(sign_in(json!("")).await, 401, "invalid_key");
     refused(sign_in(Value::Null).await, 400, "invalid_parameter");
     refused(sign_in(json!(5)).await, 400, "invalid_parameter");
-    refused(nobody().get(SESSION).await, 401, "missing_key");
+    refused(anonymous().get(SESSION).await, 401, "missing_key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cookie_of_somebody_else_is_no_session() {
+async fn forged_cookie_is_refused() {
     let (_, manager) = shared().project().await;
     let (_, cookie) = sign_in(manager.key.as_deref().expect("a key")).await;
     let sealed = cookie.split(';').next().expect("a value");
@@ -88,7 +88,7 @@ async fn a_cookie_of_somebody_else_is_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_sites_change_nothing_with_a_session() {
+async fn changes_from_other_sites_are_refused() {
     let (_, manager) = shared().project().await;
     let (_, cookie) = sign_in(manager.key.as_deref().expect("a key")).await;
     let post = |site: &str| {
@@ -97,7 +97,7 @@ async fn other_sites_change_nothing_with_a_session() {
     };
     for site in ["cross-site", "same-site"] {
         refused(post(site).await, 401, "missing_key");
-        let sign_in = nobody().request(Method::POST, SESSION).header("Sec-Fetch-Site", site);
+        let sign_in = anonymous().request(Method::POST, SESSION).header("Sec-Fetch-Site", site);
         let sign_in = sign_in.json(&json!({"key": manager.key.as_deref()}));
         refused(read(sign_in).await, 401, "missing_key");
     }
@@ -106,14 +106,14 @@ async fn other_sites_change_nothing_with_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_was_ended_is_over_on_every_replica_and_no_other_one_is() {
+async fn ended_session_is_refused_by_every_replica() {
     let stack = shared();
     let (_, manager) = stack.project().await;
     let key = manager.key.as_deref().expect("a key");
     let (other, _) = serve(&settings(&stack.namespace)).await;
     let elsewhere = Caller { url: other, key: None };
     let (_, cookie) = sign_in(key).await;
-    // Its end is part of what is sealed: two sessions of one millisecond are one.
+    // The seal covers key and expiry only, so two sessions of the same millisecond are the same session.
     let mut second = sign_in(key).await.1;
     while second == cookie {
         second = sign_in(key).await.1;
@@ -126,16 +126,16 @@ async fn a_session_that_was_ended_is_over_on_every_replica_and_no_other_one_is()
         .await;
     let foreign = with(&cookie, Method::DELETE, SESSION).header("Sec-Fetch-Site", "cross-site");
     assert_eq!(read(foreign).await.0, 204);
-    assert_eq!(read(at(&nobody(), &cookie)).await.0, 200, "another site ends no session");
+    assert_eq!(read(at(&anonymous(), &cookie)).await.0, 200, "another site cannot end a session");
 
     assert_eq!(read(with(&cookie, Method::DELETE, SESSION)).await.0, 204);
-    for replica in [nobody(), elsewhere] {
+    for replica in [anonymous(), elsewhere] {
         let answer = refused(read(at(&replica, &cookie)).await, 401, "invalid_key");
         assert!(text(&answer, "message").contains("has ended"), "{answer}");
         assert_eq!(read(at(&replica, &second)).await.0, 200);
     }
     assert_eq!(read(with(&cookie, Method::DELETE, SESSION)).await.0, 204, "once more is no error");
-    // What is stored stands for the cookie, and does not say it.
+    // Redis contains a hash of the cookie, not the cookie.
     let value = second.split(['=', ';']).nth(1).expect("a value").to_owned();
     assert_eq!(read(with(&second, Method::DELETE, SESSION)).await.0, 204);
     let names: Vec<String> = redis::cmd("KEYS")
@@ -148,13 +148,13 @@ async fn a_session_that_was_ended_is_over_on_every_replica_and_no_other_one_is()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_out_clears_the_cookie_and_https_makes_it_secure() {
+async fn sign_out_clears_cookie_and_https_makes_it_secure() {
     let (_, manager) = shared().project().await;
-    let response = send(nobody().request(Method::DELETE, SESSION)).await;
+    let response = send(anonymous().request(Method::DELETE, SESSION)).await;
     assert_eq!(response.status(), 204);
     let line = response.headers().get(SET_COOKIE).expect("a cookie").to_str().expect("text").to_owned();
     assert!(line.starts_with("tidemark_session=;") && line.contains("Max-Age=0"), "{line}");
-    let sign_in = nobody().request(Method::POST, SESSION).header("X-Forwarded-Proto", "https");
+    let sign_in = anonymous().request(Method::POST, SESSION).header("X-Forwarded-Proto", "https");
     let response = send(sign_in.json(&json!({"key": manager.key.as_deref()}))).await;
     let line = response.headers().get(SET_COOKIE).expect("a cookie").to_str().expect("text").to_owned();
     assert!(line.ends_with("; Secure"), "{line}");

@@ -1,6 +1,6 @@
-//! Points as they come, over real HTTP and a real log.
+//! Streams over real HTTP and a real log.
 
-use crate::support::{Caller, Stack, own, refused, serve_until, settings, until};
+use crate::support::{Caller, Stack, refused, serve_until, settings, start_stack, until};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::entity::Kind;
@@ -8,14 +8,13 @@ use proto::v1::{MetricBatch, Revocation, Sample};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use service::kafka::KafkaBrokers;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Timeout of all steps.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Writes batches as a gateway does.
+/// Publishes batches as a gateway does.
 pub struct Gateway {
     producer: FutureProducer,
     topic: String,
@@ -23,13 +22,11 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(stack: &Stack) -> Self {
-        let producer = service::kafka::client(&KafkaBrokers::plaintext(&stack.brokers), "test")
-            .create()
-            .expect("a producer");
+        let producer = service::kafka::client(&stack.brokers, "test").create().expect("a producer");
         Self { producer, topic: Topics::new(&stack.namespace).metrics }
     }
 
-    /// A batch of these metrics with these values.
+    /// Publishes a batch of these metrics and values.
     pub async fn send(&self, project: &str, partition: i32, key: &str, samples: &[(&str, f64)]) {
         let sample = |(metric, value): &(&str, f64)| Sample {
             metric_id: (*metric).to_owned(),
@@ -51,10 +48,10 @@ impl Gateway {
         if !key.is_empty() {
             record = record.key(key);
         }
-        self.producer.send(record, PATIENCE).await.expect("it is acknowledged");
+        self.producer.send(record, TIMEOUT).await.expect("it is acknowledged");
     }
 
-    /// Batches of one value of `a` each, over all partitions.
+    /// Publishes one batch for each value of `a`, over all partitions.
     async fn values(&self, project: &str, values: std::ops::Range<i32>) {
         for value in values {
             self.send(project, value % 4, "", &[("a", value.into())]).await;
@@ -62,7 +59,7 @@ impl Gateway {
     }
 }
 
-/// One event, or a comment.
+/// An event or a comment.
 #[derive(Debug, Default, Clone)]
 struct Event {
     id: String,
@@ -95,15 +92,15 @@ impl Listener {
         Self { response, text: String::new(), last_id: last_id.to_owned() }
     }
 
-    /// A stream that has begun: what is sent from now on will come.
-    async fn begun(caller: &Caller, path: &str) -> Self {
+    /// Opens a stream and waits until it delivers new points.
+    async fn connected(caller: &Caller, path: &str) -> Self {
         let mut listener = Self::open(caller, path, "").await;
         let first = listener.next().await.expect("the first id");
         assert!(!first.id.is_empty() && first.kind.is_empty());
         listener
     }
 
-    /// The next event or comment; none at the stream's end.
+    /// Returns the next event or comment; nothing at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -122,12 +119,12 @@ impl Listener {
                 self.last_id.clone_from(&event.id);
                 return Some(event);
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("still waiting");
+            let chunk = tokio::time::timeout(TIMEOUT, self.response.chunk()).await.expect("still waiting");
             self.text.push_str(std::str::from_utf8(&chunk.ok()??).expect("text"));
         }
     }
 
-    /// The data of the next point or gap.
+    /// Returns the next point, gap or notice.
     async fn event(&mut self) -> Option<Event> {
         loop {
             let event = self.next().await?;
@@ -137,7 +134,7 @@ impl Listener {
         }
     }
 
-    /// The values of the next points.
+    /// Returns the values of the next points.
     async fn values(&mut self, count: usize) -> Vec<i64> {
         let mut values = Vec::new();
         while values.len() < count {
@@ -155,20 +152,20 @@ async fn is_open(caller: &Caller) -> bool {
 }
 
 async fn start() -> (Stack, Gateway, String, Caller) {
-    let stack = own().await;
+    let stack = start_stack().await;
     let gateway = Gateway::new(&stack);
     let (project, manager) = stack.project().await;
-    until("the log is followed", async || is_open(&manager).await).await;
+    until("the service follows the log", async || is_open(&manager).await).await;
     (stack, gateway, project, manager)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_come_in_order_with_all_that_is_known_of_them_and_none_of_another_project() {
+async fn points_arrive_in_order_from_the_own_project_only() {
     let (stack, gateway, project, manager) = start().await;
-    let (other, stranger) = stack.project().await;
-    let mut all = Listener::begun(&manager, "/api/v1/stream").await;
-    let mut some = Listener::begun(&manager, "/api/v1/stream?metricIds=b,never").await;
-    let mut strange = Listener::begun(&stranger, "/api/v1/stream").await;
+    let (other, other_project) = stack.project().await;
+    let mut all = Listener::connected(&manager, "/api/v1/stream").await;
+    let mut some = Listener::connected(&manager, "/api/v1/stream?metricIds=b,never").await;
+    let mut foreign = Listener::connected(&other_project, "/api/v1/stream").await;
     gateway.send(&other, 0, "", &[("b", -1.0)]).await;
     for value in 0..20 {
         gateway.send(&project, 2, "", &[("a", f64::from(value)), ("b", f64::from(value) + 0.5)]).await;
@@ -184,15 +181,15 @@ async fn points_come_in_order_with_all_that_is_known_of_them_and_none_of_another
             }
         }
     }
-    assert_eq!(strange.values(2).await, [-1, -2]);
+    assert_eq!(foreign.values(2).await, [-1, -2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_back_gets_what_it_missed_once_wherever_it_left() {
+async fn reconnecting_client_receives_missed_points_once() {
     let (stack, gateway, project, manager) = start().await;
-    let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
+    let mut listener = Listener::connected(&manager, "/api/v1/stream").await;
     gateway.values(&project, 0..12).await;
-    // A batch of several points may be left in its middle.
+    // A client may disconnect in the middle of a batch.
     gateway.send(&project, 1, "", &[("a", 12.0), ("b", 13.0), ("a", 14.0)]).await;
     let mut ids = vec![(0, listener.last_id.clone())];
     let mut order = Vec::new();
@@ -202,10 +199,10 @@ async fn whoever_comes_back_gets_what_it_missed_once_wherever_it_left() {
     }
     drop(listener);
     gateway.values(&project, 15..18).await;
-    // Another process serves as well as the one that gave the id.
+    // Another replica can resume from the id as well.
     let (url, _) = serve_until(&settings(&stack.namespace), CancellationToken::new()).await;
     let other = Caller { url, key: manager.key.clone() };
-    until("the other follows the log", async || is_open(&other).await).await;
+    until("the other replica follows the log", async || is_open(&other).await).await;
     for (seen, id) in ids {
         for (caller, path) in [(&manager, "/api/v1/stream"), (&other, "/api/v1/stream")] {
             let mut again = Listener::open(caller, path, &id).await;
@@ -215,7 +212,7 @@ async fn whoever_comes_back_gets_what_it_missed_once_wherever_it_left() {
             assert_eq!(values, (0..18).collect::<Vec<i64>>(), "after {seen}");
         }
     }
-    // What comes after a replay follows on it. The id may come as a parameter.
+    // New points follow the replayed ones. The id may also be a query parameter.
     let id = listener_id(&manager).await;
     let mut again = Listener::open(&manager, &format!("/api/v1/stream?lastEventId={id}"), "").await;
     gateway.values(&project, 18..30).await;
@@ -224,15 +221,15 @@ async fn whoever_comes_back_gets_what_it_missed_once_wherever_it_left() {
     assert_eq!(values, (18..30).collect::<Vec<i64>>());
 }
 
-/// The id of a stream that begins now.
+/// Returns the current event id.
 async fn listener_id(caller: &Caller) -> String {
-    Listener::begun(caller, "/api/v1/stream").await.last_id
+    Listener::connected(caller, "/api/v1/stream").await.last_id
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_a_record_is_not_pushed_again() {
+async fn duplicate_record_is_not_sent_again() {
     let (_stack, gateway, project, manager) = start().await;
-    let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
+    let mut listener = Listener::connected(&manager, "/api/v1/stream").await;
     for (key, value) in [("k", 1.0), ("k", 1.0), ("l", 2.0), ("k", 1.0), ("", 3.0), ("", 3.0)] {
         gateway.send(&project, 1, key, &[("a", value)]).await;
     }
@@ -240,7 +237,7 @@ async fn a_copy_of_a_record_is_not_pushed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_is_not_shown_to_whoever_comes_back_and_what_comes_later_is() {
+async fn replay_omits_deleted_points_but_not_later_ones() {
     let (stack, gateway, project, manager) = start().await;
     let id = listener_id(&manager).await;
     gateway.send(&project, 0, "", &[("a", 1.0), ("b", 2.0)]).await;
@@ -256,14 +253,14 @@ async fn what_was_deleted_is_not_shown_to_whoever_comes_back_and_what_comes_late
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_is_unknown_is_a_gap_and_the_stream_goes_on() {
+async fn unknown_event_id_causes_a_gap_event() {
     let (_stack, gateway, project, manager) = start().await;
     let id = listener_id(&manager).await;
     gateway.values(&project, 0..4).await;
-    // The service has read them.
+    // The service has read these points.
     Listener::open(&manager, "/api/v1/stream", &id).await.values(4).await;
-    // No id of ours; and one of a log that is longer than this one.
-    let longer = reads::stream::cursor::Cursor::at(vec![1000; 4]).text();
+    // A malformed id, and an id beyond the end of the log.
+    let longer = reads::stream::cursor::Cursor::before(vec![1000; 4]).encode();
     for id in ["nonsense", &longer] {
         let mut listener = Listener::open(&manager, "/api/v1/stream", id).await;
         assert_eq!(listener.event().await.map(|event| event.kind).as_deref(), Some("gap"), "{id}");
@@ -273,14 +270,14 @@ async fn an_id_that_is_unknown_is_a_gap_and_the_stream_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quiet_stream_has_comments_and_their_ids_pass_over_what_others_sent() {
+async fn idle_stream_sends_comments_with_current_ids() {
     let (stack, gateway, project, manager) = start().await;
     let (other, _) = stack.project().await;
-    let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
+    let mut listener = Listener::connected(&manager, "/api/v1/stream").await;
     let first = listener.last_id.clone();
     gateway.values(&other, 0..40).await;
     loop {
-        let event = listener.next().await.expect("it goes on");
+        let event = listener.next().await.expect("the stream continues");
         assert!(event.comment, "{event:?}");
         if event.id != first {
             break;
@@ -295,9 +292,9 @@ async fn a_quiet_stream_has_comments_and_their_ids_pass_over_what_others_sent() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_with_its_key_and_needs_one_that_may_read() {
+async fn stream_requires_read_scope_and_ends_with_its_key() {
     let (stack, _gateway, _project, manager) = start().await;
-    let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
+    let mut listener = Listener::connected(&manager, "/api/v1/stream").await;
     let key = manager.key.clone().expect("a key");
     let key_id = key.split('_').nth(1).expect("an id").to_owned();
     let revocation = Revocation { key_id, revoked_at_ms: service::clock::now_ms() };
@@ -312,40 +309,44 @@ async fn a_stream_ends_with_its_key_and_needs_one_that_may_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_ends_streams() {
+async fn shutdown_ends_streams() {
     let (stack, _gateway, _project, manager) = start().await;
     let stop = CancellationToken::new();
     let (url, _) = serve_until(&settings(&stack.namespace), stop.clone()).await;
     let caller = Caller { url, key: manager.key.clone() };
-    until("the log is followed", async || is_open(&caller).await).await;
-    let mut listener = Listener::begun(&caller, "/api/v1/stream").await;
+    until("the service follows the log", async || is_open(&caller).await).await;
+    let mut listener = Listener::connected(&caller, "/api/v1/stream").await;
     stop.cancel();
     while listener.next().await.is_some_and(|event| event.comment) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_notice_of_the_inbox_comes_over_the_stream_of_its_project_alone() {
+async fn notice_arrives_on_streams_of_its_project_only() {
     let (stack, gateway, project, manager) = start().await;
-    let (_, stranger) = stack.project().await;
+    let (_, other_project) = stack.project().await;
     let (status, channel) =
         manager.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
     assert_eq!(status, 201, "{channel}");
     let test = format!("/api/v1/channels/{}/test", channel["channelId"].as_str().expect("an id"));
-    let mut listener = Listener::begun(&manager, "/api/v1/stream").await;
-    let mut strange = Listener::begun(&stranger, "/api/v1/stream").await;
-    let (status, asked) = manager.post(&test, &json!({})).await;
-    assert_eq!(status, 202, "{asked}");
+    let mut listener = Listener::connected(&manager, "/api/v1/stream").await;
+    let mut foreign = Listener::connected(&other_project, "/api/v1/stream").await;
+    let (status, started) = manager.post(&test, &json!({})).await;
+    assert_eq!(status, 202, "{started}");
     let notice = listener.event().await.expect("a notice");
     assert_eq!((notice.kind.as_str(), notice.id.as_str()), ("notice", ""), "it is not resumed from");
     let data = &notice.data;
-    assert_eq!((&data["id"], &data["event"]), (&asked["testId"], &json!("test")));
+    assert_eq!((&data["id"], &data["event"]), (&started["testId"], &json!("test")));
     assert_eq!((&data["unread"], &data["read"]), (&json!(1), &json!(false)));
     gateway.values(&project, 0..1).await;
     assert_eq!(listener.values(1).await, [0], "points go on");
     manager.post(&test, &json!({})).await;
     assert_eq!(listener.event().await.expect("a notice").data["unread"], 2);
-    let (_, own) = stranger.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
+    let (_, own) = other_project.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
     let test = format!("/api/v1/channels/{}/test", own["channelId"].as_str().expect("an id"));
-    let (_, asked) = stranger.post(&test, &json!({})).await;
-    assert_eq!(strange.event().await.expect("a notice").data["id"], asked["testId"], "the first is its own");
+    let (_, started) = other_project.post(&test, &json!({})).await;
+    assert_eq!(
+        foreign.event().await.expect("a notice").data["id"],
+        started["testId"],
+        "the first notice is that of its own project"
+    );
 }

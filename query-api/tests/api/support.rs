@@ -12,8 +12,8 @@ use query_api::run::{Listeners, run};
 use query_api::settings::Arguments;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use service::connections::{Connections, RedisEndpoint, TrustedRoots};
 use service::kafka::KafkaBrokers;
-use service::settings::Common;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,10 +21,10 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 pub const OPERATOR: &str = "the-operators-token-of-the-tests";
-/// How long to wait for what must come to pass.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Timeout of [`until`].
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What outlives the tests' own runtimes.
+/// Runs the services. It outlives the runtimes of the single tests.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 static SHARED: LazyLock<Stack> = LazyLock::new(|| {
@@ -32,14 +32,13 @@ static SHARED: LazyLock<Stack> = LazyLock::new(|| {
     start.join().expect("the service starts")
 });
 
-/// A service with stores that are its own by name.
+/// A service with its own namespace in the stores.
 pub struct Stack {
     pub url: String,
     pub ops_url: String,
     pub namespace: String,
     pub brokers: KafkaBrokers,
-    /// For the runtime that outlives the tests alone: its connections are shared, and end with the runtime that made
-    /// them.
+    /// Used only in [`RUNTIME`]: its connections are pooled, and close together with the runtime that opened them.
     clickhouse: Client,
     clickhouse_url: String,
     pub writer: ControlWriter,
@@ -54,7 +53,7 @@ pub fn store_address(name: &str) -> String {
     })
 }
 
-/// The service of all tests that do not need one for themselves.
+/// Returns the service that most tests share.
 pub fn shared() -> &'static Stack {
     for name in ["KAFKA_BROKERS", "REDIS_URL", "CLICKHOUSE_URL"] {
         store_address(name);
@@ -62,24 +61,24 @@ pub fn shared() -> &'static Stack {
     &SHARED
 }
 
-/// A service for one test alone.
-pub async fn own() -> Stack {
+/// Starts a service for one test.
+pub async fn start_stack() -> Stack {
     RUNTIME.spawn(Stack::start()).await.expect("the service starts")
 }
 
-/// Starts a service with these settings; returns its addresses, for clients and for operators.
+/// Starts a service with these settings. Returns its URLs for clients and for operators.
 pub async fn serve(settings: &[String]) -> (String, String) {
     serve_until(settings, CancellationToken::new()).await
 }
 
-/// The same, until `stop`.
+/// Starts a service that runs until `stop` is cancelled. Returns its URLs for clients and for operators.
 pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (String, String) {
     let settings = settings.to_vec();
     let start = async move {
         let arguments =
             ["query-api", "--operator-token", OPERATOR].map(str::to_owned).into_iter().chain(settings);
         let mut settings = Arguments::parse_from(arguments).check().unwrap_or_else(|error| panic!("{error}"));
-        settings.streams.beat = Duration::from_millis(300);
+        settings.streams.heartbeat_interval = Duration::from_millis(300);
         let clients = service::http::reserve(([127, 0, 0, 1], 0).into(), "a port").expect("a port");
         let operators = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = clients.local_addr().expect("an address");
@@ -89,13 +88,13 @@ pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (Strin
         tokio::spawn(async move {
             run(settings, listeners, stop).await.expect("it runs");
         });
-        until("it lets clients in", || async { TcpStream::connect(address).await.is_ok() }).await;
+        until("the service accepts clients", || async { TcpStream::connect(address).await.is_ok() }).await;
         urls
     };
     RUNTIME.spawn(start).await.expect("it starts")
 }
 
-/// The settings of a service of the installation `namespace`.
+/// Returns the settings of a service with this namespace.
 pub fn settings(namespace: &str) -> [String; 7] {
     let part = |setting: &str, name: &str| format!("--{setting}={}", store_address(name));
     [
@@ -109,57 +108,74 @@ pub fn settings(namespace: &str) -> [String; 7] {
     ]
 }
 
-pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < PATIENCE, "still waiting for: {what}");
+/// Waits until `condition` holds.
+pub async fn until<F: Future<Output = bool>>(expected: &str, mut condition: impl FnMut() -> F) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < TIMEOUT, "timed out waiting for: {expected}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+/// Executes the statements of `migration`, with `database` in place of `{database}`.
+pub async fn create_schema(clickhouse: &Client, migration: &str, database: &str) {
+    let lines: Vec<&str> = migration.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let sql = lines.join("\n").replace("{database}", database);
+    for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
+        clickhouse.query_raw(statement).execute().await.expect("the schema is created");
+    }
+}
+
+/// Waits until the service has created the topics, publishes a generation of the store, and starts a projector. The
+/// projection is usable only after the projector has applied the generation, because that is in the log before it starts.
+async fn start_projector(connections: &Connections, namespace: &str, writer: &ControlWriter) {
+    let topics = Topics::new(namespace);
+    until("the topics", || async {
+        control::control_log::end_offset(&connections.kafka, &topics).await.is_ok()
+    })
+    .await;
+    let generation = Generation { number: 1, database: namespace.to_owned(), ..Generation::default() };
+    let generations = Generations { generations: vec![generation], read: 1, last_number: 1 };
+    writer.publish(&Entity { kind: Some(Kind::Generations(generations)) }).await.expect("published");
+    let projector = Projector::new(connections, namespace, writer.clone()).expect("a valid address");
+    tokio::spawn(projector.run(CancellationToken::new(), |_| {}));
+}
+
 impl Stack {
     async fn start() -> Self {
-        let (brokers, redis_url, clickhouse_url) =
-            (store_address("KAFKA_BROKERS"), store_address("REDIS_URL"), store_address("CLICKHOUSE_URL"));
-        let namespace = format!("q{:016x}", rand::random::<u64>());
-        let (url, ops_url) = serve(&settings(&namespace)).await;
-
-        let clickhouse = Client::default().with_url(&clickhouse_url);
-        let migration = include_str!("../../../ingest-worker/migrations/0001_samples.sql");
-        let migration: Vec<&str> =
-            migration.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-        let migration = migration.join("\n").replace("{database}", &namespace);
-        for statement in migration.split(';').filter(|statement| !statement.trim().is_empty()) {
-            clickhouse.query_raw(statement).execute().await.expect("the schema is made");
-        }
-
-        let common = Common {
-            kafka_brokers: brokers.clone(),
-            redis_url: redis_url.clone(),
-            security: service::connections::Security::default(),
-            traces: service::traces::TraceSettings::default(),
-            namespace: namespace.clone(),
-            log: "info".to_owned(),
-            validate: false,
+        let connections = Connections {
+            kafka: KafkaBrokers::plaintext(&store_address("KAFKA_BROKERS")),
+            redis: RedisEndpoint::new(&store_address("REDIS_URL")),
+            roots: TrustedRoots::default(),
         };
-        let topics = Topics::new(&namespace);
-        let writer = ControlWriter::new(&brokers, &topics, Duration::from_secs(10)).expect("a writer");
-        let mut redis = redis_access::connect(&redis_url).expect("an address");
-        // It connects here, in the runtime that outlives the tests.
+        let (brokers, clickhouse_url) = (connections.kafka.clone(), store_address("CLICKHOUSE_URL"));
+        let namespace = format!("q{:016x}", rand::random::<u64>());
+        let clickhouse = Client::default().with_url(&clickhouse_url);
+        let writer = ControlWriter::new(&brokers, &Topics::new(&namespace), Duration::from_secs(10))
+            .expect("valid properties of a producer");
+        let mut redis = redis_access::connect(&connections.redis).expect("a valid address");
+        // Opens the connection here, in the runtime that outlives the tests.
         redis::cmd("PING").query_async::<()>(&mut redis).await.expect("Redis runs");
         let projection = Projection::new(&namespace);
-        until("the topics", || async { control::control_log::end(&brokers, &topics).await.is_ok() }).await;
-        let generation = Generation { number: 1, database: namespace.clone(), ..Generation::default() };
-        let generations = Generations { generations: vec![generation], read: 1, last_number: 1 };
-        let log = control::control_log::log_id(&brokers, &topics, &writer).await.expect("the log has an id");
-        writer.publish(&Entity { kind: Some(Kind::Generations(generations)) }).await.expect("it is written");
-        let projector = Projector::new(&common, writer.clone()).expect("an address");
-        tokio::spawn(projector.run(CancellationToken::new(), |_| {}));
+
+        // Concurrently: the service does not accept clients before its stores are ready, or five seconds have passed.
+        let service_settings = settings(&namespace);
+        let ((url, ops_url), (), ()) = tokio::join!(
+            serve(&service_settings),
+            create_schema(
+                &clickhouse,
+                include_str!("../../../ingest-worker/migrations/0001_samples.sql"),
+                &namespace,
+            ),
+            start_projector(&connections, &namespace, &writer),
+        );
         let ready = format!("{ops_url}/readyz");
         until("readiness", || async {
             reqwest::get(&ready).await.is_ok_and(|response| response.status() == 200)
         })
         .await;
+        let position = projection.position(&mut redis).await.expect("Redis runs");
+        let log = position.expect("a ready service has a projection").log;
         Self {
             url,
             ops_url,
@@ -174,12 +190,12 @@ impl Stack {
         }
     }
 
-    /// A client with this key.
+    /// Returns a client with this key.
     pub fn client(&self, key: &str) -> Caller {
         Caller { url: self.url.clone(), key: Some(key.to_owned()) }
     }
 
-    /// A new project: its id, and a client that may manage it.
+    /// Creates a project. Returns its id and a client with the scope `manage`.
     pub async fn project(&self) -> (String, Caller) {
         let body = json!({"name": "Test", "plan": "pro"});
         let (status, project) = self.client(OPERATOR).post("/api/v1/projects", &body).await;
@@ -213,7 +229,7 @@ impl Stack {
         self.insert(&sql).await;
     }
 
-    /// Stores a marker: `partition` is stored up to `last`.
+    /// Stores a marker: `partition` is stored up to the offset `last`.
     pub async fn mark(&self, partition: i32, last: i64) {
         let sql = format!(
             "INSERT INTO samples (kind, partition, first_offset, last_offset) VALUES ('marker', {partition}, 0, {last})"
@@ -221,19 +237,19 @@ impl Stack {
         self.insert(&sql).await;
     }
 
-    /// ClickHouse, over connections of the caller's own.
+    /// Returns a ClickHouse client with its own connections.
     pub fn clickhouse(&self) -> Client {
         Client::default().with_url(&self.clickhouse_url).with_database(&self.namespace)
     }
 
-    /// On the runtime that outlives the tests.
+    /// Inserts rows in [`RUNTIME`].
     async fn insert(&self, sql: &str) {
         let query = self.clickhouse.query_raw(sql);
-        RUNTIME.spawn(query.execute()).await.expect("it is carried out").expect("it is stored");
+        RUNTIME.spawn(query.execute()).await.expect("the task ends").expect("stored");
     }
 }
 
-/// A sample to be stored.
+/// A sample to store.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     pub metric: &'static str,
@@ -246,7 +262,7 @@ pub struct Sample {
     pub unit: &'static str,
 }
 
-/// A client with a key, or without one.
+/// A client with or without a key.
 pub struct Caller {
     pub url: String,
     pub key: Option<String>,
@@ -281,19 +297,19 @@ impl Caller {
         read(self.request(Method::DELETE, path)).await
     }
 
-    /// Whether the key is good, as far as the service knows.
-    pub async fn is_good(&self) -> bool {
+    /// Whether the service accepts the key.
+    pub async fn is_valid(&self) -> bool {
         let (status, answer) = self.get("/api/v1/plans").await;
         assert!(status == 200 || answer["error"] == "revoked_key", "{answer}");
         status == 200
     }
 
-    /// Waits until the key is refused as one that was ours.
-    pub async fn ends(&self) {
-        until("the key is refused", || async { !self.is_good().await }).await;
+    /// Waits until the key is refused as revoked.
+    pub async fn await_revocation(&self) {
+        until("the key is refused", || async { !self.is_valid().await }).await;
     }
 
-    /// The answer to what must succeed.
+    /// Sends a GET request that must succeed, and returns the answer.
     pub async fn ok(&self, path: &str) -> Value {
         let (status, answer) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {answer}");
@@ -305,7 +321,7 @@ pub async fn send(request: RequestBuilder) -> Response {
     request.send().await.expect("an answer")
 }
 
-/// Status and body of an answer. What every answer must have is checked here.
+/// Returns the status and body of an answer, and checks the properties of all answers.
 pub async fn read(request: RequestBuilder) -> (u16, Value) {
     let response = send(request).await;
     let status = response.status().as_u16();
@@ -329,7 +345,7 @@ pub async fn read(request: RequestBuilder) -> (u16, Value) {
 }
 
 pub fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap_or_else(|| panic!("{field} is no string in {value}")).to_owned()
+    value[field].as_str().unwrap_or_else(|| panic!("{field} is not a string in {value}")).to_owned()
 }
 
 /// Asserts an error's status and code.
@@ -339,7 +355,7 @@ pub fn refused((status, body): (u16, Value), expected: u16, code: &str) -> Value
     body
 }
 
-/// `field code` of each detail.
+/// Returns `field code` of each detail.
 pub fn details(body: &Value) -> Vec<String> {
     let details = body["details"].as_array().unwrap_or_else(|| panic!("no details in {body}"));
     details.iter().map(|detail| format!("{} {}", text(detail, "field"), text(detail, "code"))).collect()

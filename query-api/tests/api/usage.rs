@@ -1,6 +1,6 @@
-//! The usage report, on rows as ingest workers store them.
+//! The usage report, with rows as ingest workers store them.
 
-use crate::support::{Caller, Stack, details, own, refused, shared, text, until};
+use crate::support::{Caller, Stack, create_schema, details, refused, shared, start_stack, text, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// The state of a count, as a worker stores it.
+/// The state of a counter as a worker stores it.
 #[derive(Clone)]
 struct State<'a> {
     connection: &'a str,
@@ -19,13 +19,9 @@ struct State<'a> {
     address: u64,
 }
 
-async fn make_table(stack: &Stack) {
+async fn create_table(stack: &Stack) {
     let migration = include_str!("../../../ingest-worker/migrations/usage/0001_usage.sql");
-    let lines: Vec<&str> = migration.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    let sql = lines.join("\n").replace("{database}", &database(stack));
-    for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
-        stack.clickhouse().query_raw(statement).execute().await.expect("the schema is made");
-    }
+    create_schema(&stack.clickhouse(), migration, &database(stack)).await;
 }
 
 fn database(stack: &Stack) -> String {
@@ -33,7 +29,7 @@ fn database(stack: &Stack) -> String {
 }
 
 async fn store(stack: &Stack, project: &str, states: &[State<'_>]) {
-    make_table(stack).await;
+    create_table(stack).await;
     let rows: Vec<String> = states
         .iter()
         .map(|s| {
@@ -48,9 +44,9 @@ async fn store(stack: &Stack, project: &str, states: &[State<'_>]) {
 }
 
 async fn connection(project: &Caller, name: &str) -> String {
-    let (status, made) = project.post("/api/v1/connections", &json!({ "name": name })).await;
-    assert_eq!(status, 201, "{made}");
-    text(&made, "connectionId")
+    let (status, created) = project.post("/api/v1/connections", &json!({ "name": name })).await;
+    assert_eq!(status, 201, "{created}");
+    text(&created, "connectionId")
 }
 
 fn kinds(report: &Value) -> Vec<String> {
@@ -58,7 +54,7 @@ fn kinds(report: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_are_added_up_by_bucket_and_a_state_that_came_twice_counts_once() {
+async fn counts_are_summed_by_bucket_without_duplicates() {
     let stack = shared();
     let (project, client) = stack.project().await;
     let id = connection(&client, "Shop").await;
@@ -82,7 +78,7 @@ async fn counts_are_added_up_by_bucket_and_a_state_that_came_twice_counts_once()
         other.clone(),
     ];
     store(stack, &project, &states).await;
-    // Once more, and an older state after a newer one.
+    // A repeated state, and an older state after a newer one.
     store(stack, &project, &states).await;
     store(stack, &project, &states[..1]).await;
 
@@ -112,14 +108,14 @@ async fn counts_are_added_up_by_bucket_and_a_state_that_came_twice_counts_once()
     let (used, reset) = (&report["quota"]["used"], report["quota"]["resetAt"].as_i64().expect("a time"));
     assert_eq!((used, reset % HOUR), (&json!(0), 0));
 
-    let (_, stranger) = stack.project().await;
-    let nothing = stranger.ok(&format!("/api/v1/usage?{range}")).await;
+    let (_, other_project) = stack.project().await;
+    let nothing = other_project.ok(&format!("/api/v1/usage?{range}")).await;
     assert_eq!((&nothing["items"], &nothing["connections"]), (&json!([]), &json!([])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_worker_has_made_the_table_there_was_no_use() {
-    let stack = own().await;
+async fn missing_usage_table_means_no_usage() {
+    let stack = start_stack().await;
     let (_, client) = stack.project().await;
     let report = client.ok("/api/v1/usage").await;
     for list in ["items", "connections", "notices"] {
@@ -128,7 +124,7 @@ async fn where_no_worker_has_made_the_table_there_was_no_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_of_notice_is_given_where_it_belongs_and_nowhere_else() {
+async fn each_kind_of_notice_has_its_own_cause() {
     let stack = shared();
     let (project, client) = stack.project().await;
     let now = service::clock::now_ms() / HOUR * HOUR;
@@ -149,7 +145,7 @@ async fn each_kind_of_notice_is_given_where_it_belongs_and_nowhere_else() {
     for id in &ids {
         states.extend((1..=72).map(|hour| used(id.as_str(), now - hour * HOUR, 20)));
     }
-    // Some wrong keys, but fewer than make a burst.
+    // Requests with wrong keys, but too few for a notice.
     states.push(State { outcome: "invalid_key", ..used(&ids[0], now - 2 * HOUR, 19) });
     states.extend((0..4).map(|minute| State {
         outcome: "invalid_key",
@@ -183,7 +179,7 @@ async fn each_kind_of_notice_is_given_where_it_belongs_and_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_parameters_are_all_told() {
+async fn all_faults_of_parameters_are_reported() {
     let (_, client) = shared().project().await;
     let wrong = client.get("/api/v1/usage?startDate=soon&interval=week").await;
     assert_eq!(
@@ -197,8 +193,8 @@ async fn wrong_parameters_are_all_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_to_wrong_keys_wait_and_those_to_good_ones_do_not() {
-    let stack = own().await;
+async fn answers_to_unknown_keys_are_delayed() {
+    let stack = start_stack().await;
     let (_, client) = stack.project().await;
     let wrong = || Caller { url: stack.url.clone(), key: Some("nonsense".to_owned()) };
     let delayed = async || {
@@ -211,7 +207,7 @@ async fn answers_to_wrong_keys_wait_and_those_to_good_ones_do_not() {
     for _ in 0..service::auth_throttle::FREE_ATTEMPTS {
         refused(wrong().get("/api/v1/metrics").await, 401, "invalid_key");
     }
-    assert_eq!(delayed().await, 0, "a few mistakes cost nothing");
+    assert_eq!(delayed().await, 0, "a few wrong keys are not delayed");
     let many = 2 * service::auth_throttle::FREE_ATTEMPTS;
     let mut waiting: Vec<_> = (0..many)
         .map(|_| {
@@ -219,12 +215,12 @@ async fn answers_to_wrong_keys_wait_and_those_to_good_ones_do_not() {
             tokio::spawn(async move { caller.get("/api/v1/metrics").await })
         })
         .collect();
-    // A machine that stood still has forgiven some meanwhile.
-    until("most wait", async || delayed().await >= u64::from(many / 2)).await;
+    // On a stalled machine, some attempts may have expired meanwhile.
+    until("most answers are delayed", async || delayed().await >= u64::from(many / 2)).await;
     client.ok("/api/v1/metrics").await;
     assert!(
         waiting.iter().any(|answer| !answer.is_finished()),
-        "the good key had to wait for the wrong ones"
+        "the valid key was delayed by the wrong ones"
     );
     let last = waiting.pop().expect("there are many").await.expect("an answer");
     refused(last, 401, "invalid_key");

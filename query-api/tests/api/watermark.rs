@@ -1,13 +1,12 @@
-//! Watermarks against real offsets.
+//! Watermarks, with real offsets.
 
-use crate::support::{Caller, Sample, Stack, own, serve, settings, until};
+use crate::support::{Caller, Sample, Stack, serve, settings, start_stack, until};
 use proto::topics::Topics;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use service::kafka::KafkaBrokers;
 use std::time::Duration;
 
-/// What the service is told that publishing may take.
-const D: i64 = 1000;
+/// The setting --max-publish-time of the service, milliseconds.
+const MAX_PUBLISH_MS: i64 = 1000;
 
 async fn watermark(caller: &Caller) -> i64 {
     caller.ok("/api/v1/metrics/m/timeseries").await["watermark"].as_i64().expect("a number")
@@ -17,51 +16,53 @@ async fn publish(stack: &Stack, partition: i32) -> i64 {
     publish_at(stack, partition, service::clock::now_ms()).await
 }
 
-/// A record that a gateway made at `at`.
+/// Publishes a record with the timestamp `at`; returns its offset.
 async fn publish_at(stack: &Stack, partition: i32, at: i64) -> i64 {
-    let producer: FutureProducer = service::kafka::client(&KafkaBrokers::plaintext(&stack.brokers), "test")
-        .create()
-        .expect("a producer");
+    let producer: FutureProducer =
+        service::kafka::client(&stack.brokers, "test").create().expect("a producer");
     let topic = Topics::new(&stack.namespace).metrics;
     let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("a batch").timestamp(at);
     producer.send(record, Duration::from_secs(10)).await.expect("it is acknowledged").offset
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watermark_rises_only_over_what_is_stored() {
-    let stack = own().await;
+async fn watermark_covers_only_stored_records() {
+    let stack = start_stack().await;
     let (project, manager) = stack.project().await;
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
 
-    // An empty log: nothing was accepted, so all of it is there.
-    let begun = service::clock::now_ms();
-    until("a watermark over an empty log", || async { watermark(&manager).await >= begun - D }).await;
+    // The log is empty, so everything is stored.
+    let start = service::clock::now_ms();
+    until("a watermark over an empty log", || async { watermark(&manager).await >= start - MAX_PUBLISH_MS })
+        .await;
 
     let offset = publish(&stack, 1).await;
     let published = service::clock::now_ms();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     for _ in 0..10 {
-        assert!(watermark(&manager).await < published - D, "a record is not stored");
+        assert!(watermark(&manager).await < published - MAX_PUBLISH_MS, "a record is not stored");
     }
     stack.mark(1, offset).await;
     let stored = service::clock::now_ms();
-    until("a watermark after the record", || async { watermark(&manager).await >= stored - D }).await;
-    assert!(watermark(&manager).await <= service::clock::now_ms() - D);
+    until("a watermark after the record", || async { watermark(&manager).await >= stored - MAX_PUBLISH_MS })
+        .await;
+    assert!(watermark(&manager).await <= service::clock::now_ms() - MAX_PUBLISH_MS);
 
-    // Another partition has its own chain.
+    // Every partition has its own chain of markers.
     let offset = publish(&stack, 3).await;
     let published = service::clock::now_ms();
     stack.mark(1, 1000).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(watermark(&manager).await < published - D);
+    assert!(watermark(&manager).await < published - MAX_PUBLISH_MS);
     stack.mark(3, offset).await;
-    until("a watermark after both", || async { watermark(&manager).await >= published - D }).await;
+    until("a watermark after both", || async { watermark(&manager).await >= published - MAX_PUBLISH_MS })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_begins_while_the_store_is_behind_knows_how_far() {
+async fn starting_service_knows_the_lag_of_the_store() {
     const MINUTE: i64 = 60_000;
-    let stack = own().await;
+    let stack = start_stack().await;
     let (project, manager) = stack.project().await;
     stack.store(&project, &[Sample { metric: "m", time: 1_767_571_200_000, ..Sample::default() }]).await;
     let now = service::clock::now_ms();
@@ -70,9 +71,9 @@ async fn a_service_that_begins_while_the_store_is_behind_knows_how_far() {
     stack.mark(1, stored).await;
     let (url, _) = serve(&settings(&stack.namespace)).await;
     let caller = Caller { url, key: manager.key.clone() };
-    until("the service is there", async || caller.get("/api/v1/metrics").await.0 == 200).await;
+    until("the service is ready", async || caller.get("/api/v1/metrics").await.0 == 200).await;
     until("a watermark", async || watermark(&caller).await > 0).await;
     let given = watermark(&caller).await;
     assert!(given > now - 60 * MINUTE, "what was stored an hour ago is known: {}", now - given);
-    assert!(given < now - 2 * MINUTE - D, "what is not stored is not promised: {}", now - given);
+    assert!(given < now - 2 * MINUTE - MAX_PUBLISH_MS, "what is not stored is not promised: {}", now - given);
 }

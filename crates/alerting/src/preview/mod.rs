@@ -48,16 +48,16 @@ pub async fn preview(
     condition: &Condition,
     now_ms: i64,
 ) -> Result<Vec<Change>, PreviewError> {
-    let view = engine.view(project).await?.among([metric]);
+    let view = engine.view(project).await?.for_metrics([metric]);
     let range = range(condition, now_ms);
-    if let Some(place) = condition.aggregation.quantile() {
+    if let Some(place) = condition.aggregation.quantile_index() {
         let points = engine.store.values(&view, (project, metric), range, MAX_POINTS + 1).await?;
         if points.len() > MAX_POINTS {
             return Err(PreviewError::TooManyPoints);
         }
         return Ok(of_points(condition, QUANTILES[place], &points, now_ms));
     }
-    let (kind, mask) = (Kind::of(condition.aggregation), view.hidden.mask());
+    let (kind, mask) = (Kind::of(condition.aggregation), view.hidden.condition());
     let read = async |statement: Statement| -> Result<Vec<Partial>, reads::Error> {
         let series = engine.store.series(&view, (project, &[metric]), kind, &statement).await?;
         Ok(series.into_iter().flatten().collect())

@@ -3,7 +3,7 @@ use crate::machine::State;
 use crate::rule::{NoData, Operator, Window as Length};
 use proptest::prelude::*;
 use reads::series::aggregation::QUANTILES;
-use reads::series::merge::Known;
+use reads::series::merge::Aggregates;
 
 const NOW: i64 = 1_790_000_000_000;
 
@@ -15,13 +15,13 @@ fn buckets(points: &[(i64, f64)], aggregation: Aggregation) -> Vec<Partial> {
     let mut buckets: HashMap<i64, Partial> = HashMap::new();
     for (index, &(time, value)) in points.iter().enumerate() {
         let bucket = NOW - (NOW - time + STEP_MS - 1).div_euclid(STEP_MS) * STEP_MS;
-        let known = match Kind::of(aggregation) {
-            Kind::Last => Known::Last { value, place: Box::new((time, 0, 0, index as i64, 0)) },
-            _ => Known::Sums { total: value, least: value, greatest: value },
+        let aggregates = match Kind::of(aggregation) {
+            Kind::Last => Aggregates::Last { value, position: Box::new((time, 0, 0, index as i64, 0)) },
+            _ => Aggregates::Sums { total: value, min: value, max: value },
         };
-        let part = Partial { bucket, points: 1, known };
+        let part = Partial { bucket, points: 1, aggregates };
         match buckets.get_mut(&bucket) {
-            Some(known) => known.absorb(&part),
+            Some(bucket) => bucket.absorb(&part),
             None => drop(buckets.insert(bucket, part)),
         }
     }
@@ -139,7 +139,7 @@ proptest! {
         points.dedup_by_key(|point| point.0);
         let range = range(&condition, NOW);
         points.retain(|(time, _)| (range.start..range.end).contains(time));
-        let slid = match aggregation.quantile() {
+        let slid = match aggregation.quantile_index() {
             Some(place) => of_points(&condition, QUANTILES[place], &points, NOW),
             None => of_buckets(&condition, buckets(&points, aggregation), Scale::Plain, NOW),
         };
@@ -161,8 +161,8 @@ fn average_of_an_overflowing_sum_fires() {
     assert!(may_overflow(Aggregation::Avg, &plain) && !may_overflow(Aggregation::Max, &plain));
     let scaled = buckets(&points.map(|(time, value)| (time, value / query::SCALE)), Aggregation::Avg);
     let scaled = scaled.into_iter().map(|mut part| {
-        if let Known::Sums { least, greatest, .. } = &mut part.known {
-            (*least, *greatest) = (f64::MAX, f64::MAX);
+        if let Aggregates::Sums { min, max, .. } = &mut part.aggregates {
+            (*min, *max) = (f64::MAX, f64::MAX);
         }
         part
     });

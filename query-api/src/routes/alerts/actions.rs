@@ -75,8 +75,8 @@ pub async fn acknowledge(
     Ok(versioned(&app, alert))
 }
 
-/// Sends a test notification with the rule's current value to its channels. Failed deliveries are not retried; the rule's
-/// history contains all delivery attempts.
+/// Sends a test notification with the rule's current value to its channels. Failed deliveries are not
+/// retried; the rule's history contains all delivery attempts.
 #[utoipa::path(
     post,
     path = "/alerts/{alertId}/test",

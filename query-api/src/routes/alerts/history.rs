@@ -68,8 +68,9 @@ impl ListItem for AlertTransition {
 
 type AlertHistory = ListResponse<AlertTransition>;
 
-/// Lists the transitions and tests of a rule, newest first, with their delivery attempts and acknowledgements. A test is
-/// an item whose `test` is true; its `from` and `to` are the state of the rule at that time.
+/// Lists the transitions and tests of a rule, newest first, with their delivery attempts and
+/// acknowledgements. A test is an item whose `test` is true; its `from` and `to` are the state of the rule at
+/// that time.
 #[utoipa::path(
     get,
     path = "/alerts/{alertId}/history",

@@ -157,8 +157,11 @@ async fn check_channels(
         return Ok(());
     }
     let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let found =
-        app.directory.owned_of::<v1::Channel>(project_id, &wanted).await.map_err(directory_unavailable)?;
+    let found = app
+        .directory
+        .entities_by_id::<v1::Channel>(project_id, &wanted)
+        .await
+        .map_err(directory_unavailable)?;
     for (id, _) in ids.iter().zip(found).filter(|(_, channel)| channel.is_none()) {
         let id: String = id.chars().take(64).collect();
         let message = format!("must be channels of the project; `{id}` is not");
@@ -245,7 +248,7 @@ fn versioned(app: &App, alert: v1::Alert) -> Versioned<Alert> {
 async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Alert, Error> {
     let found = app
         .directory
-        .owned(project_id, id)
+        .entity(project_id, id)
         .await
         .map_err(directory_unavailable)?
         .ok_or(Error::AlertNotFound)?;
@@ -255,8 +258,8 @@ async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Alert, Error>
     Ok(alert)
 }
 
-/// Omits removed channels from the rules. The stored rules still name them, as a rule changes only together with its
-/// version.
+/// Omits removed channels from the rules. The stored rules still name them, as a rule changes only together
+/// with its version.
 async fn omit_removed_channels(app: &App, project_id: &str, alerts: &mut [v1::Alert]) -> Result<(), Error> {
     let named: BTreeSet<String> = alerts.iter().flat_map(|alert| alert.channels.iter().cloned()).collect();
     if named.is_empty() {
@@ -264,7 +267,7 @@ async fn omit_removed_channels(app: &App, project_id: &str, alerts: &mut [v1::Al
     }
     let ids: Vec<&str> = named.iter().map(String::as_str).collect();
     let found =
-        app.directory.owned_of::<v1::Channel>(project_id, &ids).await.map_err(directory_unavailable)?;
+        app.directory.entities_by_id::<v1::Channel>(project_id, &ids).await.map_err(directory_unavailable)?;
     let existing: HashSet<&str> =
         ids.into_iter().zip(found).filter_map(|(id, channel)| channel.map(|_| id)).collect();
     for alert in alerts {
@@ -293,7 +296,7 @@ pub async fn create(
     fields: Fields,
 ) -> Result<Response, Error> {
     let alert = NewAlert::read(fields, &app, &key.project_id).await?.into_record(&key.project_id);
-    let create = |commands: Commands| async move { commands.create_owned(alert).await };
+    let create = |commands: Commands| async move { commands.create_entity(alert).await };
     let created = app.command(create).await.map_err(|failed| failed.or(Error::AlertNotFound))?;
     tracing::info!(project = key.project_id, alert = created.alert_id, "created alert rule");
     Ok((StatusCode::CREATED, versioned(&app, created)).into_response())
@@ -323,7 +326,7 @@ pub async fn list(
 ) -> Result<Json<Alerts>, Error> {
     let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
-    let page = app.directory.all_owned::<v1::Alert>(&key.project_id, after.as_deref(), limit).await;
+    let page = app.directory.list_entities::<v1::Alert>(&key.project_id, after.as_deref(), limit).await;
     let mut page = page.map_err(directory_unavailable)?;
     omit_removed_channels(&app, &key.project_id, &mut page.items).await?;
     Ok(Json(ListResponse::from_page(page, LIST, |alert| versioned(&app, alert).entity)))
@@ -352,8 +355,8 @@ pub async fn get(
     Ok(versioned(&app, alert))
 }
 
-/// Replaces a rule. It is evaluated at once, and keeps its state only if the new definition leads to that state. A
-/// disabled rule becomes ok.
+/// Replaces a rule. It is evaluated at once, and keeps its state only if the new definition leads to that
+/// state. A disabled rule becomes ok.
 #[utoipa::path(
     put,
     path = "/alerts/{alertId}",
@@ -381,7 +384,7 @@ pub async fn replace(
     find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     let alert = NewAlert::read(fields, &app, &key.project_id).await?.into_record(&key.project_id);
-    let replace = |commands: Commands| async move { commands.replace_owned(&id, alert, &expected).await };
+    let replace = |commands: Commands| async move { commands.replace_entity(&id, alert, &expected).await };
     let replaced = app.command(replace).await.map_err(|failed| failed.or(Error::AlertNotFound))?;
     Ok(versioned(&app, replaced))
 }
@@ -413,7 +416,7 @@ pub async fn remove(
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, alert = id, "removing alert rule");
     let remove = |commands: Commands| async move {
-        commands.remove_owned::<v1::Alert>(&key.project_id, &id, &expected).await
+        commands.remove_entity::<v1::Alert>(&key.project_id, &id, &expected).await
     };
     app.command(remove).await.map_err(|failed| failed.or(Error::AlertNotFound))?;
     Ok(StatusCode::NO_CONTENT)

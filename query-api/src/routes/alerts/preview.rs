@@ -35,7 +35,8 @@ pub struct Preview {
     transitions: Vec<PreviewedTransition>,
 }
 
-/// Returns the transitions that a rule would have made in the last 30 days. Nothing is stored and no channel is notified.
+/// Returns the transitions that a rule would have made in the last 30 days. Nothing is stored and no channel
+/// is notified.
 #[utoipa::path(
     post,
     path = "/alerts/preview",

@@ -98,7 +98,7 @@ fn versioned(dashboard: v1::Dashboard) -> Versioned<Dashboard> {
 }
 
 async fn find(app: &App, project_id: &str, id: &str) -> Result<v1::Dashboard, Error> {
-    app.directory.owned(project_id, id).await.map_err(directory_unavailable)?.ok_or(Error::DashboardNotFound)
+    app.directory.entity(project_id, id).await.map_err(directory_unavailable)?.ok_or(Error::DashboardNotFound)
 }
 
 /// Creates a dashboard.
@@ -121,7 +121,7 @@ pub async fn create(
     Validated(dashboard): Validated<NewDashboard>,
 ) -> Result<Response, Error> {
     let dashboard = dashboard.into_record(&key.project_id);
-    let create = |commands: Commands| async move { commands.create_owned(dashboard).await };
+    let create = |commands: Commands| async move { commands.create_entity(dashboard).await };
     let created = app.command(create).await.map_err(|failed| failed.or(Error::DashboardNotFound))?;
     tracing::info!(project = key.project_id, dashboard = created.dashboard_id, "created dashboard");
     Ok((StatusCode::CREATED, versioned(created)).into_response())
@@ -151,7 +151,7 @@ pub async fn list(
 ) -> Result<Json<Dashboards>, Error> {
     let PageRequest { after, limit, .. } = params.page::<String>(LIST);
     params.check()?;
-    let page = app.directory.all_owned::<v1::Dashboard>(&key.project_id, after.as_deref(), limit).await;
+    let page = app.directory.list_entities::<v1::Dashboard>(&key.project_id, after.as_deref(), limit).await;
     let page = page.map_err(directory_unavailable)?;
     Ok(Json(ListResponse::from_page(page, LIST, Dashboard::from)))
 }
@@ -206,7 +206,8 @@ pub async fn replace(
     find(&app, &key.project_id, &id).await?;
     let expected = if_match.required()?;
     let dashboard = fields.validate::<NewDashboard>()?.into_record(&key.project_id);
-    let replace = |commands: Commands| async move { commands.replace_owned(&id, dashboard, &expected).await };
+    let replace =
+        |commands: Commands| async move { commands.replace_entity(&id, dashboard, &expected).await };
     app.command(replace).await.map(versioned).map_err(|failed| failed.or(Error::DashboardNotFound))
 }
 
@@ -237,7 +238,7 @@ pub async fn remove(
     let expected = if_match.required()?;
     tracing::info!(project = key.project_id, dashboard = id, "removing dashboard");
     let remove = |commands: Commands| async move {
-        commands.remove_owned::<v1::Dashboard>(&key.project_id, &id, &expected).await
+        commands.remove_entity::<v1::Dashboard>(&key.project_id, &id, &expected).await
     };
     app.command(remove).await.map_err(|failed| failed.or(Error::DashboardNotFound))?;
     Ok(StatusCode::NO_CONTENT)

@@ -4,7 +4,7 @@ use crate::faults::FaultCode;
 use crate::fields::{Fields, FromFields};
 use proto::v1;
 use reads::series::aggregation::Aggregation;
-use reads::series::question::WantedInterval;
+use reads::series::series_query::WantedInterval;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use service::wire_enum;
@@ -115,7 +115,8 @@ pub struct WidgetSeries {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum WidgetRange {
-    /// A range that ends now. It is text because a stored dashboard may have a length that this version does not know.
+    /// A range that ends now. It is text because a stored dashboard may have a length that this version does
+    /// not know.
     #[schema(value_type = WidgetSpan)]
     Span(String),
     /// A fixed range, `[startDate, endDate)`.
