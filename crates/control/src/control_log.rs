@@ -10,7 +10,7 @@ use proto::{DecodeError, Message as _};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{FutureRecord, Producer as _};
+use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, TopicPartitionList};
 use service::kafka::KafkaBrokers;
 use service::kafka::reader::Reader;
@@ -78,13 +78,6 @@ impl ControlWriter {
         let record = FutureRecord::to(&self.topic).partition(PARTITION).key(&text).payload(&value);
         let delivery = self.writer.write(record).await?;
         Ok(Event { offset: delivery.offset, key: Some(key), value: Some(value) })
-    }
-
-    /// Waits for records in flight.
-    pub fn flush(&self, timeout: Duration) {
-        if let Err(error) = self.writer.producer().flush(timeout) {
-            tracing::warn!(%error, "control event flush failed; some events may be lost");
-        }
     }
 }
 

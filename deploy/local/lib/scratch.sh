@@ -34,8 +34,9 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# Concurrent runs begin their search at different ports.
 choose_ports() {
-    local name next=18080
+    local name next=$((18080 + $$ % 100 * 16))
     for name in "${PORT_NAMES[@]}"; do
         next=$(free_port "$next")
         printf -v "$name" '%s' "$next"
@@ -47,7 +48,6 @@ choose_ports() {
 prepare_scratch() {
     cd "$ROOT" || exit
     mkdir -p "$STATE/logs"
-    choose_ports
     load_settings
     require_rust
     install_packages "$@"
@@ -59,6 +59,8 @@ prepare_scratch() {
 start_stores() {
     local store
     [ $# -gt 0 ] || set -- "${STORES[@]}"
+    # Not before the build, in which another run may take the ports.
+    choose_ports
     load_settings
     require_reachable_stores
     require_free_ports

@@ -52,21 +52,21 @@ async fn await_state(manager: &Caller, path: &str, state: &str) {
 
 /// Waits until all deliveries of the newest transition have finished, and returns them.
 async fn deliveries(manager: &Caller, path: &str) -> Vec<Value> {
-    let of = async || {
+    let newest = async || {
         let history = manager.ok(&format!("{path}/history")).await;
         history["items"][0]["deliveries"].as_array().cloned().unwrap_or_default()
     };
     until("the deliveries", || async {
-        let last = of().await.last().map(|delivery| delivery["status"].clone());
+        let last = newest().await.last().map(|delivery| delivery["status"].clone());
         last.is_some_and(|status| status == "delivered" || status == "failed")
     })
     .await;
-    of().await
+    newest().await
 }
 
-fn signed(request: &Request, secret: &str) -> bool {
+fn is_signed(request: &Request, secret: &str) -> bool {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").expect("a secret")).expect("base64");
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
     let content =
         format!("{}.{}.{}", request.header("webhook-id"), request.header("webhook-timestamp"), request.text);
     mac.update(content.as_bytes());
@@ -74,7 +74,7 @@ fn signed(request: &Request, secret: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rule_notifies_every_channel_kind_and_is_acknowledged_and_resolved() {
+async fn rule_notifies_every_channel_kind_until_it_is_resolved() {
     let (project, manager) = shared().project().await;
     let mut receivers = Vec::new();
     let (mut ids, mut secret) = (Vec::new(), String::new());
@@ -108,7 +108,7 @@ async fn rule_notifies_every_channel_kind_and_is_acknowledged_and_resolved() {
     assert_eq!((&body["type"], &body["data"]["value"]), (&json!("alert.firing"), &json!(812.5)));
     assert_eq!((&body["data"]["unit"], &body["data"]["alertId"]), (&json!("ms"), &json!(alert)));
     assert_eq!(webhook.header("webhook-id"), format!("{alert}-1"));
-    assert!(signed(&webhook, &secret));
+    assert!(is_signed(&webhook, &secret));
 
     let query = r#"last_over_time({metric_id="api_response_time"}[1h]) > 500"#;
     let rules = manager.ok("/prometheus/api/v1/rules").await;
@@ -132,7 +132,7 @@ async fn rule_notifies_every_channel_kind_and_is_acknowledged_and_resolved() {
     store_value(&project, 3.0).await;
     await_state(&manager, &path, "ok").await;
     for receiver in &receivers {
-        assert_eq!(receiver.await_requests(2).await.len(), 2, "one for each change");
+        assert_eq!(receiver.await_requests(2).await.len(), 2, "one for each transition");
     }
     assert_eq!(receivers[3].requests()[1].json()["type"], "alert.resolved");
     assert_eq!(manager.ok(&path).await["acknowledged"], false);
@@ -286,7 +286,7 @@ async fn plan_without_alerts_forbids_alert_calls() {
     let manager = shared().client(&text(&project, "manageKey"));
     let (_, created) = manager.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
     let reader = shared().client(&text(&created, "key"));
-    let nobody = Caller { url: shared().url.clone(), key: None };
+    let anonymous = Caller { url: shared().url.clone(), key: None };
     // Everything else is invalid too, but the plan is checked first.
     for (method, path, manages) in [
         (Method::GET, "/api/v1/alerts?limit=x", false),
@@ -305,7 +305,7 @@ async fn plan_without_alerts_forbids_alert_calls() {
         }
         let form = call(&manager).header("content-type", "text/plain").body("x");
         refused(read(form).await, 403, "plan_required");
-        refused(read(call(&nobody).body("{bad")).await, 401, "missing_key");
+        refused(read(call(&anonymous).body("{bad")).await, 401, "missing_key");
         let code = if manages { "insufficient_scope" } else { "plan_required" };
         refused(read(call(&reader).body("{bad")).await, 403, code);
     }
@@ -350,12 +350,13 @@ async fn rules_can_be_read_replaced_and_listed_and_are_validated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_continues_without_a_removed_channel() {
     let (_, manager) = shared().project().await;
-    let (gone, _) = channel(&manager, "in_app", None).await;
+    let (removed, _) = channel(&manager, "in_app", None).await;
     let (kept, _) = channel(&manager, "in_app", None).await;
     let path =
-        format!("/api/v1/alerts/{}", create_rule(&manager, &rule(&[gone.clone(), kept.clone()])).await);
-    let only = format!("/api/v1/alerts/{}", create_rule(&manager, &rule(std::slice::from_ref(&gone))).await);
-    assert_eq!(manager.delete(&format!("/api/v1/channels/{gone}")).await.0, 204);
+        format!("/api/v1/alerts/{}", create_rule(&manager, &rule(&[removed.clone(), kept.clone()])).await);
+    let only =
+        format!("/api/v1/alerts/{}", create_rule(&manager, &rule(std::slice::from_ref(&removed))).await);
+    assert_eq!(manager.delete(&format!("/api/v1/channels/{removed}")).await.0, 204);
     let alert = manager.ok(&path).await;
     assert_eq!((&alert["channels"], &alert["version"]), (&json!([kept]), &json!(1)));
     let listed = manager.ok("/api/v1/alerts").await;
@@ -404,5 +405,5 @@ async fn preview_returns_past_transitions() {
         let measured = transitions[0]["value"].as_f64().expect("a value");
         assert!((measured - value).abs() < 1e-9, "{measured}");
     }
-    assert_eq!(manager.ok("/api/v1/alerts").await["items"], json!([]), "nothing is kept");
+    assert_eq!(manager.ok("/api/v1/alerts").await["items"], json!([]), "a preview creates no rule");
 }

@@ -13,15 +13,15 @@ const METRICS: &str = "/api/v1/metrics";
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_malformed_or_unknown_key_is_401() {
     let stack = shared();
-    let nobody = Caller { url: stack.url.clone(), key: None };
-    refused(nobody.get(METRICS).await, 401, "missing_key");
+    let anonymous = Caller { url: stack.url.clone(), key: None };
+    refused(anonymous.get(METRICS).await, 401, "missing_key");
     for malformed in ["Basic abc", "Bearer", "Bearer a b", "tm_abc"] {
-        let request = nobody.request(Method::GET, METRICS).header(AUTHORIZATION, malformed);
+        let request = anonymous.request(Method::GET, METRICS).header(AUTHORIZATION, malformed);
         refused(read(request).await, 401, "malformed_authorization");
     }
     refused(stack.client("nonsense").get(METRICS).await, 401, "invalid_key");
     refused(stack.client(&Token::generate().reveal()).get(METRICS).await, 401, "invalid_key");
-    refused(nobody.post("/api/v1/projects", &json!({})).await, 401, "missing_key");
+    refused(anonymous.post("/api/v1/projects", &json!({})).await, 401, "missing_key");
     refused(stack.client("nonsense").post("/api/v1/projects", &json!({})).await, 401, "invalid_key");
 }
 

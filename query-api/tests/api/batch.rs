@@ -99,7 +99,7 @@ async fn error_of_one_query_takes_its_place() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["results"][0]["metricId"], "a");
     let codes: Vec<&str> =
-        (1..7).map(|place| answer["results"][place]["error"].as_str().unwrap_or_default()).collect();
+        (1..7).map(|index| answer["results"][index]["error"].as_str().unwrap_or_default()).collect();
     let wrong = "invalid_parameter";
     assert_eq!(codes, ["not_found", wrong, wrong, wrong, wrong, wrong]);
     assert_eq!(answer["results"][3]["message"], "`metricId` is required.");

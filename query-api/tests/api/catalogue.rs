@@ -113,17 +113,17 @@ async fn cursor_is_valid_only_for_its_own_list() {
     let mut cursors = Vec::new();
     for list in &lists {
         let page = manager.ok(&format!("/api/v1/{list}?{range}limit=1")).await;
-        cursors.push((list, page["nextCursor"].as_str().expect("there is more").to_owned()));
+        cursors.push((list, page["nextCursor"].as_str().expect("a next page").to_owned()));
     }
     for list in lists.iter().map(String::as_str).chain(["projects", "inbox"]) {
-        for (of, cursor) in &cursors {
+        for (own_list, cursor) in &cursors {
             let (status, answer) = manager.get(&format!("/api/v1/{list}?{range}cursor={cursor}")).await;
-            if list == of.as_str() {
+            if list == own_list.as_str() {
                 assert_eq!(status, 200, "{list}: {answer}");
                 continue;
             }
             let answer = refused((status, answer), 400, "invalid_parameter");
-            assert_eq!(details(&answer), ["cursor bad_cursor"], "{of} on {list}");
+            assert_eq!(details(&answer), ["cursor bad_cursor"], "{own_list} on {list}");
         }
     }
 }

@@ -48,18 +48,18 @@ async fn invalid_channel_is_refused() {
 async fn channel_test_is_delivered() {
     let (_, manager) = shared().project().await;
     let receiver = Receiver::start(Vec::new()).await;
-    let make = async |body: Value| {
+    let create = async |body: Value| {
         let (status, created) = manager.post("/api/v1/channels", &body).await;
         assert_eq!(status, 201, "{created}");
         text(&created, "channelId")
     };
-    let slack = make(json!({"name": "On call", "kind": "slack", "url": receiver.url})).await;
+    let slack = create(json!({"name": "On call", "kind": "slack", "url": receiver.url})).await;
     let (status, started) = manager.post(&format!("/api/v1/channels/{slack}/test"), &json!({})).await;
     assert_eq!((status, &started["channels"]), (202, &json!([slack])), "{started}");
     let requests = receiver.await_requests(1).await;
     assert_eq!(requests[0].json()["text"], "Test: On call");
 
-    let inbox = make(json!({"name": "Inbox", "kind": "in_app"})).await;
+    let inbox = create(json!({"name": "Inbox", "kind": "in_app"})).await;
     let (_, started) = manager.post(&format!("/api/v1/channels/{inbox}/test"), &json!({})).await;
     until("the notification", || async { manager.ok("/api/v1/inbox").await["unread"] == 1 }).await;
     let held = manager.ok("/api/v1/inbox").await;

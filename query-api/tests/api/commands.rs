@@ -17,14 +17,14 @@ async fn connection(stack: &Stack) -> (String, Caller, String, Caller) {
 /// Waits until at most `most` of the keys are valid, and returns the valid ones.
 async fn valid_keys(keys: &[Caller], most: usize) -> Vec<&Caller> {
     loop {
-        let mut good = Vec::new();
+        let mut valid = Vec::new();
         for key in keys {
             if key.is_valid().await {
-                good.push(key);
+                valid.push(key);
             }
         }
-        if good.len() <= most {
-            return good;
+        if valid.len() <= most {
+            return valid;
         }
     }
 }
@@ -45,7 +45,7 @@ async fn concurrent_rotations_leave_exactly_one_valid_key() {
         let left = valid_keys(&keys, 1).await;
         assert_eq!(left.len(), 1);
         let hint = text(&manager.ok(&path).await, "keyHint");
-        let key = left[0].key.as_deref().expect("it has a key");
+        let key = left[0].key.as_deref().expect("a key");
         assert!(key.ends_with(hint.trim_start_matches('…')), "the valid key is the current one");
     }
     first.await_revocation().await;
@@ -129,8 +129,8 @@ async fn command_waits_for_the_lock_or_reports_busy() {
         .expect("Redis runs");
     let commands =
         Commands::new(&stack.brokers, &stack.namespace, stack.redis.clone()).expect("valid settings");
-    let hasty = commands.with_lock_times(Times { wait: Duration::ZERO, ..Times::default() });
-    let busy = hasty.revoke_connection(&project, id).await;
+    let impatient = commands.with_lock_times(Times { wait: Duration::ZERO, ..Times::default() });
+    let busy = impatient.revoke_connection(&project, id).await;
     assert!(matches!(busy, Err(CommandError::Busy)), "{busy:?}");
     let patch = json!({"name": "b"});
     let (renamed, ()) = tokio::join!(manager.patch(&path, &patch), async {

@@ -56,16 +56,16 @@ async fn connections_are_listed_in_creation_order() {
         (names.concat(), page["nextCursor"].as_str().map(str::to_owned))
     };
     let (names, cursor) = page("limit=2".to_owned()).await;
-    let cursor = cursor.expect("there are more");
+    let cursor = cursor.expect("a next page");
     assert_eq!(names, "ab");
     // Removals and creations between two pages shift nothing.
-    for gone in [0, 2] {
-        assert_eq!(manager.delete(&ids[gone].1).await.0, 204);
+    for removed in [0, 2] {
+        assert_eq!(manager.delete(&ids[removed].1).await.0, 204);
     }
     connect(&manager, "f").await;
     let (names, next) = page(format!("limit=2&cursor={cursor}")).await;
     assert_eq!(names, "de");
-    assert_eq!(page(format!("limit=2&cursor={}", next.expect("one more"))).await, ("f".to_owned(), None));
+    assert_eq!(page(format!("limit=2&cursor={}", next.expect("a next page"))).await, ("f".to_owned(), None));
     assert_eq!(page("limit=4".to_owned()).await, ("bdef".to_owned(), None));
     let wrong = manager.get(&format!("{CONNECTIONS}?limit=1001&cursor=!")).await;
     assert_eq!(

@@ -62,7 +62,7 @@ async fn filled(stack: &Stack, gateway: &Gateway) -> (String, Caller) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_metric_disappears_at_once_and_its_name_can_be_reused() {
+async fn deleted_metric_disappears_at_once_and_its_id_is_reusable() {
     let stack = start_stack().await;
     let gateway = Gateway::new(&stack);
     let (project, manager) = filled(&stack, &gateway).await;
@@ -110,7 +110,7 @@ async fn deleted_metric_disappears_at_once_and_its_name_can_be_reused() {
     // The worker deletes the old rows and records it: nothing changes for readers.
     let erase =
         format!("DELETE FROM samples WHERE project_id = '{project}' AND metric_id = 'doomed' AND offset < 3");
-    stack.clickhouse().query_raw(&erase).execute().await.expect("it is carried out");
+    stack.clickhouse().query_raw(&erase).execute().await.expect("deleted");
     assert_eq!(open, everything(&manager).await);
     stack.publish(Kind::DeletionApplied(applied(&stack, &project).await)).await;
     assert_eq!(open, everything(&manager).await);
@@ -126,7 +126,7 @@ async fn applied(stack: &Stack, project: &str) -> DeletionApplied {
     let (statuses, complete) = deletions.of_project(project, 1).await.expect("Redis runs");
     assert!(complete);
     let Deletion { project_id, metric_id, deleted_at_ms, cuts } = statuses[0].deletion.clone();
-    assert_eq!((metric_id.as_str(), cuts.get(&0)), ("doomed", Some(&3)), "the log ended there");
+    assert_eq!((metric_id.as_str(), cuts.get(&0)), ("doomed", Some(&3)), "the end offset of partition 0");
     DeletionApplied { project_id, metric_id, generation: 1, deleted_at_ms }
 }
 

@@ -31,7 +31,7 @@ async fn page_loads_only_its_own_files() {
     assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains("style=\""));
     let (kind, _, script) = file("/docs/page.js").await;
     assert_eq!(kind, "text/javascript; charset=utf-8");
-    for unsafe_way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http://", "https://"] {
-        assert!(!script.contains(unsafe_way), "{unsafe_way}");
+    for unsafe_call in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http://", "https://"] {
+        assert!(!script.contains(unsafe_call), "{unsafe_call}");
     }
 }

@@ -22,7 +22,8 @@ const HOUR: i64 = 3_600_000;
 
 fn statement(range: Range, interval: Interval, zone: &str) -> Statement {
     let zone = TimeZone::get(zone).expect("a zone");
-    let starts = buckets::starts(range, interval, &zone, buckets::MAX_BUCKETS).expect("few");
+    let starts =
+        buckets::starts(range, interval, &zone, buckets::MAX_BUCKETS).expect("at most MAX_BUCKETS buckets");
     Plan::new(range, &starts, interval, Kind::Sums, false).expect("a plan").statement(&starts, Kind::Sums, "")
 }
 
@@ -72,7 +73,7 @@ async fn whole_hours_are_read_from_the_rollup() {
         query.param("metrics", &["other", "m"][..]).fetch_all().await.expect("the projection is used");
     let rows: Vec<(u32, Partial)> = rows.into_iter().map(Into::into).collect();
     assert_eq!(rows.len(), 100);
-    assert!(rows.iter().all(|(place, cell)| *place == 1 && cell.points == 180 && cell.bucket % HOUR == 0));
+    assert!(rows.iter().all(|(index, cell)| *index == 1 && cell.points == 180 && cell.bucket % HOUR == 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ async fn entities_of_other_projects_are_404_and_unchanged() {
     let (_, connection) = owner.post("/api/v1/connections", &json!({"name": "Cron"})).await;
     let (_, key) = owner.post("/api/v1/keys", &json!({"name": "x", "scopes": ["read"]})).await;
     let (connection_id, key_id) = (text(&connection, "connectionId"), text(&key, "keyId"));
-    let look = async || {
+    let read_entities = async || {
         let mut seen = Vec::new();
         for path in [format!("/api/v1/projects/{project}"), format!("/api/v1/connections/{connection_id}")] {
             let mut entity = owner.ok(&path).await;
@@ -36,7 +36,7 @@ async fn entities_of_other_projects_are_404_and_unchanged() {
         }
         seen
     };
-    let before = look().await;
+    let before = read_entities().await;
     for (method, path, body, _) in calls() {
         let theirs = path
             .replace("{project}", &project)
@@ -58,7 +58,7 @@ async fn entities_of_other_projects_are_404_and_unchanged() {
             assert!(!answer.to_string().contains(&project), "{method} {path}");
         }
     }
-    assert_eq!(look().await, before);
+    assert_eq!(read_entities().await, before);
     // The entity is looked up before the version of a change is checked.
     let widgets = json!({"name": "x", "widgets": []});
     let rule = json!({"name": "x", "metricId": "m", "operator": ">", "threshold": 5, "range": "1h"});

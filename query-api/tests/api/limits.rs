@@ -66,11 +66,11 @@ async fn busy_project_delays_only_its_own_queries() {
         .expect("an HTTP client")
         .with_limits(limits);
     let marker = format!("heavy{:x}", rand::random::<u64>());
-    let ask = || {
+    let start_query = || {
         let (store, view, sql) = (store.clone(), View::unmasked(&stack.namespace), endless(&marker));
         tokio::spawn(async move { store.series(&view, ("heavy", &[]), Kind::Sums, &sql).await })
     };
-    let first = ask();
+    let first = start_query();
     until("the query runs", async || running(&stack.clickhouse(), &marker).await == 1).await;
     let view = View::unmasked(&stack.namespace);
     let mut second = Box::pin(store.metric(&view, "heavy", "m"));

@@ -21,8 +21,8 @@ fn check(document: &Value, (method, path, status): (&str, &str, &str), answer: &
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_match_the_document() {
     let stack = shared();
-    let nobody = Caller { url: stack.url.clone(), key: None };
-    let document = nobody.ok("/api/v1/openapi.json").await;
+    let anonymous = Caller { url: stack.url.clone(), key: None };
+    let document = anonymous.ok("/api/v1/openapi.json").await;
     assert!(text(&document, "openapi").starts_with("3.1."));
 
     let operator = stack.client(OPERATOR);
@@ -60,7 +60,7 @@ async fn answers_match_the_document() {
             let answer = manager.ok(&format!("{}{query}", path.replace("{metricId}", metric))).await;
             check(&document, ("get", path, "200"), &answer);
         }
-        let (_, refused) = nobody.get(path).await;
+        let (_, refused) = anonymous.get(path).await;
         check(&document, ("get", path, "4XX"), &refused);
     }
     let queries = json!({"queries": [{"metricId": "a", "fill": "null"}, {"metricId": "nothing"}, 5]});
@@ -89,8 +89,8 @@ async fn management_answers_match_the_document() {
         "/api/v1/session",
     ] {
         check(&document, ("get", path, "200"), &manager.ok(&fill(path)).await);
-        let nobody = Caller { url: stack.url.clone(), key: None };
-        check(&document, ("get", path, "4XX"), &nobody.get(&fill(path)).await.1);
+        let anonymous = Caller { url: stack.url.clone(), key: None };
+        check(&document, ("get", path, "4XX"), &anonymous.get(&fill(path)).await.1);
     }
     for path in ["/api/v1/projects/{projectId}", "/api/v1/connections/{connectionId}"] {
         let (_, changed) = manager.patch(&fill(path), &json!({"name": "y"})).await;
@@ -147,8 +147,8 @@ async fn accepted_bodies_match_the_document() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_refuse_wrong_answers() {
-    let nobody = Caller { url: shared().url.clone(), key: None };
-    let document = nobody.ok("/api/v1/openapi.json").await;
+    let anonymous = Caller { url: shared().url.clone(), key: None };
+    let document = anonymous.ok("/api/v1/openapi.json").await;
     let wrong = std::panic::catch_unwind(|| {
         check(&document, ("get", "/api/v1/metrics", "200"), &json!({"items": [{}], "nextCursor": null}));
     });

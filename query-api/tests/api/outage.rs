@@ -41,10 +41,10 @@ async fn without_stores_service_is_live_not_ready_and_answers_503() {
     refused(operator.get("/api/v1/nothing").await, 404, "not_found");
     // The session cannot be looked up, and it cannot be ended.
     let sealed = Sessions::new(&Secret::new(OPERATOR)).seal("abc", service::clock::now_ms() + 60_000);
-    let nobody = Caller { url: url.clone(), key: None };
+    let anonymous = Caller { url: url.clone(), key: None };
     for method in [Method::GET, Method::DELETE] {
-        let request = nobody.request(method, "/api/v1/session").header(COOKIE, format!("{NAME}={sealed}"));
+        let request = anonymous.request(method, "/api/v1/session").header(COOKIE, format!("{NAME}={sealed}"));
         refused(read(request).await, 503, "unavailable");
     }
-    assert_eq!(nobody.delete("/api/v1/session").await.0, 204);
+    assert_eq!(anonymous.delete("/api/v1/session").await.0, 204);
 }

@@ -13,10 +13,11 @@ async fn operator_sets_plans_and_every_key_can_list_them() {
         page["items"].as_array().expect("items").iter().map(|item| text(item, "name")).collect()
     };
     assert_eq!(names(&manager.ok(PLANS).await), ["free", "pro", "scale", "unlimited"]);
-    let plan = |name: &str, limit: Option<u64>, alerts: bool, of: &Value| {
+    let plan = |name: &str, limit: Option<u64>, alerts: bool, times: &Value| {
         json!({
             "name": name, "requestsPerHour": limit, "alerts": alerts,
-            "createdAt": of["createdAt"].as_i64(), "updatedAt": of["updatedAt"].as_i64(), "version": of["version"],
+            "createdAt": times["createdAt"].as_i64(), "updatedAt": times["updatedAt"].as_i64(),
+            "version": times["version"],
         })
     };
     let first = &operator.ok(PLANS).await["items"][0];

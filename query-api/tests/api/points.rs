@@ -14,7 +14,7 @@ fn samples() -> Vec<Sample> {
         value: i as f64 / 4.0,
         received_at: START + 60_000 + i / 20,
         offset: i / 5,
-        index: u16::try_from(i % 5).expect("small"),
+        index: u16::try_from(i % 5).expect("fits in u16"),
         ..Sample::default()
     };
     (0..50).map(sample).collect()
@@ -87,7 +87,7 @@ async fn cursor_keeps_its_range_while_points_arrive() {
     let first = manager.ok("/api/v1/metrics/m/points?limit=1").await;
     assert_eq!(first["items"][0]["value"], 2.0);
     stack.store(&project, &[at(3, now - 500)]).await;
-    let cursor = first["nextCursor"].as_str().expect("there are more");
+    let cursor = first["nextCursor"].as_str().expect("a next page");
     let rest = manager.ok(&format!("/api/v1/metrics/m/points?cursor={cursor}")).await;
     let values: Vec<_> =
         rest["items"].as_array().expect("items").iter().map(|item| item["value"].clone()).collect();
@@ -116,8 +116,8 @@ async fn all_faults_of_parameters_are_reported() {
     let path =
         "/api/v1/metrics/m/points?startDate=x&endDate=99999999999999999&limit=ten&cursor=eyJ9&timezone=Moon";
     let answer = refused(manager.get(path).await, 400, "invalid_parameter");
-    let mut told = details(&answer);
-    told.sort_unstable();
+    let mut reported = details(&answer);
+    reported.sort_unstable();
     let expected = [
         "cursor bad_cursor",
         "endDate out_of_range",
@@ -125,7 +125,7 @@ async fn all_faults_of_parameters_are_reported() {
         "startDate bad_timestamp",
         "timezone unknown_timezone",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let answer = refused(
         manager.get("/api/v1/metrics/m/points?startDate=5&endDate=5").await,
         400,

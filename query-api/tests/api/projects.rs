@@ -27,19 +27,19 @@ async fn project_shows_quota_usage_and_reset_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn project_shows_the_gateways_quota_count() {
     use quota::{Event, Observer, OutagePolicy, Quotas, Verdict};
-    struct Nobody;
-    impl Observer for Nobody {
+    struct NoObserver;
+    impl Observer for NoObserver {
         fn observe(&self, _: Event) {}
     }
     let stack = shared();
     let (id, manager) = stack.project().await;
     let redis = service::connections::RedisEndpoint::new(&crate::support::store_address("REDIS_URL"));
-    let quotas = Quotas::new(&redis, &stack.namespace, OutagePolicy::Closed, Nobody).expect("an address");
+    let quotas = Quotas::new(&redis, &stack.namespace, OutagePolicy::Closed, NoObserver).expect("an address");
     // The hour may change between the two reads.
     crate::support::until("both counts are of the same hour", || async {
         let Verdict::Counted(charge) = quotas.count(&id, 1000).await else { panic!("it is counted") };
         let shown = manager.ok(&format!("{PROJECTS}/{id}")).await["quota"].take();
-        let reset = i64::try_from(charge.hour + 1).expect("it fits") * HOUR_MS;
+        let reset = i64::try_from(charge.hour + 1).expect("fits in i64") * HOUR_MS;
         if shown["resetAt"] != reset {
             return false;
         }

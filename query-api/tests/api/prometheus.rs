@@ -146,10 +146,10 @@ async fn query_builder_lists_metrics_labels_and_values() {
 async fn range_query_returns_series_of_the_range() {
     let caller = filled(shared()).await;
     let (start, end) = (T.to_string(), (T + 600).to_string());
-    let ask = |query: &'static str, step: &'static str| {
+    let parameters = |query: &'static str, step: &'static str| {
         vec![("query", query), ("start", start.as_str()), ("end", end.as_str()), ("step", step)]
     };
-    let (status, body) = post(&caller, "query_range", &ask("sum_over_time(signups[2m])", "300")).await;
+    let (status, body) = post(&caller, "query_range", &parameters("sum_over_time(signups[2m])", "300")).await;
     assert_eq!(status, 200, "{body}");
     // The window that ends at 5 minutes contains minutes 4 and 5, the one that ends at 10 minutes contains
     // minute 9.
@@ -157,46 +157,46 @@ async fn range_query_returns_series_of_the_range() {
         {"metric": {"metric_id": "signups"}, "values": [[T, "0"], [T + 300, "9"], [T + 600, "42"]]},
     ]});
     assert_eq!(body["data"], expected);
-    assert_eq!(data(&caller, "query_range", &ask("sum_over_time(signups[2m])", "5m")).await, expected);
+    assert_eq!(data(&caller, "query_range", &parameters("sum_over_time(signups[2m])", "5m")).await, expected);
     // 6 in each minute from minute 4.
     let rate = data(
         &caller,
         "query_range",
-        &ask("sum by (metric_id) (rate({metric_id=\"http.requests-total\"}[5m])) * 60 >= 10", "60s"),
+        &parameters("sum by (metric_id) (rate({metric_id=\"http.requests-total\"}[5m])) * 60 >= 10", "60s"),
     )
     .await;
     let values = rate["result"][0]["values"].as_array().expect("values");
     assert_eq!(values.first(), Some(&json!([T + 300, "10"])), "{rate}");
     assert_eq!(
-        data(&caller, "query_range", &ask("time()", "600")).await["result"],
+        data(&caller, "query_range", &parameters("time()", "600")).await["result"],
         json!([
             {"metric": {}, "values": [[T, T.to_string()], [T + 600, (T + 600).to_string()]]},
         ])
     );
     let empty = json!({"resultType": "matrix", "result": []});
-    assert_eq!(data(&caller, "query_range", &ask("nothing / 0", "60")).await, empty);
+    assert_eq!(data(&caller, "query_range", &parameters("nothing / 0", "60")).await, empty);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instant_query_returns_every_result_type() {
     let caller = filled(shared()).await;
-    let ask = async |query: &str| {
+    let instant = async |query: &str| {
         data(&caller, "query", &[("query", query), ("time", &format!("{}.5", T + 540))]).await
     };
     let at = T as f64 + 540.5;
     assert_eq!(
-        ask("signups").await,
+        instant("signups").await,
         json!({"resultType": "vector", "result": [{"metric": {"__name__": "signups", "metric_id": "signups"}, "value": [at, "42"]}]})
     );
     assert_eq!(
-        ask("signups[61s] offset 60s").await["result"][0]["values"],
+        instant("signups[61s] offset 60s").await["result"][0]["values"],
         json!([[T + 420, "7"], [T + 480, "8"]])
     );
-    assert_eq!(ask("\"x\"").await, json!({"resultType": "string", "result": [at, "x"]}));
-    assert_eq!(ask("vector(1) / 0").await["result"], json!([{"metric": {}, "value": [at, "+Inf"]}]));
-    assert_eq!(ask("scalar(nothing)").await, json!({"resultType": "scalar", "result": [at, "NaN"]}));
+    assert_eq!(instant("\"x\"").await, json!({"resultType": "string", "result": [at, "x"]}));
+    assert_eq!(instant("vector(1) / 0").await["result"], json!([{"metric": {}, "value": [at, "+Inf"]}]));
+    assert_eq!(instant("scalar(nothing)").await, json!({"resultType": "scalar", "result": [at, "NaN"]}));
     assert_eq!(
-        ask("topk(1, http_requests_total)").await["result"],
+        instant("topk(1, http_requests_total)").await["result"],
         json!([{"metric": {"__name__": "http_requests_total", "metric_id": "http.requests-total"}, "value": [at, "90"]}])
     );
     let (_, body) = get(
@@ -296,8 +296,8 @@ async fn errors_have_prometheus_shape() {
     assert_failed(get(&caller, "rules/test/test", &[]).await, 404, "not_found", "no such call");
     assert_failed(post(&caller, "metadata", &[]).await, 405, "bad_data", "not allowed");
 
-    let nobody = Caller { url: stack.url.clone(), key: None };
-    assert_failed(get(&nobody, "query", &[("query", "1+1")]).await, 401, "unauthorized", "API key");
+    let anonymous = Caller { url: stack.url.clone(), key: None };
+    assert_failed(get(&anonymous, "query", &[("query", "1+1")]).await, 401, "unauthorized", "API key");
     assert_failed(get(&stack.client("nonsense"), "labels", &[]).await, 401, "unauthorized", "not known");
     assert_failed(
         get(&stack.client(OPERATOR), "query", &[("query", "1")]).await,

@@ -161,15 +161,9 @@ async fn filled() -> Caller {
     for (metric, values) in series() {
         for (value, n) in values.into_iter().zip(0..) {
             let time = (T + n * INTERVAL) * 1000;
-            let place = samples.len() as i64;
-            let sample = |value| Sample {
-                metric,
-                time,
-                value,
-                received_at: T * 1000,
-                offset: place,
-                ..Sample::default()
-            };
+            let offset = samples.len() as i64;
+            let sample =
+                |value| Sample { metric, time, value, received_at: T * 1000, offset, ..Sample::default() };
             samples.extend(value.map(sample));
         }
     }
@@ -193,7 +187,7 @@ fn expectation(expression: &str, seconds: i64, samples: &[Value]) -> Value {
 fn expected(labels: &Value, value: &Value) -> Value {
     let labels = labels.as_object().expect("labels");
     let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let value: f64 = value.as_str().expect("a value is text").parse().expect("a number");
+    let value: f64 = value.as_str().expect("a string").parse().expect("a number");
     let value = if value.is_finite() { json!(value) } else { json!(format!("<{value}>")) };
     json!({"labels": format!("{{{}}}", labels.join(", ")), "value": value})
 }
@@ -232,7 +226,7 @@ async fn answers(caller: &Caller, expression: &str) -> Vec<Value> {
         (start..=end).step_by(step as usize).map(|instant| (instant, Vec::new())).collect();
     for series in answer["data"]["result"].as_array().expect("a matrix") {
         for point in series["values"].as_array().expect("points") {
-            let samples = steps.get_mut(&seconds(&point[0])).expect("points stand at steps");
+            let samples = steps.get_mut(&seconds(&point[0])).expect("each point is at a step");
             samples.push(expected(&series["metric"], &point[1]));
         }
     }
@@ -277,13 +271,13 @@ fn differences(directory: &Path, expectations: &[Value]) -> Vec<String> {
     let path = directory.join("expectations.yml");
     std::fs::write(&path, file).expect("writable");
     let output = promtool(&["test", "rules", &path.to_string_lossy()]);
-    let said = output_text(&output);
+    let text = output_text(&output);
     let found = regex::Regex::new(r"expr: (.*)\n +exp: (.*)\n +got: (.*)").expect("a valid pattern");
-    let all: Vec<_> = found.captures_iter(&said).collect();
-    assert_eq!(output.status.success(), all.is_empty(), "{said}");
-    assert_eq!(said.matches("expr: ").count(), all.len(), "{said}");
-    let unlike = all.iter().filter(|found| !nearly_equal(&found[2], &found[3]));
-    unlike.map(|found| found[0].to_owned()).collect()
+    let all: Vec<_> = found.captures_iter(&text).collect();
+    assert_eq!(output.status.success(), all.is_empty(), "{text}");
+    assert_eq!(text.matches("expr: ").count(), all.len(), "{text}");
+    let different = all.iter().filter(|found| !nearly_equal(&found[2], &found[3]));
+    different.map(|found| found[0].to_owned()).collect()
 }
 
 fn directory(name: &str) -> PathBuf {

@@ -42,7 +42,7 @@ fn samples(count: i64, span: i64) -> Vec<Sample> {
         value: f64::from(random.random_range(-500..500)),
         received_at: START + span + i / 30,
         offset: i / 3,
-        index: u16::try_from(i % 3).expect("small"),
+        index: u16::try_from(i % 3).expect("fits in u16"),
         name: "Mine",
         unit: "ms",
     };
@@ -54,9 +54,9 @@ fn naive(samples: &[&Sample], aggregation: &str) -> f64 {
     values.sort_by(f64::total_cmp);
     let (sum, count) = (values.iter().sum::<f64>(), values.len() as f64);
     let quantile = |level: f64| {
-        let place = level * (count - 1.0);
-        let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
-        low + (high - low) * place.fract()
+        let position = level * (count - 1.0);
+        let (low, high) = (values[position.floor() as usize], values[position.ceil() as usize]);
+        low + (high - low) * position.fract()
     };
     match aggregation {
         "avg" => sum / count,
@@ -65,7 +65,7 @@ fn naive(samples: &[&Sample], aggregation: &str) -> f64 {
         "max" => values[values.len() - 1],
         "count" => count,
         "last" => {
-            samples.iter().max_by_key(|s| (s.time, s.received_at, s.offset, s.index)).expect("one").value
+            samples.iter().max_by_key(|s| (s.time, s.received_at, s.offset, s.index)).expect("a sample").value
         }
         "p50" => quantile(0.5),
         "p90" => quantile(0.9),
@@ -83,9 +83,10 @@ struct Parameters {
 }
 
 /// Returns every bucket of `range` by the naive computation: start, value, count.
-fn expected(samples: &[Sample], range: Range, ask: Parameters) -> Vec<(i64, Option<f64>, u64)> {
-    let zone = TimeZone::get(ask.zone).expect("a zone");
-    let starts = buckets::starts(range, ask.interval.1, &zone, buckets::MAX_BUCKETS).expect("few");
+fn expected(samples: &[Sample], range: Range, parameters: Parameters) -> Vec<(i64, Option<f64>, u64)> {
+    let zone = TimeZone::get(parameters.zone).expect("a zone");
+    let starts = buckets::starts(range, parameters.interval.1, &zone, buckets::MAX_BUCKETS)
+        .expect("at most MAX_BUCKETS buckets");
     let (mut buckets, mut previous) = (Vec::new(), None);
     for (i, start) in starts.iter().enumerate() {
         let end = starts.get(i + 1).copied().unwrap_or(i64::MAX);
@@ -94,11 +95,11 @@ fn expected(samples: &[Sample], range: Range, ask: Parameters) -> Vec<(i64, Opti
             .filter(|s| (*start..end).contains(&s.time) && (range.start..range.end).contains(&s.time))
             .collect();
         if !inside.is_empty() {
-            previous = Some(naive(&inside, ask.aggregation));
+            previous = Some(naive(&inside, parameters.aggregation));
             buckets.push((*start, previous, inside.len() as u64));
             continue;
         }
-        match ask.fill {
+        match parameters.fill {
             "null" => buckets.push((*start, None, 0)),
             "zero" => buckets.push((*start, Some(0.0), 0)),
             "previous" => buckets.push((*start, previous, 0)),
@@ -108,14 +109,14 @@ fn expected(samples: &[Sample], range: Range, ask: Parameters) -> Vec<(i64, Opti
     buckets
 }
 
-async fn check(caller: &Caller, samples: &[Sample], range: Range, ask: Parameters) {
-    let Parameters { interval, aggregation, zone, fill } = ask;
+async fn check(caller: &Caller, samples: &[Sample], range: Range, parameters: Parameters) {
+    let Parameters { interval, aggregation, zone, fill } = parameters;
     let path = format!(
         "/api/v1/metrics/m/timeseries?startDate={}&endDate={}&interval={}&aggregation={aggregation}&timezone={zone}&fill={fill}",
         range.start, range.end, interval.0
     );
     let answer = caller.ok(&path).await;
-    let expected = expected(samples, range, ask);
+    let expected = expected(samples, range, parameters);
     let points = answer["points"].as_array().expect("points");
     assert_eq!(points.len(), expected.len(), "{path}");
     for (point, (start, value, count)) in points.iter().zip(expected) {
@@ -144,7 +145,7 @@ async fn store_many_older_points(stack: &Stack, project: &str) {
          SELECT 'sample', '{project}', 'm', toDateTime64('2010-01-01', 3, 'UTC') + number, 1, \
          toDateTime64('2010-01-01', 3, 'UTC'), number FROM numbers(50000)"
     );
-    stack.clickhouse().query_raw(&sql).execute().await.expect("they are stored");
+    stack.clickhouse().query_raw(&sql).execute().await.expect("stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +176,7 @@ async fn all_parameter_combinations_match_the_naive_computation() {
         }
         for (name, interval, longest) in intervals {
             for zone in ZONES {
-                let mut ask = |aggregation| {
+                let mut random_request = |aggregation| {
                     let length = 1 + random.random_range(0..longest);
                     let moved = clock_changes(zone, span);
                     let start = if !moved.is_empty() && random.random() {
@@ -189,8 +190,9 @@ async fn all_parameter_combinations_match_the_naive_computation() {
                     let fill = FILLS[random.random_range(0..FILLS.len())];
                     (range, Parameters { interval: (name, interval), aggregation, zone, fill })
                 };
-                let asked = AGGREGATIONS.map(&mut ask);
-                join_all(asked.map(|(range, ask)| check(&manager, before, range, ask))).await;
+                let requests = AGGREGATIONS.map(&mut random_request);
+                join_all(requests.map(|(range, parameters)| check(&manager, before, range, parameters)))
+                    .await;
             }
         }
     }

@@ -134,7 +134,11 @@ async fn ended_session_is_refused_by_every_replica() {
         assert!(text(&answer, "message").contains("has ended"), "{answer}");
         assert_eq!(read(at(&replica, &second)).await.0, 200);
     }
-    assert_eq!(read(with(&cookie, Method::DELETE, SESSION)).await.0, 204, "once more is no error");
+    assert_eq!(
+        read(with(&cookie, Method::DELETE, SESSION)).await.0,
+        204,
+        "ending a session twice is not an error"
+    );
     // Redis contains a hash of the cookie, not the cookie.
     let value = second.split(['=', ';']).nth(1).expect("a value").to_owned();
     assert_eq!(read(with(&second, Method::DELETE, SESSION)).await.0, 204);

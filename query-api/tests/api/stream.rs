@@ -48,7 +48,7 @@ impl Gateway {
         if !key.is_empty() {
             record = record.key(key);
         }
-        self.producer.send(record, TIMEOUT).await.expect("it is acknowledged");
+        self.producer.send(record, TIMEOUT).await.expect("acknowledged");
     }
 
     /// Publishes one batch for each value of `a`, over all partitions.
@@ -119,7 +119,8 @@ impl Listener {
                 self.last_id.clone_from(&event.id);
                 return Some(event);
             }
-            let chunk = tokio::time::timeout(TIMEOUT, self.response.chunk()).await.expect("still waiting");
+            let chunk =
+                tokio::time::timeout(TIMEOUT, self.response.chunk()).await.expect("data before the timeout");
             self.text.push_str(std::str::from_utf8(&chunk.ok()??).expect("text"));
         }
     }
@@ -138,7 +139,7 @@ impl Listener {
     async fn values(&mut self, count: usize) -> Vec<i64> {
         let mut values = Vec::new();
         while values.len() < count {
-            let event = self.event().await.expect("the stream goes on");
+            let event = self.event().await.expect("the stream continues");
             assert_eq!(event.kind, "point", "{event:?}");
             values.push(event.data["value"].as_f64().expect("a number") as i64);
         }
@@ -333,16 +334,21 @@ async fn notice_arrives_on_streams_of_its_project_only() {
     let (status, started) = manager.post(&test, &json!({})).await;
     assert_eq!(status, 202, "{started}");
     let notice = listener.event().await.expect("a notice");
-    assert_eq!((notice.kind.as_str(), notice.id.as_str()), ("notice", ""), "it is not resumed from");
+    assert_eq!(
+        (notice.kind.as_str(), notice.id.as_str()),
+        ("notice", ""),
+        "a notice has no id to resume from"
+    );
     let data = &notice.data;
     assert_eq!((&data["id"], &data["event"]), (&started["testId"], &json!("test")));
     assert_eq!((&data["unread"], &data["read"]), (&json!(1), &json!(false)));
     gateway.values(&project, 0..1).await;
-    assert_eq!(listener.values(1).await, [0], "points go on");
+    assert_eq!(listener.values(1).await, [0], "points continue after a notice");
     manager.post(&test, &json!({})).await;
     assert_eq!(listener.event().await.expect("a notice").data["unread"], 2);
-    let (_, own) = other_project.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
-    let test = format!("/api/v1/channels/{}/test", own["channelId"].as_str().expect("an id"));
+    let (_, channel) =
+        other_project.post("/api/v1/channels", &json!({"name": "Inbox", "kind": "in_app"})).await;
+    let test = format!("/api/v1/channels/{}/test", channel["channelId"].as_str().expect("an id"));
     let (_, started) = other_project.post(&test, &json!({})).await;
     assert_eq!(
         foreign.event().await.expect("a notice").data["id"],

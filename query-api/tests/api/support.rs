@@ -38,7 +38,8 @@ pub struct Stack {
     pub ops_url: String,
     pub namespace: String,
     pub brokers: KafkaBrokers,
-    /// Used only in [`RUNTIME`]: its connections are pooled, and close together with the runtime that opened them.
+    /// Used only in [`RUNTIME`]: its connections are pooled, and close together with the runtime that opened
+    /// them.
     clickhouse: Client,
     clickhouse_url: String,
     pub writer: ControlWriter,
@@ -86,12 +87,12 @@ pub async fn serve_until(settings: &[String], stop: CancellationToken) -> (Strin
             (format!("http://{address}"), format!("http://{}", operators.local_addr().expect("an address")));
         let listeners = Listeners { clients, operators };
         tokio::spawn(async move {
-            run(settings, listeners, stop).await.expect("it runs");
+            run(settings, listeners, stop).await.expect("the service runs until it is stopped");
         });
         until("the service accepts clients", || async { TcpStream::connect(address).await.is_ok() }).await;
         urls
     };
-    RUNTIME.spawn(start).await.expect("it starts")
+    RUNTIME.spawn(start).await.expect("the service starts")
 }
 
 /// Returns the settings of a service with this namespace.
@@ -126,8 +127,8 @@ pub async fn create_schema(clickhouse: &Client, migration: &str, database: &str)
     }
 }
 
-/// Waits until the service has created the topics, publishes a generation of the store, and starts a projector. The
-/// projection is usable only after the projector has applied the generation, because that is in the log before it starts.
+/// Waits until the service has created the topics, publishes a generation of the store, and starts a projector.
+/// The generation is in the log before the projector starts, so a usable projection contains it.
 async fn start_projector(connections: &Connections, namespace: &str, writer: &ControlWriter) {
     let topics = Topics::new(namespace);
     until("the topics", || async {
@@ -158,7 +159,7 @@ impl Stack {
         redis::cmd("PING").query_async::<()>(&mut redis).await.expect("Redis runs");
         let projection = Projection::new(&namespace);
 
-        // Concurrently: the service does not accept clients before its stores are ready, or five seconds have passed.
+        // Concurrently, because the service starts to listen when its stores are ready, or after five seconds.
         let service_settings = settings(&namespace);
         let ((url, ops_url), (), ()) = tokio::join!(
             serve(&service_settings),
@@ -205,8 +206,8 @@ impl Stack {
 
     /// Publishes an entity and applies it, as a command does.
     pub async fn publish(&self, kind: Kind) {
-        let event = self.writer.publish(&Entity { kind: Some(kind) }).await.expect("it is written");
-        self.projection.apply(&mut self.redis.clone(), &self.log, &event).await.expect("it is applied");
+        let event = self.writer.publish(&Entity { kind: Some(kind) }).await.expect("published");
+        self.projection.apply(&mut self.redis.clone(), &self.log, &event).await.expect("applied");
     }
 
     /// Stores samples, as an ingest worker does.

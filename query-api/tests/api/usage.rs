@@ -102,7 +102,10 @@ async fn counts_are_summed_by_bucket_without_duplicates() {
     assert_eq!(total, 27);
 
     let connections = report["connections"].as_array().expect("a list");
-    let shop = connections.iter().find(|connection| connection["connectionId"] == *id).expect("it was used");
+    let shop = connections
+        .iter()
+        .find(|connection| connection["connectionId"] == *id)
+        .expect("the connection is listed");
     assert_eq!(*shop, json!({"connectionId": id, "name": "Shop", "lastUsedAt": hour + HOUR, "addresses": 2}));
     assert_eq!(report["quota"]["limit"], 1000);
     let (used, reset) = (&report["quota"]["used"], report["quota"]["resetAt"].as_i64().expect("a time"));
@@ -222,6 +225,6 @@ async fn answers_to_unknown_keys_are_delayed() {
         waiting.iter().any(|answer| !answer.is_finished()),
         "the valid key was delayed by the wrong ones"
     );
-    let last = waiting.pop().expect("there are many").await.expect("an answer");
+    let last = waiting.pop().expect("a request").await.expect("an answer");
     refused(last, 401, "invalid_key");
 }

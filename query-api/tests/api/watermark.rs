@@ -5,7 +5,7 @@ use proto::topics::Topics;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use std::time::Duration;
 
-/// The setting --max-publish-time of the service, milliseconds.
+/// Setting `--max-publish-time` of the service.
 const MAX_PUBLISH_MS: i64 = 1000;
 
 async fn watermark(caller: &Caller) -> i64 {
@@ -22,7 +22,7 @@ async fn publish_at(stack: &Stack, partition: i32, at: i64) -> i64 {
         service::kafka::client(&stack.brokers, "test").create().expect("a producer");
     let topic = Topics::new(&stack.namespace).metrics;
     let record = FutureRecord::<(), _>::to(&topic).partition(partition).payload("a batch").timestamp(at);
-    producer.send(record, Duration::from_secs(10)).await.expect("it is acknowledged").offset
+    producer.send(record, Duration::from_secs(10)).await.expect("acknowledged").offset
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +40,10 @@ async fn watermark_covers_only_stored_records() {
     let published = service::clock::now_ms();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     for _ in 0..10 {
-        assert!(watermark(&manager).await < published - MAX_PUBLISH_MS, "a record is not stored");
+        assert!(
+            watermark(&manager).await < published - MAX_PUBLISH_MS,
+            "the watermark passed a record that is not stored"
+        );
     }
     stack.mark(1, offset).await;
     let stored = service::clock::now_ms();
@@ -74,6 +77,14 @@ async fn starting_service_knows_the_lag_of_the_store() {
     until("the service is ready", async || caller.get("/api/v1/metrics").await.0 == 200).await;
     until("a watermark", async || watermark(&caller).await > 0).await;
     let given = watermark(&caller).await;
-    assert!(given > now - 60 * MINUTE, "what was stored an hour ago is known: {}", now - given);
-    assert!(given < now - 2 * MINUTE - MAX_PUBLISH_MS, "what is not stored is not promised: {}", now - given);
+    assert!(
+        given > now - 60 * MINUTE,
+        "the watermark is {} ms old, so it does not cover the record stored an hour ago",
+        now - given
+    );
+    assert!(
+        given < now - 2 * MINUTE - MAX_PUBLISH_MS,
+        "the watermark is {} ms old, so it covers a record that is not stored",
+        now - given
+    );
 }
