@@ -293,7 +293,7 @@ async fn errors_have_prometheus_shape() {
         "bad_data",
         "64 KiB",
     );
-    assert_failed(get(&caller, "rules/test/test", &[]).await, 404, "not_found", "no such call");
+    assert_failed(get(&caller, "rules/test/test", &[]).await, 404, "not_found", "does not exist");
     assert_failed(post(&caller, "metadata", &[]).await, 405, "bad_data", "not allowed");
 
     let anonymous = Caller { url: stack.url.clone(), key: None };

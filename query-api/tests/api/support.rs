@@ -310,11 +310,17 @@ impl Caller {
         until("the key is refused", || async { !self.is_valid().await }).await;
     }
 
-    /// Sends a GET request that must succeed, and returns the answer.
+    /// Sends a GET request that must succeed, and returns the answer. On a busy machine queries may have to wait, so a
+    /// request is repeated when the service says so.
     pub async fn ok(&self, path: &str) -> Value {
-        let (status, answer) = self.get(path).await;
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
+        loop {
+            let (status, answer) = self.get(path).await;
+            if status != 429 {
+                assert_eq!(status, 200, "{path}: {answer}");
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_secs(answer["retryAfter"].as_u64().unwrap_or(1))).await;
+        }
     }
 }
 
