@@ -1,10 +1,10 @@
 //! Rows per second and CPU per row of one worker that processes a backlog.
 
-use service::kafka::KafkaBrokers;
 use e2e::{Installation, Result};
 use proto::encode::{BatchRef, SampleRef};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
+use service::kafka::KafkaBrokers;
 use std::time::{Duration, Instant};
 
 /// Number of metrics per batch.
@@ -55,12 +55,14 @@ pub async fn run(metrics: u64) -> Result<()> {
 
 /// Writes metrics of `project` to `topic`, with event times in the last day.
 pub fn fill(topic: &str, project: &str, metrics: u64) -> Result<()> {
-    let producer: ThreadedProducer<_> =
-        service::kafka::client(&KafkaBrokers::plaintext(&e2e::environment::required("KAFKA_BROKERS")?), "bench")
-            .set("acks", "all")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "20")
-            .create()?;
+    let producer: ThreadedProducer<_> = service::kafka::client(
+        &KafkaBrokers::plaintext(&e2e::environment::required("KAFKA_BROKERS")?),
+        "bench",
+    )
+    .set("acks", "all")
+    .set("compression.type", "lz4")
+    .set("linger.ms", "20")
+    .create()?;
     let ids: Vec<String> = (0..SERIES).map(|series| format!("metric_{series}")).collect();
     let now = service::clock::now_ms();
     for batch in 0..metrics / BATCH {

@@ -2,11 +2,11 @@
 //! in alternating rounds. A project without a limit and a project with a quota show the cost of the quota
 //! check.
 
-use service::kafka::KafkaBrokers;
 use control::control_log::{ControlWriter, PUBLISH_TIMEOUT};
 use e2e::{Installation, Project, Result};
 use proto::v1::{Entity, Plan, entity::Kind};
 use reqwest::StatusCode;
+use service::kafka::KafkaBrokers;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -113,7 +113,8 @@ async fn project_with_quota(installation: &Installation) -> Result<Project> {
     let requests_per_hour = Some(1_000_000_000);
     let plan = Plan { name: "endless".to_owned(), requests_per_hour, ..Plan::default() };
     let brokers = e2e::environment::required("KAFKA_BROKERS")?;
-    let writer = ControlWriter::new(&KafkaBrokers::plaintext(&brokers), &installation.topics(), PUBLISH_TIMEOUT)?;
+    let writer =
+        ControlWriter::new(&KafkaBrokers::plaintext(&brokers), &installation.topics(), PUBLISH_TIMEOUT)?;
     writer.publish(&Entity { kind: Some(Kind::Plan(plan)) }).await?;
     let client = installation.client();
     let project = e2e::wait::until("a project with the plan exists", async || {

@@ -1,12 +1,12 @@
 //! The table `samples` of one generation: reads chains and receipts, inserts blocks.
 
 use crate::block::Block;
-use service::clock::BootInstant;
 use crate::chain::{BlockRange, Chain, InsertOutcome};
 use crate::idempotency::{KeyedRequest, ReceiptQuery, Receipts};
 use crate::rows::{self, SampleRow};
 use clickhouse::{Client, Row, error::Error};
 use serde::Deserialize;
+use service::clock::BootInstant;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use uuid::Uuid;

@@ -2,7 +2,6 @@
 //!
 //! A rule is active if it is enabled, its project was not removed, and the project's plan allows alerts.
 
-use service::kafka::KafkaBrokers;
 use control::control_log::{self, ControlReader, Event, LogError};
 use control::plans;
 use proto::Message as _;
@@ -10,6 +9,7 @@ use proto::control::{EntityKey, EntityKind};
 use proto::topics::Topics;
 use proto::v1::{Alert, Channel, Entity, Plan, entity::Kind};
 use reads::windows::Series;
+use service::kafka::KafkaBrokers;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
@@ -139,7 +139,11 @@ impl Directory {
         }
     }
 
-    async fn read(&self, brokers: &KafkaBrokers, topics: &Topics) -> Result<std::convert::Infallible, LogError> {
+    async fn read(
+        &self,
+        brokers: &KafkaBrokers,
+        topics: &Topics,
+    ) -> Result<std::convert::Infallible, LogError> {
         let end = control_log::end_offset(brokers, topics).await?;
         self.filled.send_replace(end == 0);
         let reader = ControlReader::starting_at(brokers, topics, 0)?;

@@ -1,6 +1,5 @@
 //! Reads `alerts.v1` into the [`Book`]. Every replica runs one; what was not committed it never sees.
 
-use service::kafka::KafkaBrokers;
 use super::book::{Book, News};
 use proto::Message as _;
 use proto::topics::Topics;
@@ -9,6 +8,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use service::kafka::KafkaBrokers;
 use service::kafka::reader::Reader;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -3,7 +3,6 @@
 //! `alert_events` is derived from `alerts.v1` and may be dropped: the evaluator's replica copies the topic into it, from
 //! the greatest offset that is there. A record that is copied twice is one row, for rows of one offset replace each other.
 
-use service::kafka::KafkaBrokers;
 use super::follower::reader;
 use super::machine::{Notice, State};
 use super::records;
@@ -17,6 +16,7 @@ use rdkafka::message::Message as _;
 use serde::{Deserialize, Serialize};
 use service::clickhouse::Server;
 use service::connections::TlsError;
+use service::kafka::KafkaBrokers;
 use service::wire_enum::WireEnum as _;
 use std::time::Duration;
 

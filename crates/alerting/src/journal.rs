@@ -4,12 +4,12 @@
 //! fences the first off. What a fenced one writes is never read; its term ends at the first attempt. [`Notes`] is
 //! everybody's, for what people say.
 
-use service::kafka::KafkaBrokers;
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::{AlertRecord, alert_record::Kind};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use service::kafka::KafkaBrokers;
 use service::kafka::writer::Writer;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};

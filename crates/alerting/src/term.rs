@@ -4,7 +4,6 @@
 //! until it reads that back: then it knows all that was ever decided. It ends when the lease is lost, the journal fails,
 //! or the process stops; whatever it had in hand then, the next term finds in the topic.
 
-use service::kafka::KafkaBrokers;
 use super::arrivals::Arrivals;
 use super::deliver::{Deliverer, State};
 use super::directory::{Directory, Entries};
@@ -25,9 +24,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use reads::Error;
-use reads::engine::Engine;
 use reads::deletions::DeletionMask;
+use reads::engine::Engine;
 use reads::windows::{Series, SlowSeries, Snapshot};
+use service::kafka::KafkaBrokers;
 use service::kafka::reader::{self, Reader};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

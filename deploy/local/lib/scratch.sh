@@ -59,8 +59,9 @@ prepare_scratch() {
 start_stores() {
     local store
     [ $# -gt 0 ] || set -- "${STORES[@]}"
-    # Not before the build, in which another run may take the ports.
+    # Not before the build, in which another run may take the ports. The addresses of the local stores follow from them.
     choose_ports
+    for store in "${STORES[@]}"; do is_external "$store" || unset "${ADDRESS_OF[$store]}"; done
     load_settings
     require_reachable_stores
     require_free_ports

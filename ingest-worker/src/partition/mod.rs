@@ -4,7 +4,6 @@
 mod gather;
 
 use crate::block::Block;
-use service::clock::BootInstant;
 use crate::chain::{Action, Event, InsertOutcome, Machine, Refusal};
 use crate::dead_letter::DeadLetterWriter;
 use crate::fetch::Fetcher;
@@ -16,6 +15,7 @@ use crate::metrics::{Metrics, PartitionLabels};
 use crate::store::{InsertResult, Store};
 use opentelemetry::KeyValue;
 use service::backoff::{Backoff, jitter};
+use service::clock::BootInstant;
 use service::traces::Traces;
 use std::collections::BTreeMap;
 use std::fmt::Display;
