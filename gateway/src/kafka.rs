@@ -56,7 +56,7 @@ pub enum KafkaSetupError {
 }
 
 impl KafkaSetupError {
-    /// Whether retrying cannot help.
+    /// Returns whether retrying cannot help.
     fn is_permanent(&self) -> bool {
         match self {
             Self::Topic(TopicError::TooFewReplicas(..)) | Self::TooFewPartitions { .. } => true,

@@ -57,7 +57,7 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Whether Kafka neither has the record nor can receive it later.
+    /// Returns whether Kafka neither has the record nor can receive it later.
     pub fn definitely_not_sent(self) -> bool {
         match self {
             Self::NotConnected | Self::QueueFull | Self::Refused => true,

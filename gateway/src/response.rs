@@ -18,7 +18,7 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub struct Accepted {
     pub metrics: usize,
     pub ids: Ids,
-    /// Whether an earlier request stored the batch.
+    /// True if an earlier request stored the batch.
     pub replayed: bool,
 }
 

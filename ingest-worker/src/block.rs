@@ -103,7 +103,7 @@ impl Block {
         }
     }
 
-    /// Whether another record might exceed a limit.
+    /// Returns whether another record might exceed a limit.
     pub fn is_full(&self) -> bool {
         // An entry has up to two receipts; the third row per entry is slack.
         self.samples + 3 * self.entries.len() + RESERVED_ROWS >= MAX_ROWS

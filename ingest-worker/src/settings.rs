@@ -179,7 +179,7 @@ impl Arguments {
         matches!(self.command, Some(Command::Health)).then_some(&*self.ops_listen)
     }
 
-    /// Whether `--validate` was given.
+    /// Returns whether `--validate` was given.
     pub fn validate(&self) -> bool {
         self.common.validate
     }

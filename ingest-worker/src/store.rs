@@ -231,7 +231,7 @@ impl Store {
         Ok(InsertOutcome::Acknowledged)
     }
 
-    /// Whether an insert with this token runs in the engine.
+    /// Returns whether an insert with this token runs in the engine.
     pub async fn is_insert_running(
         &self,
         partition: i32,

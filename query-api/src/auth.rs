@@ -64,7 +64,7 @@ impl OperatorToken {
         Self(Sha256::digest(token.reveal().as_bytes()).into())
     }
 
-    /// Whether `token` is the operator's token. Takes constant time.
+    /// Returns whether `token` is the operator's token. Takes constant time.
     pub fn is(&self, token: &str) -> bool {
         Sha256::digest(token.as_bytes()).as_slice().ct_eq(&self.0).into()
     }

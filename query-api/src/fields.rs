@@ -68,7 +68,7 @@ impl Fields {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
-    /// Whether any fault was found so far.
+    /// Returns whether any fault was found so far.
     pub fn is_faulty(&self) -> bool {
         !self.faults.is_empty()
     }
@@ -91,7 +91,7 @@ impl Fields {
         }
     }
 
-    /// Whether the field is present.
+    /// Returns whether the field is present.
     pub fn has(&self, field: &str) -> bool {
         self.fields.get(field).is_some_and(|value| !value.is_null())
     }

@@ -69,7 +69,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookies.find(|(name, _)| *name == NAME).map(|(_, value)| value)
 }
 
-/// Whether a browser marks the request as a change that another site initiated.
+/// Returns whether a browser marks the request as a change that another site initiated.
 pub fn is_foreign_change(method: &Method, headers: &HeaderMap) -> bool {
     let from = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     !method.is_safe() && matches!(from, Some(b"cross-site" | b"same-site"))

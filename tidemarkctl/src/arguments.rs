@@ -39,7 +39,7 @@ pub struct Arguments {
     pub json: bool,
     #[command(subcommand)]
     pub command: Command,
-    /// Whether the token is set on the command line. It then takes precedence over the environment.
+    /// True if the token is set on the command line. It then takes precedence over the environment.
     #[arg(skip)]
     token_is_explicit: bool,
 }

@@ -69,7 +69,7 @@ pub struct Question {
     pub ranges: Vec<Range>,
     /// Number of queried series.
     pub series: usize,
-    /// Whether VictoriaMetrics gets one query for all series instead of one query per series.
+    /// True if VictoriaMetrics gets one query for all series instead of one query per series.
     pub together: bool,
 }
 

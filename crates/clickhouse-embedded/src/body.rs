@@ -28,7 +28,7 @@ pub enum Chunk {
 pub struct Body {
     /// The body as received.
     pub incoming: Incoming,
-    /// Whether the body consists of compressed frames.
+    /// True if the body consists of compressed frames.
     pub decompress: bool,
     /// Maximum time between two reads.
     pub receive_timeout: Duration,

@@ -49,7 +49,7 @@ pub struct Parameters {
     pub params: Vec<(String, String)>,
     /// Encoding of the result.
     pub encoding: Encoding,
-    /// Whether the body consists of compressed frames.
+    /// True if the body consists of compressed frames.
     pub decompress: bool,
     user: Option<String>,
     password: Option<String>,

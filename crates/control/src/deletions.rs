@@ -19,7 +19,7 @@ pub fn cut_off_offset(deletion: &Deletion, partition: i32) -> i64 {
     deletion.cuts.get(&partition).copied().unwrap_or(0)
 }
 
-/// Whether the deletion covers a sample of its project.
+/// Returns whether the deletion covers a sample of its project.
 pub fn covers_sample(deletion: &Deletion, metric_id: &str, partition: i32, offset: i64) -> bool {
     match deletion.metric_id.as_str() {
         "" => true,
@@ -32,7 +32,7 @@ pub fn covers_sample(deletion: &Deletion, metric_id: &str, partition: i32, offse
 pub struct DeletionStatus {
     /// Deletion.
     pub deletion: Deletion,
-    /// Whether the requested generation of the store no longer holds any of its samples.
+    /// True if the requested generation of the store no longer holds any of its samples.
     pub applied: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct DeletionsVersion {
 }
 
 impl DeletionsVersion {
-    /// Whether the project has no deletions.
+    /// Returns whether the project has no deletions.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -47,7 +47,7 @@ pub struct ConnectionView {
     pub connection: Connection,
     /// Last characters of its current key.
     pub key_hint: String,
-    /// Whether its current key is valid.
+    /// True if its current key is valid.
     pub active: bool,
 }
 

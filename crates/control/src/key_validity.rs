@@ -39,7 +39,7 @@ impl KeyValidity {
         self.revoked_at_ms = Some(self.revoked_at_ms.map_or(at_ms, |known| known.min(at_ms)));
     }
 
-    /// Whether the key is refused at `now_ms`.
+    /// Returns whether the key is refused at `now_ms`.
     pub fn is_refused_at(self, now_ms: i64) -> bool {
         self.revoked_at_ms.is_some() || self.expires_at_ms.is_some_and(|at| at <= now_ms)
     }

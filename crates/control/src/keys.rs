@@ -85,7 +85,7 @@ impl KeyCache {
         Ok(cache)
     }
 
-    /// Whether Redis is connected and its projection is usable.
+    /// Returns whether Redis is connected and its projection is usable.
     pub fn connected(&self) -> bool {
         self.read().outage_since.is_none()
     }

@@ -55,7 +55,7 @@ impl Scopes {
         [Scope::Ingest, Scope::Read, Scope::Manage].into_iter().filter(move |&scope| self.allows(scope))
     }
 
-    /// Whether the set contains `scope`.
+    /// Returns whether the set contains `scope`.
     pub fn allows(self, scope: Scope) -> bool {
         match scope {
             Scope::Ingest => self.ingest,

@@ -34,14 +34,14 @@ pub enum ReadError {
     Undecodable(#[from] DecodeError),
 }
 
-/// How far the projection has applied the log.
+/// Position up to which the projection has applied the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// Log id.
     pub log: String,
     /// First offset that may not have been applied.
     pub next: i64,
-    /// Whether everything that the log contained when filling began has been applied.
+    /// True if everything that the log contained when filling began has been applied.
     pub filled: bool,
 }
 
@@ -294,7 +294,7 @@ fn position((log, next, filled): (Option<String>, Option<i64>, Option<i32>)) -> 
 }
 
 impl Position {
-    /// Whether a projection at this position may be used. `at_least` is a position that was reached before: a
+    /// Returns whether a projection at this position may be used. `at_least` is a position that was reached before: a
     /// lower one in the same log means that Redis lost data.
     pub fn is_usable(&self, at_least: Option<&Position>) -> bool {
         self.filled && at_least.is_none_or(|reached| reached.log != self.log || reached.next <= self.next)

@@ -66,7 +66,7 @@ pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Whether `stored` is the hash of `secret`. Compares in constant time.
+/// Returns whether `stored` is the hash of `secret`. Compares in constant time.
 pub fn matches(secret: &str, stored: &[u8]) -> bool {
     hash(secret).as_slice().ct_eq(stored).into()
 }

@@ -84,7 +84,7 @@ pub enum Change {
 /// Result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exchanged {
-    /// Whether the change was made.
+    /// True if the change was made.
     pub done: bool,
     /// The claim after the change.
     pub seen: Seen,

@@ -46,7 +46,7 @@ pub struct Held {
     pub attempt: Uuid,
     /// The batch to publish: the offered one, with the ids of an earlier attempt if there was one.
     pub batch: Batch,
-    /// Whether an earlier attempt with this body ended without acknowledgement: the log may already have the batch.
+    /// True if an earlier attempt with this body ended without acknowledgement: the log may already have the batch.
     pub inherited: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What one query may cost: time, and memory by the values that it makes.
+//! Limits on the cost of one query: time, and memory in terms of the values that it creates.
 
 use crate::error::Error;
 use std::cell::Cell;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// So many samples a query may read, all selectors together.
+/// Maximum number of samples that a query may read with all its selectors.
 pub const MOST_SAMPLES: usize = 5_000_000;
-/// So many series a selector may have.
+/// Maximum number of series that a selector may match.
 pub const MOST_SERIES: usize = 5000;
-/// So many values a query may make on its way, one for each series and moment: 16 bytes each.
+/// Maximum number of intermediate values of a query, one per series and step; 16 bytes each.
 const MOST_VALUES: usize = 10_000_000;
-/// So many points a series of the answer may have.
+/// Maximum number of points per series in an answer.
 pub const MOST_POINTS: i64 = 11_000;
 
-/// What is left of what a query may cost. It is used by one thread.
+/// Remaining budget of a query. It is used by one thread.
 #[derive(Debug)]
 pub struct Budget {
     deadline: Instant,
@@ -23,7 +23,7 @@ pub struct Budget {
     values: Cell<usize>,
 }
 
-/// Ends the evaluation when it is dropped: nobody waits for the answer any more.
+/// Cancels the evaluation when it is dropped, because nobody waits for the answer any more.
 #[derive(Debug, Default)]
 pub struct Interest(Arc<AtomicBool>);
 
@@ -34,12 +34,12 @@ impl Drop for Interest {
 }
 
 impl Budget {
-    /// A whole one, up to `deadline` and as long as there is `interest`.
+    /// Returns a full budget that ends at `deadline` or when `interest` is dropped.
     pub fn new(deadline: Instant, interest: &Interest) -> Self {
         Self { deadline, abandoned: interest.0.clone(), values: Cell::new(0) }
     }
 
-    /// Takes the values of `series` at `moments`.
+    /// Charges the values of `series` series at `moments` steps.
     pub fn spend(&self, series: usize, moments: usize) -> Result<(), Error> {
         let values = self.values.get().saturating_add(series.saturating_mul(moments));
         self.values.set(values);
@@ -51,7 +51,7 @@ impl Budget {
         self.check()
     }
 
-    /// Whether there is time left.
+    /// Fails if no time is left.
     pub fn check(&self) -> Result<(), Error> {
         if Instant::now() > self.deadline || self.abandoned.load(Ordering::Relaxed) {
             return Err(Error::Timeout);

@@ -1,4 +1,4 @@
-//! The functions by name.
+//! PromQL functions by name.
 
 use super::labels::Labels;
 use crate::error::Error;
@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use regex::Regex;
 
-/// Functions of the samples in a window.
+/// Function of the samples in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     Avg,
@@ -33,7 +33,7 @@ pub enum Over {
 }
 
 impl Over {
-    /// The function of this name.
+    /// Returns the function with this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "avg_over_time" => Self::Avg,
@@ -60,20 +60,20 @@ impl Over {
         })
     }
 
-    /// Whether its result is still a value of the metric, which then keeps its name.
+    /// Returns whether the result is still a value of the metric and keeps its name.
     pub fn keeps_name(self) -> bool {
         matches!(self, Self::First | Self::Last)
     }
 }
 
-/// Functions of each value by itself.
+/// Function of a single value.
 #[derive(Debug, Clone, Copy)]
 pub enum Map {
-    /// Of the value alone.
+    /// A function of the value alone.
     Plain(fn(f64) -> f64),
-    /// Of a value that is a time: what the calendar says, in UTC.
+    /// A calendar function of a value that is a Unix time, in UTC.
     Calendar(fn(DateTime) -> f64),
-    /// `round`: to a multiple of 1, or of the parameter.
+    /// `round`: rounds to a multiple of 1, or of the parameter.
     Round,
     /// `clamp`.
     Clamp,
@@ -84,7 +84,7 @@ pub enum Map {
 }
 
 impl Map {
-    /// The function of this name.
+    /// Returns the function with this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "abs" => Self::Plain(f64::abs),
@@ -127,7 +127,7 @@ impl Map {
         })
     }
 
-    /// The value of `value`; none where there is no result.
+    /// Applies the function to `value`; none if there is no result.
     pub fn apply(self, value: f64, parameters: &[f64]) -> Option<f64> {
         let parameter = |place: usize| parameters.get(place).copied().unwrap_or(f64::NAN);
         Some(match self {
@@ -146,7 +146,7 @@ impl Map {
     }
 }
 
-/// The greater one; NaN if one is.
+/// Returns the greater value; NaN if either is NaN.
 fn greater(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
@@ -164,7 +164,7 @@ fn calendar(seconds: f64) -> Option<DateTime> {
     Some(TimeZone::UTC.to_datetime(timestamp))
 }
 
-/// How labels are made from labels.
+/// Rule that derives labels from labels.
 #[derive(Debug, Clone)]
 pub enum LabelRule {
     /// `label_replace`.
@@ -174,7 +174,7 @@ pub enum LabelRule {
 }
 
 impl LabelRule {
-    /// From the texts of `label_replace`: target, replacement, source, pattern.
+    /// Parses the arguments of `label_replace`: target, replacement, source, pattern.
     pub fn replace(texts: &[String]) -> Result<Self, Error> {
         let [target, replacement, source, pattern] = texts else {
             return Err(Error::BadData("label_replace takes four strings".to_owned()));
@@ -191,7 +191,7 @@ impl LabelRule {
         })
     }
 
-    /// From the texts of `label_join`: target, separator, sources.
+    /// Parses the arguments of `label_join`: target, separator, sources.
     pub fn join(texts: &[String]) -> Result<Self, Error> {
         let [target, separator, sources @ ..] = texts else {
             return Err(Error::BadData("label_join takes two strings and the names of labels".to_owned()));
@@ -200,7 +200,7 @@ impl LabelRule {
         Ok(Self::Join { target: target.clone(), separator: separator.clone(), sources: sources.to_vec() })
     }
 
-    /// The labels that become of `labels`.
+    /// Returns `labels` with the rule applied.
     pub fn apply(&self, labels: &Labels) -> Labels {
         let mut labels = labels.clone();
         match self {

@@ -1,57 +1,57 @@
-//! The moments at which a query is evaluated, and how selectors shift them. All times are Unix milliseconds.
+//! The steps at which a query is evaluated, and how selectors shift them. All times are Unix milliseconds.
 
-/// Evenly spaced moments, ascending.
+/// Evenly spaced steps, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// The first moment.
+    /// The first step.
     pub start: i64,
-    /// Between two moments; positive.
+    /// Distance between two steps; positive.
     pub step: i64,
-    /// How many.
+    /// Number of elements.
     pub count: usize,
 }
 
 impl Grid {
-    /// One moment.
+    /// Returns the grid of a single step.
     pub fn instant(at: i64) -> Self {
         Self { start: at, step: 1, count: 1 }
     }
 
-    /// From `start` on every `step`, as long as it is not after `end`.
+    /// Returns the steps from `start` to `end` at distances of `step`.
     pub fn range(start: i64, end: i64, step: i64) -> Self {
         let count = if end < start { 0 } else { (end - start) / step + 1 };
         Self { start, step, count: usize::try_from(count).unwrap_or(usize::MAX) }
     }
 
-    /// The moments.
+    /// Returns the steps.
     pub fn times(self) -> impl Iterator<Item = i64> {
         (0..self.count as i64).map(move |i| self.start + i * self.step)
     }
 
-    /// The last moment.
+    /// Returns the last step.
     pub fn last(self) -> i64 {
         self.start + (self.count as i64 - 1).max(0) * self.step
     }
 }
 
-/// What `@` and `offset` make of a moment.
+/// Time shift of a selector by `@` and `offset`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// The moment that `@` names.
+    /// The time of `@`.
     pub at: Option<i64>,
-    /// So much earlier is looked.
+    /// The `offset` in milliseconds; positive values look back.
     pub offset: i64,
 }
 
 impl Timing {
-    /// When is looked where the query is evaluated at `time`.
+    /// Returns the time that a selector reads at the step `time`.
     pub fn shift(self, time: i64) -> i64 {
         self.at.unwrap_or(time) - self.offset
     }
 }
 
-/// The moments at which a subquery's expression is evaluated so that it covers the left-open `range` before each moment
-/// of `outer`: multiples of its step.
+/// Returns the steps at which a subquery's expression is evaluated so that it covers the left-open `range` before each step
+/// of `outer`. They are multiples of the subquery's step.
 pub fn subquery(outer: Grid, timing: Timing, range: i64, step: i64) -> Grid {
     let after = timing.shift(outer.start) - range;
     let start = (after.div_euclid(step) + 1) * step;

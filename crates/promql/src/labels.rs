@@ -1,37 +1,37 @@
-//! Labels of series. A metric has two: `__name__`, its id with what Prometheus does not allow in names made `_`, and
-//! `metric_id`, its true id.
+//! Labels of series. A metric has two: `__name__`, its id with characters that Prometheus does not allow replaced by `_`, and
+//! `metric_id`, its actual id.
 
 use promql_parser::label::{Matcher, Matchers};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The label that holds a metric's name.
+/// Label with a metric's name.
 pub const NAME: &str = "__name__";
-/// The label that holds a metric's id.
+/// Label with a metric's id.
 pub const METRIC_ID: &str = "metric_id";
 
-/// A set of labels. An empty value is as if the label were absent.
+/// A set of labels. An empty value is equivalent to an absent label.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Labels(BTreeMap<String, String>);
 
 impl Labels {
-    /// The labels of a metric.
+    /// Returns the labels of a metric.
     pub fn of_metric(id: &str) -> Self {
         Self(BTreeMap::from([(NAME.to_owned(), metric_name(id)), (METRIC_ID.to_owned(), id.to_owned())]))
     }
 
-    /// The label's value, empty if there is none.
+    /// Returns the label's value; empty if the label is absent.
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// The names of the labels.
+    /// Returns the names of the labels.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Gives the label a value; an empty one removes it.
+    /// Sets a label. An empty value removes it.
     pub fn set(&mut self, name: &str, value: String) {
         if value.is_empty() {
             self.0.remove(name);
@@ -40,20 +40,20 @@ impl Labels {
         }
     }
 
-    /// Only the labels that `keep` says.
+    /// Returns the labels that satisfy `keep`.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
         let kept = self.0.iter().filter(|(name, _)| keep(name));
         Self(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    /// All but the metric's name.
+    /// Returns the labels without the metric's name.
     #[must_use]
     pub fn nameless(&self) -> Self {
         self.filtered(|name| name != NAME)
     }
 
-    /// Whether all of `matchers` match.
+    /// Returns whether all matchers match.
     pub fn matched_by(&self, matchers: &[Matcher]) -> bool {
         matchers.iter().all(|matcher| matcher.is_match(self.get(&matcher.name)))
     }
@@ -66,17 +66,17 @@ impl fmt::Display for Labels {
     }
 }
 
-/// Which labels tell groups, or the sides of a match, apart.
+/// Labels that identify groups of an aggregation, or pairs of a match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grouping {
-    /// Only these: `by`, `on`.
+    /// Only these labels: `by`, `on`.
     By(Vec<String>),
-    /// All but these and the name: `without`, `ignoring`.
+    /// All labels except these and the name: `without`, `ignoring`.
     Without(Vec<String>),
 }
 
 impl Grouping {
-    /// The labels that count.
+    /// Returns the identifying labels.
     pub fn key(&self, labels: &Labels) -> Labels {
         match self {
             Self::By(names) => labels.filtered(|name| names.iter().any(|by| by == name)),
@@ -87,7 +87,7 @@ impl Grouping {
     }
 }
 
-/// A metric's id as a name that Prometheus allows: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+/// Converts a metric's id to a valid Prometheus name: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 pub fn metric_name(id: &str) -> String {
     let allowed = |(place, c): (usize, char)| match c {
         'a'..='z' | 'A'..='Z' | '_' | ':' => c,
@@ -97,7 +97,7 @@ pub fn metric_name(id: &str) -> String {
     id.chars().enumerate().map(allowed).collect()
 }
 
-/// The matchers of a selector, its name among them.
+/// Returns the matchers of a selector, including the one for its name.
 pub fn matchers(name: Option<&str>, matchers: &Matchers) -> Vec<Matcher> {
     let name = name.map(|name| Matcher::new(promql_parser::label::MatchOp::Equal, NAME, name));
     matchers.matchers.iter().cloned().chain(name).collect()

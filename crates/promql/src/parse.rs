@@ -1,9 +1,10 @@
-//! PromQL text to a syntax tree, within bounds: what a tree may cost (its depth is stack) is limited before it is made.
+//! Parses PromQL within bounds: the size of the query is limited before the syntax tree is built, because the depth of the
+//! tree consumes stack.
 
 use promql_parser::parser::Expr;
 use std::panic::catch_unwind;
 
-/// So many words and symbols a query may have. Each makes the tree deeper by one at most.
+/// Maximum number of tokens of a query. Each token makes the tree deeper by at most one.
 const MOST_TOKENS: usize = 2000;
 
 /// Parses a query.
@@ -18,7 +19,7 @@ pub fn parse(text: &str) -> Result<Expr, String> {
     }
 }
 
-/// How many words and symbols `text` has; a string is one.
+/// Counts the tokens of `text`; a string is one token.
 fn tokens(text: &str) -> usize {
     let (mut count, mut in_word) = (0, false);
     let mut characters = text.chars();

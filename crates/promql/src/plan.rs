@@ -1,5 +1,5 @@
-//! From a syntax tree to what is evaluated: names become functions, `@` and `offset` become times, and what is not
-//! supported is named. It is also found here what is to be read: each selector with all the time that it looks at.
+//! Planning: converts a syntax tree to an executable plan. Names become functions, `@` and `offset` become times, and
+//! unsupported constructs become errors. Collects the selectors, each with the time range that it reads.
 
 use super::functions::{LabelRule, Map, Over};
 use super::grid::{Grid, Timing, subquery};
@@ -12,21 +12,21 @@ use promql_parser::parser::{
 };
 use std::time::{Duration, SystemTime};
 
-/// An instant selector sees the last sample of so many milliseconds.
+/// Lookback of an instant selector, milliseconds.
 pub const LOOKBACK_MS: i64 = 300_000;
-/// The step of a subquery that names none.
+/// Default step of a subquery.
 const SUBQUERY_STEP_MS: i64 = 60_000;
-/// How deep expressions may be nested; depth is stack.
+/// Maximum nesting depth of expressions, which consumes stack.
 const MOST_LEVELS: usize = 250;
-/// A duration or time that is longer counts as this: 31,000 years.
+/// Upper bound of durations and times; larger values are clamped to it. 31,000 years.
 const ETERNITY_MS: i64 = 1_000_000_000_000_000;
 
-/// What a query asks for.
+/// Plan of a query.
 #[derive(Debug)]
 pub struct Plan {
-    /// What is evaluated.
+    /// The expression to evaluate.
     pub root: Root,
-    /// What is read.
+    /// The selectors to read.
     pub selectors: Vec<Selector>,
 }
 
@@ -41,10 +41,10 @@ pub enum Root {
     Text(String),
 }
 
-/// Series, and the time in which their samples are wanted.
+/// Series, and the time range of their samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
-    /// All must match.
+    /// Matchers, all of which must match.
     pub matchers: Vec<Matcher>,
     /// Samples after this moment, Unix milliseconds.
     pub after: i64,
@@ -52,22 +52,22 @@ pub struct Selector {
     pub until: i64,
 }
 
-/// An expression that gives an instant vector or a scalar at each moment.
+/// An expression with an instant vector or a scalar as its result at each step.
 #[derive(Debug)]
 pub enum Node {
     /// A number.
     Number(f64),
     /// `time()`.
     Time,
-    /// The last sample of each series; its time instead of its value inside `timestamp()`.
+    /// An instant selector; inside `timestamp()` the result is the time of each sample instead of its value.
     Select { selector: usize, timing: Timing, timestamps: bool },
     /// A function of the samples in a window.
     Over { function: Over, matrix: Matrix, parameter: Option<Box<Node>> },
-    /// 1 where there is nothing.
+    /// `absent()`, `absent_over_time()`: 1 where the operand has no value.
     Absent { node: Box<Node>, labels: Labels },
     /// A function of each value.
     Map { function: Map, node: Box<Node>, parameters: Vec<Node> },
-    /// `timestamp()` of what is no selector.
+    /// `timestamp()` of an expression that is not a selector.
     Timestamp(Box<Node>),
     /// `vector()`.
     Vector(Box<Node>),
@@ -85,12 +85,12 @@ pub enum Node {
     Binary { operator: Operator, sides: Box<(Node, Node)>, matching: Option<Grouping>, as_bool: bool },
 }
 
-/// Where the samples of a window come from.
+/// Source of the samples of a window.
 #[derive(Debug)]
 pub enum Matrix {
-    /// From the store.
+    /// A selector.
     Select { selector: usize, timing: Timing, range: i64 },
-    /// From an expression that is evaluated every `step`.
+    /// A subquery: an expression that is evaluated every `step`.
     Subquery { node: Box<Node>, timing: Timing, range: i64, step: i64 },
 }
 
@@ -115,7 +115,7 @@ pub enum Aggregator {
 pub enum Operator {
     /// Arithmetic.
     Arithmetic(fn(f64, f64) -> f64),
-    /// A comparison: it filters, or gives 0 and 1.
+    /// A comparison, which filters or returns 0 and 1 (`bool`).
     Comparison(fn(&f64, &f64) -> bool),
     /// `and`.
     And,
@@ -126,7 +126,7 @@ pub enum Operator {
 }
 
 impl Plan {
-    /// The plan of `expr`, evaluated at the moments of `grid`, the last of which may lie before the `end` of the range.
+    /// Returns the plan of `expr` for the steps of `grid`. The last step may lie before the `end` of the range.
     pub fn new(expr: &Expr, grid: Grid, end: i64) -> Result<Self, Error> {
         let mut planner = Planner { start: grid.start, end, selectors: Vec::new() };
         let root = match unwrapped(expr) {
@@ -141,9 +141,9 @@ impl Plan {
 }
 
 struct Planner {
-    /// What `start()` means.
+    /// The time of `start()`.
     start: i64,
-    /// What `end()` means.
+    /// The time of `end()`.
     end: i64,
     selectors: Vec<Selector>,
 }
@@ -198,7 +198,7 @@ impl Planner {
         }
     }
 
-    /// Notes what is to be read; selectors that are alike are read once.
+    /// Adds a selector and returns its index. Equal selectors are read once.
     fn selector(
         &mut self,
         selector: &VectorSelector,
@@ -390,7 +390,7 @@ fn grouping(modifier: &LabelModifier) -> Grouping {
     }
 }
 
-/// The labels that what is absent would have: those that a selector asks for by one equality.
+/// Returns the labels of an absent series: those for which the selector has exactly one equality matcher.
 fn absent_labels(expr: &Expr) -> Labels {
     let selector = match unwrapped(expr) {
         Expr::VectorSelector(selector) => selector,

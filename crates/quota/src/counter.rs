@@ -36,7 +36,7 @@ pub struct Seen {
 pub struct Answered<W> {
     /// The verdict of each waiting request.
     pub verdicts: Vec<(W, Verdict)>,
-    /// Whether Redis lost its count of the hour.
+    /// True if Redis lost its count of the hour.
     pub count_lost: bool,
     /// Count of prefetched numbers.
     pub prefetched: u64,

@@ -44,9 +44,9 @@ struct Project {
 
 struct State {
     counter: Counter<oneshot::Sender<Verdict>>,
-    /// Whether a task is executing calls.
+    /// True if a task is executing calls.
     calling: bool,
-    /// Whether a task expires the reserve.
+    /// True if a task expires the reserve.
     expiring: bool,
 }
 

@@ -15,7 +15,7 @@
 //! busy project a call also prefetches numbers ([`reserve`]), so most of its requests do not wait. Unused numbers are
 //! refunded after about [`reserve::MAX_IDLE_MS`].
 //!
-//! What this gives up: a busy gateway that is killed loses the numbers that it has prefetched until the hour ends.
+//! Trade-off: a busy gateway that is killed loses the numbers that it has prefetched until the hour ends.
 //!
 //! While Redis is unavailable, [`OutagePolicy`] decides. This crate must not depend on `control`: limits are passed in.
 

@@ -40,7 +40,7 @@ impl<'a> FieldValue<'a> {
         };
     }
 
-    /// Whether the field was sent with a value other than null.
+    /// Returns whether the field was sent with a value other than null.
     fn has_value(self) -> bool {
         matches!(self, FieldValue::Value(_) | FieldValue::Duplicate)
     }

@@ -108,7 +108,7 @@ pub struct Chain {
     pub last: i64,
     /// Identity of the record at `last`.
     pub identity: Uuid,
-    /// Whether each block but the first begins at the offset after another block.
+    /// True if each block but the first begins at the offset after another block.
     pub linked: bool,
 }
 
@@ -161,7 +161,7 @@ pub enum Event {
     ChainReadExpired,
     /// The insert ended.
     Inserted(InsertOutcome),
-    /// Whether an insert with the token in question runs in the engine.
+    /// True if an insert with the token in question runs in the engine.
     InsertRunning(bool),
     /// The rejected block was not made smaller, because none of its records is the cause of the rejection.
     CannotBisect,

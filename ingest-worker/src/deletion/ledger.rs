@@ -93,7 +93,7 @@ impl DeletionLedger {
         deleted.map(|deletion| deletion.project_id.as_str()).collect()
     }
 
-    /// Whether the sample of this metric in the record at `offset` has been deleted.
+    /// Returns whether the sample of this metric in the record at `offset` has been deleted.
     pub fn covers(&self, project_id: &str, metric_id: &str, partition: i32, offset: i64) -> bool {
         let deletion_of = |metric: &str| self.deletions.get(&(project_id.to_owned(), metric.to_owned()));
         [deletion_of(metric_id), deletion_of("")]
@@ -102,7 +102,7 @@ impl DeletionLedger {
             .any(|deletion| control::deletions::covers_sample(deletion, metric_id, partition, offset))
     }
 
-    /// Whether both contain the same deletions, ignoring which generations have applied them.
+    /// Returns whether both contain the same deletions, ignoring which generations have applied them.
     pub fn same_deletions(&self, other: &Self) -> bool {
         self.deletions == other.deletions
     }

@@ -33,7 +33,7 @@ const FILE: &str = "tidemark";
 /// The filter in the parameters of a request.
 struct Filter<'a> {
     names: Vec<&'a str>,
-    /// Whether the parameters for type, group and file, as far as they are given, match our group of alert
+    /// True if the parameters for type, group and file, as far as they are given, match our group of alert
     /// rules.
     group_matches: bool,
 }

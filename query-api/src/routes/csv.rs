@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// Cursor of the next page. It is a header because CSV has no place for it.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 
-/// Whether the client prefers CSV to JSON.
+/// Returns whether the client prefers CSV to JSON.
 pub fn is_preferred(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     let (mut csv, mut json) = (0.0f32, 0.0f32);

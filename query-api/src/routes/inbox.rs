@@ -62,7 +62,7 @@ pub struct InboxNotice {
     aggregation: String,
     /// Length of the range.
     range: String,
-    /// Whether the notification was read.
+    /// True if the notification was read.
     read: bool,
 }
 

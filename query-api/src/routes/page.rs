@@ -98,7 +98,7 @@ fn security_headers() -> [(HeaderName, &'static str); 3] {
     [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (REFERRER_POLICY, "no-referrer")]
 }
 
-/// Whether `Accept-Encoding` allows `encoding`. Weights are ignored, except for zero, which forbids the
+/// Returns whether `Accept-Encoding` allows `encoding`. Weights are ignored, except for zero, which forbids the
 /// encoding.
 fn accepts(accept_encoding: &str, encoding: &str) -> bool {
     accept_encoding.split(',').any(|item| {

@@ -23,7 +23,7 @@ pub struct NewPlan {
     /// Requests per clock hour; `null` for no limit. The field is required.
     #[schema(required, minimum = 1, maximum = 1000000000, example = 1000)]
     requests_per_hour: Option<u64>,
-    /// Whether the plan includes alerts.
+    /// True if the plan includes alerts.
     alerts: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Plan {
     /// Requests per clock hour; `null` for no limit.
     #[schema(required)]
     requests_per_hour: Option<u64>,
-    /// Whether the plan includes alerts.
+    /// True if the plan includes alerts.
     alerts: bool,
     /// Creation time, Unix milliseconds.
     created_at: i64,

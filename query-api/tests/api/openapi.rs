@@ -108,7 +108,7 @@ async fn management_answers_match_the_document() {
     check(&document, ("put", "/api/v1/plans/{name}", "200"), &plan);
 }
 
-/// Whether `body` matches the document's schema for the call's body.
+/// Returns whether `body` matches the document's schema for the call's body.
 fn schema_accepts(document: &Value, path: &str, body: &Value) -> bool {
     let body_of = &document["paths"][path]["post"]["requestBody"];
     let mut schema = body_of["content"]["application/json"]["schema"].clone();

@@ -240,7 +240,7 @@ fn promtool(arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().expect("promtool starts")
 }
 
-/// Whether two lists of samples, as `promtool` prints them, are equal apart from rounding.
+/// Returns whether two lists of samples, as `promtool` prints them, are equal apart from rounding.
 fn nearly_equal(one: &str, other: &str) -> bool {
     let near = |one: &str, other: &str| {
         let (Ok(one), Ok(other)) = (one.parse::<f64>(), other.parse::<f64>()) else { return one == other };

@@ -298,7 +298,7 @@ impl Caller {
         read(self.request(Method::DELETE, path)).await
     }
 
-    /// Whether the service accepts the key.
+    /// Returns whether the service accepts the key.
     pub async fn is_valid(&self) -> bool {
         let (status, answer) = self.get("/api/v1/plans").await;
         assert!(status == 200 || answer["error"] == "revoked_key", "{answer}");

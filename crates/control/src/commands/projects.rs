@@ -94,7 +94,7 @@ impl Commands {
         self.delete_locked(lock, project_id, "").await
     }
 
-    /// Whether the project was removed but the deletion of its samples was not published.
+    /// Returns whether the project was removed but the deletion of its samples was not published.
     async fn removed_without_deletion(&self, project_id: &str) -> Result<bool, CommandError> {
         let deletion = deletion_id(project_id, "");
         let entities = [(EntityKind::Removal, project_id), (EntityKind::Deletion, deletion.as_str())];

@@ -16,7 +16,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether the key has `scope`.
+    /// Returns whether the key has `scope`.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.allows(scope)
     }

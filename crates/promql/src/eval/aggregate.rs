@@ -1,4 +1,4 @@
-//! Aggregations over series, at each moment for itself.
+//! Aggregations over series, separately at each step.
 
 use super::sliding::{Greatest, Least, Moments, Sum, Summary, quantile};
 use super::{Column, Evaluation};
@@ -9,7 +9,7 @@ use crate::plan::Aggregator;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// Aggregates the columns of each group. `parameter` is by moment.
+/// Aggregates the columns of each group. `parameter` has one value per step.
 pub fn aggregate(
     evaluation: &Evaluation<'_>,
     operator: Aggregator,
@@ -41,7 +41,7 @@ pub fn aggregate(
     columns.collect()
 }
 
-/// The aggregate of values; none of none.
+/// Returns the aggregate of values; none if there are no values.
 fn one(operator: Aggregator, values: impl Iterator<Item = f64>, parameter: f64) -> Option<f64> {
     match operator {
         Aggregator::Sum => Some(values.map(Sum::of).reduce(Summary::join)?.value()),
@@ -75,7 +75,7 @@ fn one(operator: Aggregator, values: impl Iterator<Item = f64>, parameter: f64) 
     }
 }
 
-/// By value; NaN stands at one end.
+/// Compares by value; NaN sorts to one end.
 pub fn ascending(a: f64, b: f64, nan: Ordering) -> Ordering {
     match (a.is_nan(), b.is_nan()) {
         (true, true) => Ordering::Equal,
@@ -85,7 +85,7 @@ pub fn ascending(a: f64, b: f64, nan: Ordering) -> Ordering {
     }
 }
 
-/// Leaves of each moment only the `parameter` greatest or least values. Of one moment the columns come in their order.
+/// Keeps only the `parameter` greatest or least values of each step. At a single step the columns are sorted by value.
 fn extremes(
     operator: Aggregator,
     mut members: Vec<Column>,

@@ -1,4 +1,4 @@
-//! Binary operators: between numbers, between series and numbers, and between series that match by their labels.
+//! Binary operators between numbers, between series and numbers, and between series with matching labels.
 
 use super::{Column, Evaluation, Value, mistyped};
 use crate::error::Error;
@@ -7,7 +7,7 @@ use crate::labels::{Grouping, Labels, METRIC_ID};
 use crate::plan::Operator;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// `sides.0 operator sides.1`.
+/// Evaluates `sides.0 operator sides.1`.
 pub fn binary(
     evaluation: &Evaluation<'_>,
     operator: Operator,
@@ -53,7 +53,7 @@ pub fn binary(
     }
 }
 
-/// Arithmetic, or a comparison as 1 and 0 where `as_bool`; a comparison that filters gives `kept`.
+/// Applies arithmetic, or a comparison. With `as_bool` a comparison returns 1 or 0; otherwise it returns `kept` or nothing.
 fn result(operator: Operator, left: f64, right: f64, kept: f64, as_bool: bool) -> Option<f64> {
     match operator {
         Operator::Comparison(holds) if !as_bool => holds(&left, &right).then_some(kept),
@@ -93,7 +93,7 @@ fn with_numbers(
     }
 }
 
-/// The values of `left` where the other side has, or has not, one with the same labels.
+/// Returns the values of `left` for which the other side has, or does not have, a value with the same labels.
 fn present(left: Vec<Column>, right: &[Column], labels: &Grouping, grid: Grid, wanted: bool) -> Vec<Column> {
     let mut there: BTreeMap<Labels, Vec<bool>> = BTreeMap::new();
     for column in right {
@@ -175,7 +175,7 @@ fn one_to_one(
     evaluation.distinct(results)
 }
 
-/// The only value at this moment. Two columns that have one are an error.
+/// Returns the only value at this step. It is an error if two columns have one.
 fn only<'a>(columns: &[&'a Column], i: usize) -> Result<Option<f64>, (&'a Column, &'a Column)> {
     let mut found: Option<(&Column, f64)> = None;
     for column in columns {
@@ -205,7 +205,7 @@ fn result_labels(operator: Operator, as_bool: bool, matching: &Grouping, left: &
     }
 }
 
-/// Says why nothing matched where that may not be meant: no two metrics have the same `metric_id`.
+/// Explains an empty result that is probably unintended: no two metrics have the same `metric_id`.
 fn warn(evaluation: &Evaluation<'_>, left: &[Column], right: &[Column], labels: &Grouping) {
     let of_metrics =
         |columns: &[Column]| columns.iter().any(|column| !column.labels.get(METRIC_ID).is_empty());

@@ -1,4 +1,4 @@
-//! Functions of an instant vector.
+//! Functions of instant vectors.
 
 use super::aggregate::ascending;
 use super::{Column, Evaluation, Value};
@@ -7,7 +7,7 @@ use crate::functions::Map;
 use crate::grid::Grid;
 use std::cmp::Ordering;
 
-/// Applies `function` to each value. Each parameter is by moment.
+/// Applies `function` to each value. Each parameter has one value per step.
 pub fn map(
     evaluation: &Evaluation<'_>,
     function: Map,
@@ -24,7 +24,7 @@ pub fn map(
     Ok(Value::Vector(evaluation.nameless(columns, apply)?))
 }
 
-/// Sorts by value, NaN last. Only one moment has an order.
+/// Sorts by value, NaN last. Only the result of a single step has an order.
 pub fn sort(mut columns: Vec<Column>, descending: bool, grid: Grid) -> Vec<Column> {
     if grid.count == 1 {
         let value = |column: &Column| column.values[0].unwrap_or(f64::NAN);

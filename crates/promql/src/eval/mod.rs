@@ -1,7 +1,7 @@
-//! Evaluates a plan on series in memory: no I/O, no clock but the budget's.
+//! Evaluates a plan on series in memory, without I/O. The only clock is the budget's.
 //!
-//! An expression is evaluated at all moments at once: a value is a column of one number for each moment. So labels are
-//! compared once, not at each step, and windows move over a series' samples once, from the first to the last.
+//! An expression is evaluated at all steps at once: a value is a column with one number per step. So labels are
+//! compared once instead of at each step, and windows move over the samples of a series once, from first to last.
 
 mod aggregate;
 mod binary;
@@ -29,28 +29,28 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// The samples of a series: ascending, no two of one moment.
+/// The samples of a series: ascending, with distinct times.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What tells it from others.
+    /// The labels.
     pub labels: Labels,
     /// The samples.
     pub samples: Vec<Sample>,
 }
 
-/// A series at each moment of a grid.
+/// The values of a series at each step of a grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// What tells it from others.
+    /// The labels.
     pub labels: Labels,
-    /// The value at each moment, if there is one.
+    /// The value at each step, if there is one.
     pub values: Vec<Option<f64>>,
 }
 
-/// What an expression gives.
+/// Result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A number at each moment.
+    /// A number at each step.
     Scalar(Vec<f64>),
     /// Series.
     Vector(Vec<Column>),
@@ -76,23 +76,23 @@ fn mistyped(wanted: &str, got: &str) -> Error {
     Error::parameter("query", format!("parse error: expected type {wanted}, got {got}"))
 }
 
-/// An evaluation.
+/// An evaluation of a plan.
 pub struct Evaluation<'a> {
     /// The series of each selector of the plan.
     pub data: &'a [Vec<Series>],
-    /// What it may cost.
+    /// The remaining budget.
     pub budget: &'a Budget,
-    /// What the reader of the answer should know.
+    /// Warnings for the reader of the answer.
     pub warnings: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Evaluation<'a> {
-    /// An evaluation on `data`.
+    /// Creates an evaluation on `data`, the series of each selector.
     pub fn new(data: &'a [Vec<Series>], budget: &'a Budget) -> Self {
         Self { data, budget, warnings: RefCell::default() }
     }
 
-    /// What `node` gives at the moments of `grid`.
+    /// Evaluates `node` at the steps of `grid`.
     pub fn node(&self, node: &Node, grid: Grid) -> Result<Value, Error> {
         self.budget.check()?;
         Ok(match node {
@@ -178,7 +178,7 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// The samples of a matrix, and how to look at them.
+    /// Returns the samples of a range vector, with the time shift and the range of its windows.
     pub fn matrix(&self, matrix: &Matrix, grid: Grid) -> Result<(Cow<'a, [Series]>, Timing, i64), Error> {
         Ok(match matrix {
             Matrix::Select { selector, timing, range } => {
@@ -223,7 +223,7 @@ impl<'a> Evaluation<'a> {
         Ok(Value::Scalar(grid.times().map(value).collect()))
     }
 
-    /// The only value of each moment; NaN where there are more or none.
+    /// Returns the only value at each step; NaN where there are several or none.
     fn scalar_of(&self, columns: &[Column], grid: Grid) -> Result<Value, Error> {
         self.budget.spend(1, grid.count)?;
         let only = |i: usize| {
@@ -236,7 +236,7 @@ impl<'a> Evaluation<'a> {
         Ok(Value::Scalar((0..grid.count).map(only).collect()))
     }
 
-    /// Maps all values, by moment; the results are no values of the metric any more.
+    /// Maps all values, step by step. The results lose the metric's name.
     fn nameless(
         &self,
         columns: Vec<Column>,
@@ -251,8 +251,8 @@ impl<'a> Evaluation<'a> {
         self.distinct(mapped.collect())
     }
 
-    /// Makes one of columns with the same labels. Two values at one moment are an error. Columns without values are
-    /// left out.
+    /// Merges columns with the same labels. Two values at one step are an error. Columns without values are
+    /// dropped.
     fn distinct(&self, columns: Vec<Column>) -> Result<Vec<Column>, Error> {
         let mut places: HashMap<Labels, usize> = HashMap::with_capacity(columns.len());
         let mut distinct: Vec<Column> = Vec::with_capacity(columns.len());
@@ -276,7 +276,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Unix seconds from milliseconds.
+/// Converts Unix milliseconds to seconds.
 pub fn seconds(milliseconds: i64) -> f64 {
     // Times stay far below 2^53.
     milliseconds as f64 / 1000.0

@@ -1,28 +1,28 @@
-//! Functions of the samples in a window. Windows are left-open: a sample at a window's start is not in it.
+//! Functions of the samples in a window. Windows are left-open: a sample at the start of a window is not in it.
 
 use super::sliding::{Greatest, Least, Moments, Ranks, Sliding, Sum, Summary};
 use super::{Sample, seconds};
 use crate::functions::Over;
 use crate::grid::{Grid, Timing};
 
-/// The samples `first..end` of a series, seen at a moment.
+/// A window: the samples `first..end` of a series at one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// The first sample.
+    /// Index of the first sample.
     pub first: usize,
-    /// After the last sample.
+    /// Index after the last sample.
     pub end: usize,
-    /// Which moment it is.
+    /// Index of the step.
     place: usize,
-    /// The moment, Unix milliseconds.
+    /// Time of the step, Unix milliseconds.
     time: i64,
-    /// Where the window begins, Unix milliseconds.
+    /// Start of the window, Unix milliseconds.
     after: i64,
-    /// Where it ends.
+    /// End of the window, Unix milliseconds.
     until: i64,
 }
 
-/// The window of `range` before each moment.
+/// Returns the window of `range` milliseconds before each step.
 pub fn windows(samples: &[Sample], grid: Grid, timing: Timing, range: i64) -> impl Iterator<Item = Window> {
     let (mut first, mut end) = (0, 0);
     grid.times().enumerate().map(move |(place, time)| {
@@ -39,7 +39,7 @@ pub fn windows(samples: &[Sample], grid: Grid, timing: Timing, range: i64) -> im
     })
 }
 
-/// The function of each window; none where it has too few samples. `parameter` is by moment.
+/// Applies the function to each window; none if it has too few samples. `parameter` has one value per step.
 pub fn over(
     function: Over,
     samples: &[Sample],
@@ -126,7 +126,7 @@ fn slide<S: Summary>(
         .collect()
 }
 
-/// Of windows with `least` samples and more: the sum of `pair` over each sample and the one before it.
+/// Returns the sum of `pair` over each sample and its predecessor, for windows with at least `least` samples.
 fn pairs(
     samples: &[Sample],
     windows: impl Iterator<Item = Window>,
@@ -145,7 +145,8 @@ fn pairs(
         .collect()
 }
 
-/// Of windows with two samples and more: a function of the slope of the line of least squares, and its value at the moment.
+/// Applies a function to the slope of the least-squares line and to its value at the step, for windows with at least two
+/// samples.
 fn line(
     samples: &[Sample],
     windows: impl Iterator<Item = Window>,
@@ -166,9 +167,9 @@ fn line(
         .collect()
 }
 
-/// How much a window of two samples and more changed, extrapolated to the window's edges as Prometheus does
-/// (`extrapolatedRate` in promql/functions.go): all the way to an edge that is less than 1.1 average distances between
-/// samples away, else by half a distance; a counter never to before where it would have been zero.
+/// Returns the change over a window with at least two samples, extrapolated to the window's edges as Prometheus does
+/// (`extrapolatedRate` in promql/functions.go): up to an edge that is less than 1.1 average distances between
+/// samples away, otherwise by half a distance. A counter is never extrapolated to before it would have been zero.
 fn extrapolated(samples: &[Sample], window: Window, resets: f64, counter: bool) -> f64 {
     let (first, last) = (samples[0], samples[samples.len() - 1]);
     let change = last.value - first.value + resets;
@@ -184,7 +185,7 @@ fn extrapolated(samples: &[Sample], window: Window, resets: f64, counter: bool) 
     change * ((sampled + to_start + to_end) / sampled)
 }
 
-/// The mean, also where the sum is more than a double holds.
+/// Returns the mean, also where the sum exceeds the range of a double.
 fn mean(sum: f64, samples: &[Sample]) -> f64 {
     let count = count(samples.len());
     if sum.is_finite() || samples.iter().any(|sample| !sample.value.is_finite()) {

@@ -1,16 +1,16 @@
-//! Summaries of windows that move forward: each element is looked at a constant number of times, however long windows are.
+//! Summaries of windows that move forward. Each element is processed a constant number of times, however long windows are.
 //!
-//! The technique is the queue of two stacks (Tangwongsan, Hirzel, Schneider: "Low-latency sliding-window aggregation",
-//! DEBS 2017): the older part of a window has a summary for each of its ends, the newer part has one for all of it.
-//! Nothing is ever subtracted, so sums lose no digits to what has left the window.
+//! The technique is a queue of two stacks (Tangwongsan, Hirzel, Schneider: "Low-latency sliding-window aggregation",
+//! DEBS 2017): the older part of a window has a summary for each of its suffixes, the newer part has one summary.
+//! Nothing is ever subtracted, so sums lose no digits to elements that have left the window.
 
-/// What is known of some elements.
+/// Summary of a sequence of elements.
 pub trait Summary: Copy {
-    /// What is known of the elements of `self` and those of `later`, which follow.
+    /// Returns the summary of the elements of `self` followed by those of `later`.
     fn join(self, later: Self) -> Self;
 }
 
-/// The summary of a window `first..end` of elements that are named by their places.
+/// Summary of a window `first..end` of elements, which are identified by their indices.
 pub struct Sliding<S> {
     /// `older[k]` summarizes the elements from `middle - 1 - k` to `middle`.
     older: Vec<S>,
@@ -20,12 +20,12 @@ pub struct Sliding<S> {
 }
 
 impl<S: Summary> Sliding<S> {
-    /// An empty window at the first element.
+    /// Returns an empty window at the first element.
     pub fn new() -> Self {
         Self { older: Vec::new(), middle: 0, newer: None, end: 0 }
     }
 
-    /// The summary of `first..end`; none if that is empty. Neither may be less than the time before.
+    /// Moves the window to `first..end` and returns its summary; none if it is empty. Neither bound may move back.
     pub fn advance(&mut self, first: usize, end: usize, element: impl Fn(usize) -> S) -> Option<S> {
         if first >= self.end {
             (self.middle, self.end, self.newer) = (first, first, None);
@@ -52,7 +52,7 @@ impl<S: Summary> Sliding<S> {
     }
 }
 
-/// A sum whose rounding errors are kept (Neumaier), so that it does not depend on how it was split.
+/// A sum with compensation of rounding errors (Neumaier 1974), so that it does not depend on how it was split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sum {
     total: f64,
@@ -60,12 +60,12 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// Of one number.
+    /// Returns the sum of one number.
     pub fn of(value: f64) -> Self {
         Self { total: value, lost: 0.0 }
     }
 
-    /// The number that it is.
+    /// Returns the compensated sum.
     pub fn value(self) -> f64 {
         // Beyond what a double holds, what was lost says nothing.
         if self.total.is_finite() { self.total + self.lost } else { self.total }
@@ -84,7 +84,7 @@ impl Summary for Sum {
     }
 }
 
-/// The least number; NaN only if there is nothing else.
+/// The least number; NaN only if all are NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Least(pub f64);
 
@@ -94,7 +94,7 @@ impl Summary for Least {
     }
 }
 
-/// The greatest number; NaN only if there is nothing else.
+/// The greatest number; NaN only if all are NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Greatest(pub f64);
 
@@ -108,7 +108,7 @@ impl Summary for Greatest {
 /// computing sample variances", 1979).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
-    /// How many.
+    /// Number of elements.
     pub count: f64,
     /// The mean of x.
     pub mean_x: f64,
@@ -123,7 +123,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of one pair.
+    /// Returns the moments of one pair.
     pub fn of(x: f64, y: f64) -> Self {
         // Zero, but NaN for a number that is not finite: so the variance is NaN too.
         let nothing = y * 0.0;
@@ -147,11 +147,11 @@ impl Summary for Moments {
     }
 }
 
-/// The quantiles of a window: a Fenwick tree that counts the window's numbers by their rank in the whole series.
+/// Quantiles of a window: a Fenwick tree (Fenwick 1994) that counts the window's numbers by their rank in the whole series.
 pub struct Ranks {
-    /// The numbers of the series in order; NaN is the least.
+    /// The numbers of the series, sorted; NaN sorts first.
     ordered: Vec<f64>,
-    /// The rank of each element.
+    /// Rank of each element.
     ranks: Vec<usize>,
     tree: Vec<usize>,
     first: usize,
@@ -159,7 +159,7 @@ pub struct Ranks {
 }
 
 impl Ranks {
-    /// An empty window on `values`.
+    /// Returns an empty window on `values`.
     pub fn new(values: &[f64]) -> Self {
         let key = |value: f64| if value.is_nan() { f64::NEG_INFINITY } else { value };
         let mut places: Vec<usize> = (0..values.len()).collect();
@@ -174,7 +174,7 @@ impl Ranks {
         Self { ordered, ranks, tree: vec![0; values.len() + 1], first: 0, end: 0 }
     }
 
-    /// The quantile at `level` of `first..end`; none if that is empty. Neither may be less than the time before.
+    /// Moves the window to `first..end` and returns its quantile at `level`; none if it is empty. Neither bound may move back.
     pub fn quantile(&mut self, first: usize, end: usize, level: f64) -> Option<f64> {
         for place in self.end..end {
             self.count(self.ranks[place], true);
@@ -200,7 +200,7 @@ impl Ranks {
         }
     }
 
-    /// The number that has `rank` lesser ones in the window.
+    /// Returns the number with `rank` smaller ones in the window.
     fn at(&self, rank: usize) -> f64 {
         let (mut node, mut left) = (0, rank);
         let mut stride = (self.tree.len()).next_power_of_two();
@@ -217,7 +217,7 @@ impl Ranks {
     }
 }
 
-/// The quantile at `level` of `count` numbers in order, between two of them by their distance.
+/// Returns the quantile at `level` of `count` sorted numbers, interpolated linearly between two of them.
 pub fn quantile(level: f64, count: usize, at: impl Fn(usize) -> f64) -> f64 {
     if count == 0 || level.is_nan() {
         return f64::NAN;

@@ -50,7 +50,7 @@ fn evaluate_to(text: &str, store: &[Series], grid: Grid, end: i64) -> Result<(Va
     Ok((value, evaluation.warnings.take().into_iter().collect()))
 }
 
-/// What an instant query gives, as `labels value` or a number; in order.
+/// Returns the result of an instant query, as sorted lines of `labels value`, or a number.
 fn at(text: &str, store: &[Series], seconds: f64) -> Vec<String> {
     match evaluate(text, store, Grid::instant((seconds * 1000.0) as i64)) {
         Ok((Value::Scalar(values), _)) => values.iter().map(f64::to_string).collect(),

@@ -41,7 +41,7 @@ pub struct AlertTransition {
     from: String,
     /// The state after.
     to: String,
-    /// Whether this is a test: the rule kept its state, and its channels were notified of its current value.
+    /// True if this is a test: the rule kept its state, and its channels were notified of its current value.
     test: bool,
     /// The aggregated value; `null` if the range had no points, or if the rule was disabled or removed.
     #[schema(required)]

@@ -57,7 +57,7 @@ pub struct NewAlert {
     /// Ids of the channels to notify, up to 20; default none.
     #[schema(value_type = Option<Vec<String>>)]
     channels: Vec<String>,
-    /// Whether the rule is evaluated; default true.
+    /// True if the rule is evaluated; default true.
     #[schema(value_type = Option<bool>)]
     enabled: bool,
     /// Meaning of a range without points; default `ignore`: the rule keeps its state.
@@ -193,14 +193,14 @@ pub struct Alert {
     range: String,
     /// Ids of the channels to notify.
     channels: Vec<String>,
-    /// Whether the rule is evaluated.
+    /// True if the rule is evaluated.
     enabled: bool,
     /// Meaning of a range without points.
     #[schema(value_type = NoData)]
     no_data: String,
     /// The current state.
     state: StateWord,
-    /// Whether the current state was acknowledged.
+    /// True if the current state was acknowledged.
     acknowledged: bool,
     /// Creation time, Unix milliseconds.
     created_at: i64,
