@@ -41,7 +41,7 @@ pub struct Params(Fields);
 pub struct PageRequest<'a, C> {
     /// Maximum number of items.
     pub limit: usize,
-    /// Where the page begins, from the cursor of an earlier answer.
+    /// Start of the page, from the cursor of an earlier answer.
     pub after: Option<C>,
     list: Cow<'a, str>,
 }

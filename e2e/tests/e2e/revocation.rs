@@ -32,17 +32,22 @@ struct Attempt {
 /// Attempts of all clients of a round so far.
 type Attempts = Arc<Mutex<Vec<Attempt>>>;
 
+/// Sends a request, and again while the gateway is too busy to tell: a 503 neither accepts nor refuses the key.
 async fn send(client: &Client, gateway: usize, key: &str, body: &str) -> Result<Attempt> {
-    let started = Instant::now();
-    let response = client.send(gateway, key, body.to_owned()).await?;
-    let status = response.status();
-    let answer: Value = serde_json::from_str(&response.text().await?)?;
-    let ended = Instant::now();
-    let refused = status == StatusCode::UNAUTHORIZED && answer["error"] == "revoked_key";
-    if status != StatusCode::OK && !refused {
-        return Err(format!("expected 200 or revoked_key, got {status}: {answer}").into());
+    loop {
+        let started = Instant::now();
+        let response = client.send(gateway, key, body.to_owned()).await?;
+        let status = response.status();
+        let answer: Value = serde_json::from_str(&response.text().await?)?;
+        let ended = Instant::now();
+        let refused = status == StatusCode::UNAUTHORIZED && answer["error"] == "revoked_key";
+        if status == StatusCode::OK || refused {
+            return Ok(Attempt { gateway, started, ended, accepted: !refused });
+        }
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            return Err(format!("expected 200, 503 or revoked_key, got {status}: {answer}").into());
+        }
     }
-    Ok(Attempt { gateway, started, ended, accepted: !refused })
 }
 
 /// Sends without a pause until the gateway refuses, and [`REQUESTS_AFTER_REFUSAL`] times more.
