@@ -35,7 +35,7 @@ test("new user gets from sign-in to a dashboard and an alert", async (t) => {
   await page.goto("/");
   await page.getByLabel("Project key").fill("tm_wrong");
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByText("This API key is not known").waitFor();
+  await page.getByText("API key is unknown").waitFor();
   await page.getByLabel("Project key").fill(project.manageKey);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "Send your first metric" }).waitFor();
