@@ -8,7 +8,7 @@ use crate::session::ended::EndedSessions;
 use crate::usage::Usage;
 use alerting::follower::Follower;
 use alerting::history::History;
-use alerting::journal::Notes;
+use alerting::journal::UserRecords;
 use alerting::outgoing::client::Client;
 use control::commands::Commands;
 use control::directory::Directory;
@@ -41,7 +41,7 @@ pub struct App {
     /// The current states of alert rules, and the inboxes.
     pub alerts: Follower,
     /// Writes acknowledgements and tests to the alert topic.
-    pub notes: Notes,
+    pub user_records: UserRecords,
     /// Reads the history of alert rules from ClickHouse.
     pub history: History,
     /// Interval at which all alert rules are evaluated.

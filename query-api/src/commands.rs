@@ -14,7 +14,7 @@ impl App {
     /// Appends a record to the alert topic, and waits until this replica has read it.
     pub async fn append_alert_record(&self, kind: alert_record::Kind) -> Result<(), Error> {
         let append = async {
-            let offset = self.notes.write(kind).await?;
+            let offset = self.user_records.write(kind).await?;
             self.alerts.reached(offset).await;
             Ok::<(), rdkafka::error::KafkaError>(())
         };

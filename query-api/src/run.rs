@@ -14,11 +14,11 @@ use crate::settings::Settings;
 use crate::usage::Usage;
 use alerting::follower::Follower;
 use alerting::history::History;
-use alerting::journal::Notes;
+use alerting::journal::UserRecords;
+use alerting::leadership::{self, Evaluation};
 use alerting::lease::Lease;
 use alerting::metrics::AlertMetrics;
 use alerting::outgoing::client::Client;
-use alerting::term::{self, Evaluation};
 use control::commands::Commands;
 use control::directory::Directory;
 use control::keys::{KeyCache, KeyCacheSettings};
@@ -88,7 +88,7 @@ pub async fn run(
     let app = Arc::new(build(&settings, (metrics, read_metrics), auth_throttle, &last, &stop)?);
     let evaluation = evaluation(&settings, &app, alert_metrics);
     let lease = Lease::new(&settings.common.namespace, redis_access::connect(&settings.connections.redis)?);
-    let alerts = tokio::spawn(term::run(evaluation, lease, stop.clone()));
+    let alerts = tokio::spawn(leadership::run(evaluation, lease, stop.clone()));
     tokio::spawn(create_topics(
         settings.connections.kafka.clone(),
         Topics::new(&settings.common.namespace),
@@ -165,7 +165,7 @@ fn build(
         clients: Clients::new(settings.trusted_proxies.clone(), None),
         auth_throttle,
         alerts: Follower::start(&connections.kafka, namespace, stop.clone()),
-        notes: Notes::new(&connections.kafka, namespace)?,
+        user_records: UserRecords::new(&connections.kafka, namespace)?,
         history: History::new(&settings.clickhouse, &connections.kafka, namespace)?,
         alert_interval: settings.alert_interval,
         outgoing: Client::new(settings.allow_outgoing.clone())?,

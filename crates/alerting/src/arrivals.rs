@@ -1,11 +1,11 @@
-//! Which series just received points, and when they can be read: the tail of `metrics.v1`, debounced.
+//! Series with new points, from the tail of `metrics.v1`, debounced.
 //!
-//! A point that was seen in the log is not in the store yet: a series is due once the heads of the chains have passed its
-//! records, and once the time of its points has come. What is missed here (a restart, a store that is far behind) the
-//! evaluation of all rules finds.
+//! A point in the topic is not in the store yet. A series is due once the heads of the partitions have passed its records
+//! and the time of its points has come. The periodic evaluation of all rules covers points that are missed here, because
+//! of a restart or because the store is far behind.
 //!
-//! A rule and the first points of its metric may be sent in one breath, and the log of the points be read first: series
-//! that no rule watches are remembered for a moment.
+//! A client may create a rule and send the first points of its metric at the same time, and the points may be read first.
+//! Therefore series without a rule are remembered for a short time.
 
 use proto::v1::MetricBatch;
 use reads::store::Head;
@@ -13,36 +13,39 @@ use reads::windows::Series;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How long points of a series are collected before it is evaluated.
+/// Time for which points of a series are collected before the series is evaluated.
 pub const DEBOUNCE: Duration = Duration::from_millis(500);
-/// Between two looks at what is stored.
-const LOOK: Duration = Duration::from_millis(100);
-/// What is not due after this is left to the evaluation of all rules; gateways take points up to a minute ahead.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Interval between two checks of the heads.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// A series that is not due after this time is left to the evaluation of all rules. Gateways accept points up to a minute
+/// in the future.
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// How long series are remembered at least that no rule watches.
-const UNWATCHED: Duration = Duration::from_secs(2);
-/// So many of them are remembered.
-const UNWATCHED_SERIES: usize = 10_000;
+/// Minimum time for which series without a rule are remembered.
+const UNWATCHED_RETENTION: Duration = Duration::from_secs(2);
+/// Maximum number of series without a rule that are remembered per retention period.
+const MAX_UNWATCHED_SERIES: usize = 10_000;
 
-/// Series with points that no evaluation has seen.
+/// Series with points that no evaluation has read.
 #[derive(Debug, Default)]
 pub struct Arrivals {
-    /// Points of these are still collected.
-    open: HashMap<Series, Arrival>,
-    /// These wait for the store. What comes meanwhile is collected anew, so that a busy series is not put off for ever.
-    closed: Vec<(Series, Arrival)>,
-    /// Nobody watches these: those of the last moment, and those of the one before.
+    /// Series whose points are still collected.
+    collecting: HashMap<Series, Arrival>,
+    /// Series that wait for the store. Newer points are collected separately, so that a series that always receives points
+    /// is not delayed for ever.
+    waiting: Vec<(Series, Arrival)>,
+    /// Series without a rule: those of the current retention period, and those of the one before.
     unwatched: [HashMap<Series, Arrival>; 2],
-    turned: Option<Instant>,
+    /// Start of the current retention period.
+    rotated: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Arrival {
     first: Instant,
-    /// By Kafka partition, the last offset that is to be stored.
+    /// Offset of the last record with points of the series, by partition.
     offsets: HashMap<i32, i64>,
-    /// The moment after the latest point, Unix milliseconds.
+    /// One millisecond after the latest point, Unix milliseconds.
     due_ms: i64,
 }
 
@@ -59,78 +62,85 @@ impl Arrival {
 
     fn absorb(&mut self, other: Self) {
         self.first = self.first.min(other.first);
-        for place in other.offsets {
-            self.add(place, other.due_ms - 1);
+        for position in other.offsets {
+            self.add(position, other.due_ms - 1);
         }
     }
 }
 
 impl Arrivals {
-    /// Notes the batch at (partition, offset), as far as `watched` has rules over its series.
-    pub fn note(&mut self, batch: MetricBatch, place: (i32, i64), watched: &HashSet<Series>, now: Instant) {
-        self.turn(now);
+    /// Records the batch at `position` (partition, offset). `watched` are the series with rules.
+    pub fn record(
+        &mut self,
+        batch: MetricBatch,
+        position: (i32, i64),
+        watched: &HashSet<Series>,
+        now: Instant,
+    ) {
+        self.rotate_unwatched(now);
         for sample in batch.samples {
             let series = (batch.project_id.clone(), sample.metric_id);
             let arrivals = if watched.contains(&series) {
-                &mut self.open
-            } else if self.unwatched[0].len() < UNWATCHED_SERIES {
+                &mut self.collecting
+            } else if self.unwatched[0].len() < MAX_UNWATCHED_SERIES {
                 &mut self.unwatched[0]
             } else {
                 continue;
             };
-            arrivals.entry(series).or_insert_with(|| Arrival::new(now)).add(place, sample.timestamp_ms);
+            arrivals.entry(series).or_insert_with(|| Arrival::new(now)).add(position, sample.timestamp_ms);
         }
     }
 
-    /// Takes up what came of series a moment before they were watched.
-    pub fn watch(&mut self, watched: &HashSet<Series>, now: Instant) {
-        self.turn(now);
+    /// Collects the points that arrived shortly before their series got a rule.
+    pub fn collect_unwatched(&mut self, watched: &HashSet<Series>, now: Instant) {
+        self.rotate_unwatched(now);
         for unwatched in &mut self.unwatched {
             for (series, arrival) in unwatched.extract_if(|series, _| watched.contains(series)) {
                 let first = arrival.first;
-                self.open.entry(series).or_insert_with(|| Arrival::new(first)).absorb(arrival);
+                self.collecting.entry(series).or_insert_with(|| Arrival::new(first)).absorb(arrival);
             }
         }
     }
 
-    /// Forgets what nobody came to watch.
-    fn turn(&mut self, now: Instant) {
-        let turned = *self.turned.get_or_insert(now);
-        if now.duration_since(turned) >= UNWATCHED {
-            self.turned = Some(now);
+    /// Forgets the series of the previous retention period once the current one has passed.
+    fn rotate_unwatched(&mut self, now: Instant) {
+        let rotated = *self.rotated.get_or_insert(now);
+        if now.duration_since(rotated) >= UNWATCHED_RETENTION {
+            self.rotated = Some(now);
             self.unwatched.swap(0, 1);
             self.unwatched[0].clear();
         }
     }
 
-    /// How long until something may be due; none if there is nothing to wait for.
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
-        if !self.closed.is_empty() {
-            return Some(LOOK);
+    /// Returns the time until a series may be due; none if no watched series has new points.
+    pub fn next_check(&self, now: Instant) -> Option<Duration> {
+        if !self.waiting.is_empty() {
+            return Some(CHECK_INTERVAL);
         }
-        self.open.values().map(|arrival| (arrival.first + DEBOUNCE).saturating_duration_since(now)).min()
+        let remaining = |arrival: &Arrival| (arrival.first + DEBOUNCE).saturating_duration_since(now);
+        self.collecting.values().map(remaining).min()
     }
 
-    /// Takes the series that are due and stored, by heads that were read lately.
-    pub fn take(&mut self, heads: &[Head], now: Instant, now_ms: i64) -> HashSet<Series> {
-        let ripe: Vec<Series> = self
-            .open
+    /// Removes and returns the series that are due, according to the current heads of the partitions.
+    pub fn take_due(&mut self, heads: &[Head], now: Instant, now_ms: i64) -> HashSet<Series> {
+        let collected: Vec<Series> = self
+            .collecting
             .iter()
             .filter(|(_, arrival)| now.duration_since(arrival.first) >= DEBOUNCE)
             .map(|(series, _)| series.clone())
             .collect();
-        self.closed.extend(ripe.into_iter().filter_map(|series| self.open.remove_entry(&series)));
+        self.waiting.extend(collected.into_iter().filter_map(|series| self.collecting.remove_entry(&series)));
         let stored = |partition: i32, offset: i64| {
             heads.iter().any(|head| head.partition == partition && head.last >= offset)
         };
         let mut due = HashSet::new();
-        self.closed.retain(|(series, arrival)| {
+        self.waiting.retain(|(series, arrival)| {
             let ready = arrival.due_ms <= now_ms
                 && arrival.offsets.iter().all(|(&partition, &offset)| stored(partition, offset));
             if ready {
                 due.insert(series.clone());
             }
-            !ready && now.duration_since(arrival.first) < PATIENCE
+            !ready && now.duration_since(arrival.first) < MAX_WAIT
         });
         due
     }
@@ -155,57 +165,66 @@ mod tests {
     }
 
     #[test]
-    fn a_series_is_due_once_its_points_are_stored_and_their_time_has_come() {
-        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+    fn series_is_due_once_its_points_are_stored_and_not_in_future() {
+        let (mut arrivals, start) = (Arrivals::default(), Instant::now());
         let watched = HashSet::from([series("a"), series("late")]);
-        arrivals.note(batch(&[("a", 1000), ("late", 5000), ("unwatched", 1000)]), (0, 7), &watched, begun);
-        arrivals.note(batch(&[("a", 1000)]), (1, 3), &watched, begun);
+        arrivals.record(batch(&[("a", 1000), ("late", 5000), ("unwatched", 1000)]), (0, 7), &watched, start);
+        arrivals.record(batch(&[("a", 1000)]), (1, 3), &watched, start);
         let head = |partition, last| Head { partition, last };
-        let later = begun + DEBOUNCE;
-        assert!(arrivals.take(&[head(0, 9), head(1, 9)], begun, 2000).is_empty(), "more may come");
-        assert!(arrivals.take(&[head(0, 9), head(1, 2)], later, 2000).is_empty(), "not all is stored");
-        assert_eq!(arrivals.take(&[head(0, 7), head(1, 3)], later, 2000), HashSet::from([series("a")]));
+        let later = start + DEBOUNCE;
         assert!(
-            arrivals.take(&[head(0, 7), head(1, 3)], later, 5000).is_empty(),
-            "the window ends before it"
+            arrivals.take_due(&[head(0, 9), head(1, 9)], start, 2000).is_empty(),
+            "points are still collected"
         );
-        assert_eq!(arrivals.take(&[head(0, 7), head(1, 3)], later, 5001), HashSet::from([series("late")]));
-        assert_eq!(arrivals.wait(later), None);
+        assert!(
+            arrivals.take_due(&[head(0, 9), head(1, 2)], later, 2000).is_empty(),
+            "one partition is behind"
+        );
+        assert_eq!(arrivals.take_due(&[head(0, 7), head(1, 3)], later, 2000), HashSet::from([series("a")]));
+        assert!(
+            arrivals.take_due(&[head(0, 7), head(1, 3)], later, 5000).is_empty(),
+            "the point lies in the future"
+        );
+        assert_eq!(
+            arrivals.take_due(&[head(0, 7), head(1, 3)], later, 5001),
+            HashSet::from([series("late")])
+        );
+        assert_eq!(arrivals.next_check(later), None);
     }
 
     #[test]
-    fn what_came_a_moment_before_the_rule_is_taken_up_and_what_came_long_before_is_not() {
-        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
-        arrivals.note(batch(&[("old", 1000)]), (0, 1), &HashSet::new(), begun);
-        arrivals.note(batch(&[("later", 1000)]), (0, 2), &HashSet::new(), begun + UNWATCHED);
-        arrivals.note(batch(&[("new", 1000)]), (0, 3), &HashSet::new(), begun + 2 * UNWATCHED);
-        assert_eq!(arrivals.wait(begun), None, "nobody watches them");
+    fn points_shortly_before_the_rule_count_and_older_ones_do_not() {
+        let (mut arrivals, start) = (Arrivals::default(), Instant::now());
+        arrivals.record(batch(&[("old", 1000)]), (0, 1), &HashSet::new(), start);
+        arrivals.record(batch(&[("later", 1000)]), (0, 2), &HashSet::new(), start + UNWATCHED_RETENTION);
+        arrivals.record(batch(&[("new", 1000)]), (0, 3), &HashSet::new(), start + 2 * UNWATCHED_RETENTION);
+        assert_eq!(arrivals.next_check(start), None, "no rule watches them");
         let watched = ["old", "later", "new"].map(series).into();
-        let now = begun + 2 * UNWATCHED + DEBOUNCE;
-        arrivals.watch(&watched, now);
-        let due = arrivals.take(&[Head { partition: 0, last: 3 }], now, 2000);
+        let now = start + 2 * UNWATCHED_RETENTION + DEBOUNCE;
+        arrivals.collect_unwatched(&watched, now);
+        let due = arrivals.take_due(&[Head { partition: 0, last: 3 }], now, 2000);
         assert_eq!(due, HashSet::from([series("later"), series("new")]));
     }
 
     #[test]
-    fn a_series_that_never_rests_is_evaluated_all_the_same() {
-        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
+    fn series_with_continuous_points_is_evaluated() {
+        let (mut arrivals, start) = (Arrivals::default(), Instant::now());
         let watched = HashSet::from([series("a")]);
         let mut taken = 0;
         // A batch every 100 ms, each stored 200 ms later.
         for i in 0..100 {
-            let now = begun + Duration::from_millis(100) * i as u32;
-            arrivals.note(batch(&[("a", 0)]), (0, i), &watched, now);
-            taken += arrivals.take(&[Head { partition: 0, last: i - 2 }], now, 1).len();
+            let now = start + Duration::from_millis(100) * i as u32;
+            arrivals.record(batch(&[("a", 0)]), (0, i), &watched, now);
+            taken += arrivals.take_due(&[Head { partition: 0, last: i - 2 }], now, 1).len();
         }
         assert!(taken >= 10, "{taken}");
     }
 
     #[test]
-    fn what_is_never_stored_is_not_waited_for_for_ever() {
-        let (mut arrivals, begun) = (Arrivals::default(), Instant::now());
-        arrivals.note(batch(&[("a", 0)]), (0, 7), &HashSet::from([series("a")]), begun);
-        arrivals.take(&[], begun + PATIENCE, 1);
-        assert_eq!(arrivals.wait(begun), None);
+    fn points_that_are_never_stored_are_dropped() {
+        let (mut arrivals, start) = (Arrivals::default(), Instant::now());
+        arrivals.record(batch(&[("a", 0)]), (0, 7), &HashSet::from([series("a")]), start);
+        arrivals.take_due(&[], start + MAX_WAIT, 1);
+        assert_eq!(arrivals.next_check(start), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The rules and channels of all projects, followed from `control.v1` for as long as a term lasts.
+//! Rules and channels of all projects, followed from `control.v1` while this replica leads.
 //!
 //! A rule is active if it is enabled, its project was not removed, and the project's plan allows alerts.
 
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
-/// What stands in the log.
+/// Entities of the control log that alerting uses.
 #[derive(Debug, Default)]
 pub struct Entries {
     alerts: HashMap<String, Alert>,
@@ -22,23 +22,23 @@ pub struct Entries {
     project_plans: HashMap<String, String>,
     plans: HashMap<String, Plan>,
     removed: HashSet<String>,
-    /// By dashboard: its project and the metrics on it.
+    /// Project and metrics of each dashboard.
     dashboards: BTreeMap<String, (String, HashSet<String>)>,
-    /// Grows with every event that may change which rules are active.
+    /// Incremented by every event that may change the set of active rules.
     version: u64,
 }
 
 impl Entries {
-    /// Takes in an event. What cannot be read is of a later version, and is passed over.
+    /// Applies an event. An undecodable event is from a later version and is ignored.
     pub fn apply(&mut self, event: &Event) {
         let Some(EntityKey { kind, id }) = &event.key else { return };
         let entity = event.value.as_deref().and_then(|value| Entity::decode(value).ok()?.kind);
-        let decides = match &entity {
+        let may_change_rules = match &entity {
             Some(Kind::Alert(_) | Kind::ProjectPlan(_) | Kind::Plan(_) | Kind::Removal(_)) => true,
             Some(_) => false,
             None => *kind == EntityKind::Alert,
         };
-        self.version += u64::from(decides);
+        self.version += u64::from(may_change_rules);
         match entity {
             Some(Kind::Alert(alert)) => drop(self.alerts.insert(alert.alert_id.clone(), alert)),
             Some(Kind::Channel(channel)) => drop(self.channels.insert(channel.channel_id.clone(), channel)),
@@ -60,29 +60,31 @@ impl Entries {
         }
     }
 
-    /// The rules that are evaluated.
+    /// Returns the active rules.
     pub fn active(&self) -> impl Iterator<Item = &Alert> {
-        self.alerts.values().filter(|alert| alert.enabled && !self.gone(&alert.alert_id, &alert.project_id))
+        self.alerts
+            .values()
+            .filter(|alert| alert.enabled && !self.is_inactive(&alert.alert_id, &alert.project_id))
     }
 
-    /// The channel.
+    /// Returns the channel, unless it or its project was removed.
     pub fn channel(&self, id: &str) -> Option<&Channel> {
         let channel = self.channels.get(id)?;
-        let gone = self.removed.contains(id) || self.removed.contains(&channel.project_id);
-        (!gone).then_some(channel)
+        let removed = self.removed.contains(id) || self.removed.contains(&channel.project_id);
+        (!removed).then_some(channel)
     }
 
-    /// The series that active rules are over.
+    /// Returns the series of active rules.
     pub fn watched(&self) -> HashSet<Series> {
         self.active().map(|alert| (alert.project_id.clone(), alert.metric_id.clone())).collect()
     }
 
-    /// Which entries these are: the same number, the same active rules.
+    /// Returns the version of the set of active rules.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// A dashboard of the project that shows the metric, if there is one.
+    /// Returns a dashboard of the project that shows the metric, if there is one.
     pub fn dashboard(&self, project_id: &str, metric_id: &str) -> Option<&str> {
         let shows = |(id, (project, metrics)): &(&String, &(String, HashSet<String>))| {
             project == project_id && metrics.contains(metric_id) && !self.removed.contains(*id)
@@ -90,7 +92,7 @@ impl Entries {
         self.dashboards.iter().find(shows).map(|(id, _)| id.as_str())
     }
 
-    fn gone(&self, alert_id: &str, project_id: &str) -> bool {
+    fn is_inactive(&self, alert_id: &str, project_id: &str) -> bool {
         self.removed.contains(alert_id)
             || self.removed.contains(project_id)
             || !self.allows_alerts(project_id)
@@ -102,50 +104,50 @@ impl Entries {
     }
 }
 
-/// The entries, kept up to date. Clones share them.
+/// The entities, kept up to date. Clones share them.
 #[derive(Clone)]
 pub struct Directory {
     entries: Arc<RwLock<Entries>>,
-    filled: watch::Sender<bool>,
+    loaded: watch::Sender<bool>,
     version: watch::Sender<u64>,
 }
 
 impl Directory {
-    /// An empty one.
+    /// Creates an empty directory.
     pub fn new() -> Self {
-        Self { entries: Arc::default(), filled: watch::Sender::new(false), version: watch::Sender::new(0) }
+        Self { entries: Arc::default(), loaded: watch::Sender::new(false), version: watch::Sender::new(0) }
     }
 
-    /// Looks into the entries.
-    pub fn look<T>(&self, look: impl FnOnce(&Entries) -> T) -> T {
-        look(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
+    /// Reads the entities under their lock.
+    pub fn read<T>(&self, read: impl FnOnce(&Entries) -> T) -> T {
+        read(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until all is there that the log held when it was begun to be read.
-    pub async fn filled(&self) {
-        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    /// Waits until everything is applied that the log contained when reading began.
+    pub async fn loaded(&self) {
+        let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
     }
 
-    /// Changes whenever other rules may be active.
+    /// Returns the version of the set of active rules, as it changes.
     pub fn versions(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
-    /// Reads the log from its beginning on, for as long as it can be read.
+    /// Reads the log from its beginning until it fails.
     pub async fn follow(&self, brokers: &KafkaBrokers, topics: &Topics) -> LogError {
-        match self.read(brokers, topics).await {
+        match self.consume(brokers, topics).await {
             Ok(never) => match never {},
             Err(error) => error,
         }
     }
 
-    async fn read(
+    async fn consume(
         &self,
         brokers: &KafkaBrokers,
         topics: &Topics,
     ) -> Result<std::convert::Infallible, LogError> {
         let end = control_log::end_offset(brokers, topics).await?;
-        self.filled.send_replace(end == 0);
+        self.loaded.send_replace(end == 0);
         let reader = ControlReader::starting_at(brokers, topics, 0)?;
         loop {
             let event = reader.next().await?;
@@ -156,7 +158,7 @@ impl Directory {
             };
             self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
             if event.offset + 1 >= end {
-                self.filled.send_replace(true);
+                self.loaded.send_replace(true);
             }
         }
     }
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_active_while_its_plan_allows_it_and_nothing_removed_it() {
+    fn rule_is_active_unless_removed_or_excluded_by_the_plan() {
         let active = |events: &[Event]| entries(events).active().count();
         assert_eq!(active(&[plan("pro"), alert("a")]), 1);
         assert_eq!(active(&[plan("pro"), alert("a"), plan("free")]), 0);
@@ -210,7 +212,8 @@ mod tests {
             let removal = Removal { removed_id: removed.to_owned(), ..Removal::default() };
             assert_eq!(active(&[plan("pro"), event(Kind::Removal(removal)), alert("a")]), 0, "{removed}");
         }
-        let own = event(Kind::Plan(Plan { name: "pro".to_owned(), alerts: false, ..Plan::default() }));
-        assert_eq!(active(&[plan("pro"), alert("a"), own]), 0);
+        let without_alerts =
+            event(Kind::Plan(Plan { name: "pro".to_owned(), alerts: false, ..Plan::default() }));
+        assert_eq!(active(&[plan("pro"), alert("a"), without_alerts]), 0);
     }
 }

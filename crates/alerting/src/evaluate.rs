@@ -1,25 +1,25 @@
-//! One evaluation of many rules: measure, ask each rule's machine, say what changed.
+//! Evaluation of many rules: read windows, run each rule's state machine, collect the transitions.
 //!
-//! The evaluator keeps what the machines know beyond what is recorded (that a state was seen once). Changes are applied
-//! once they are in the topic; if that is not known, the term ends, and the next one begins with what the topic says.
+//! The evaluator holds the part of the state machines that is not recorded (that a state was observed once). Transitions are
+//! applied once they are in the topic. If that is unknown, leadership ends, and the next leader starts from the topic.
 
-use super::book::RuleState;
+use super::alert_state::RuleState;
 use super::directory::Entries;
-use super::machine::{Change, Observation, Standing, State};
 use super::records;
 use super::rule::Condition;
+use super::state_machine::{Observation, RuleStatus, State, Transition};
 use proto::v1::{Alert, AlertRecord, AlertSubject, alert_record::Kind};
 use reads::windows::{Series, WindowQueries, WindowValue, WindowValues};
 use std::collections::{HashMap, HashSet};
 
-/// Which rules are evaluated.
+/// Rules to evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them.
+    /// All rules.
     All,
-    /// Those over these series.
+    /// Rules over these series.
     Series(HashSet<Series>),
-    /// These.
+    /// These rules, by id.
     Rules(HashSet<String>),
 }
 
@@ -32,12 +32,12 @@ pub(crate) fn observation(
     match values.value(series, condition.window.length_ms(), condition.aggregation) {
         WindowValue::Unread => None,
         WindowValue::Some(value) => Some(Observation::Value(value)),
-        WindowValue::None => Some(Observation::Nothing),
+        WindowValue::None => Some(Observation::NoPoints),
     }
 }
 
 impl Scope {
-    fn holds(&self, alert: &Alert) -> bool {
+    fn contains(&self, alert: &Alert) -> bool {
         match self {
             Self::All => true,
             Self::Series(series) => series.contains(&(alert.project_id.clone(), alert.metric_id.clone())),
@@ -46,56 +46,56 @@ impl Scope {
     }
 }
 
-/// What is evaluated, and what it needs to know.
+/// Rules of an evaluation, and the windows that it reads.
 #[derive(Debug, Default)]
 pub struct Pass {
     rules: Vec<(Alert, Condition)>,
-    /// Rules that are evaluated no more, though they have not ended.
+    /// Rules that are no longer active but have not ended.
     ended: Vec<AlertSubject>,
-    /// The windows that the rules look at.
+    /// The windows of the rules.
     pub windows: WindowQueries,
 }
 
 impl Pass {
-    /// How many rules it evaluates.
+    /// Returns the number of rules to evaluate.
     pub fn rules(&self) -> usize {
         self.rules.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.ended.is_empty()
     }
 }
 
-/// A rule's change, with the rule as it is.
+/// A rule's transition, with the rule's current definition.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Changed {
+pub struct RuleTransition {
     /// The rule.
     pub subject: AlertSubject,
-    /// The change.
-    pub change: Change,
+    /// The transition.
+    pub transition: Transition,
 }
 
-impl Changed {
-    /// Its record.
+impl RuleTransition {
+    /// Returns the record for the topic.
     pub fn record(&self) -> AlertRecord {
-        AlertRecord { kind: Some(Kind::Transition(records::transition(self.subject.clone(), &self.change))) }
+        let record = records::transition_to_record(self.subject.clone(), &self.transition);
+        AlertRecord { kind: Some(Kind::Transition(record)) }
     }
 }
 
-/// Knows what every rule stands at.
+/// State machines of all rules.
 #[derive(Debug, Default)]
 pub struct Evaluator {
-    standings: HashMap<String, Standing>,
-    /// The rules as they were when they changed last: what is said of those that are no more, and by which one sees that
-    /// a rule was edited since.
+    statuses: HashMap<String, RuleStatus>,
+    /// Definitions of the rules at their last transitions: for messages about removed rules, and to detect edits.
     subjects: HashMap<String, AlertSubject>,
-    /// What decided in active rules when they were looked through last.
+    /// Definitions of the active rules at the last check for edits.
     definitions: HashMap<String, Definition>,
 }
 
-/// What decides in which state a rule is; by other changes it stays what it is.
+/// The part of a rule that determines its state. Other edits do not affect the state.
 #[derive(Debug, PartialEq)]
 struct Definition {
     metric_id: String,
@@ -120,17 +120,17 @@ impl Definition {
 }
 
 impl Evaluator {
-    /// Begins with what is recorded.
+    /// Creates the evaluator from the recorded states.
     pub fn new<'a>(recorded: impl Iterator<Item = (&'a String, &'a RuleState)>) -> Self {
         let mut evaluator = Self::default();
         for (id, rule) in recorded {
-            evaluator.standings.insert(id.clone(), rule.standing.clone());
+            evaluator.statuses.insert(id.clone(), rule.status.clone());
             evaluator.subjects.insert(id.clone(), rule.subject.clone());
         }
         evaluator
     }
 
-    /// The active rules that are new, or were edited in what decides, since they were looked through last.
+    /// Returns the active rules that are new, or whose condition was edited, since the last call.
     pub fn edited(&mut self, entries: &Entries) -> HashSet<String> {
         let active = entries.active().map(|alert| (alert.alert_id.clone(), Definition::of(alert)));
         let before = std::mem::replace(&mut self.definitions, active.collect());
@@ -138,62 +138,62 @@ impl Evaluator {
         edited.map(|(id, _)| id.clone()).collect()
     }
 
-    /// What is to be evaluated.
+    /// Returns the rules of `scope` and their windows.
     pub fn plan(&self, entries: &Entries, scope: &Scope) -> Pass {
         let mut pass = Pass::default();
         let mut active = HashSet::new();
         for alert in entries.active() {
             active.insert(alert.alert_id.as_str());
-            if !scope.holds(alert) {
+            if !scope.contains(alert) {
                 continue;
             }
-            // A word that this version does not know: the rule waits for one that does.
+            // The rule uses a value of a later version, and waits for a replica of that version.
             let Some(condition) = Condition::of(alert) else { continue };
             let series = (alert.project_id.clone(), alert.metric_id.clone());
             pass.windows.add(series, condition.window.length_ms(), condition.aggregation);
             pass.rules.push((alert.clone(), condition));
         }
-        let ended = self
-            .standings
-            .iter()
-            .filter(|(id, standing)| !standing.at_rest() && !active.contains(id.as_str()));
+        let ended =
+            self.statuses.iter().filter(|(id, status)| !status.is_idle() && !active.contains(id.as_str()));
         pass.ended = ended.filter_map(|(id, _)| self.subjects.get(id).cloned()).collect();
         pass
     }
 
-    /// What changes. Nothing is applied yet.
-    pub fn changes(&mut self, pass: &Pass, values: &WindowValues, now_ms: i64) -> Vec<Changed> {
-        let mut changes = Vec::new();
+    /// Returns the transitions without applying them.
+    pub fn transitions(&mut self, pass: &Pass, values: &WindowValues, now_ms: i64) -> Vec<RuleTransition> {
+        let mut transitions = Vec::new();
         for (alert, condition) in &pass.rules {
             let series = (alert.project_id.clone(), alert.metric_id.clone());
-            // What is not known changes nothing.
-            let Some(seen) = observation(values, &series, condition) else { continue };
-            let standing = self.standings.entry(alert.alert_id.clone()).or_default();
+            // An unread window causes no transition.
+            let Some(observation) = observation(values, &series, condition) else { continue };
+            let status = self.statuses.entry(alert.alert_id.clone()).or_default();
             let subject = subject(alert);
-            let edited =
-                self.subjects.get(&alert.alert_id).is_some_and(|before| decides(before) != decides(&subject));
-            if let Some(change) = standing.observe(condition, edited, seen, now_ms) {
-                changes.push(Changed { subject, change });
+            let edited = self
+                .subjects
+                .get(&alert.alert_id)
+                .is_some_and(|before| condition_fields(before) != condition_fields(&subject));
+            if let Some(transition) = status.observe(condition, edited, observation, now_ms) {
+                transitions.push(RuleTransition { subject, transition });
             }
         }
         for subject in &pass.ended {
-            let Some(standing) = self.standings.get_mut(&subject.alert_id) else { continue };
-            if let Some(change) = standing.observe(&never(), false, Observation::Ended, now_ms) {
-                changes.push(Changed { subject: subject.clone(), change });
+            let Some(status) = self.statuses.get_mut(&subject.alert_id) else { continue };
+            if let Some(transition) = status.observe(&unused_condition(), false, Observation::Ended, now_ms) {
+                transitions.push(RuleTransition { subject: subject.clone(), transition });
             }
         }
-        changes
+        transitions
     }
 
-    /// Applies what is recorded.
-    pub fn apply(&mut self, changes: Vec<Changed>) {
-        for Changed { subject, change } in changes {
-            self.standings.entry(subject.alert_id.clone()).or_default().apply(&change);
+    /// Applies recorded transitions.
+    pub fn apply(&mut self, transitions: Vec<RuleTransition>) {
+        for RuleTransition { subject, transition } in transitions {
+            self.statuses.entry(subject.alert_id.clone()).or_default().apply(&transition);
             self.subjects.insert(subject.alert_id.clone(), subject);
         }
     }
 
-    /// Names the metric for people: by `names`, else as it was named last, else by its id.
+    /// Sets the metric's display name: from `names`, else its last known name, else its id in title case.
     pub fn name(&self, subject: &mut AlertSubject, names: &HashMap<Series, (String, String)>) {
         let known = names.get(&(subject.project_id.clone(), subject.metric_id.clone())).cloned();
         let before = || {
@@ -206,18 +206,23 @@ impl Evaluator {
             .unwrap_or_else(|| (reads::display_name::title_case(&subject.metric_id), String::new()));
     }
 
-    /// Rules that one more evaluation is to confirm bad news of. Good news waits for the next.
-    pub fn suspects(&self) -> HashSet<String> {
-        self.standings.iter().filter(|(_, standing)| standing.suspects()).map(|(id, _)| id.clone()).collect()
+    /// Returns the rules whose change to a state other than ok is to be confirmed by one more evaluation soon. A change to
+    /// ok waits for the next regular evaluation.
+    pub fn awaiting_confirmation(&self) -> HashSet<String> {
+        self.statuses
+            .iter()
+            .filter(|(_, status)| status.awaits_confirmation())
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
-    /// How many rules fire.
+    /// Returns the number of firing rules.
     pub fn firing(&self) -> usize {
-        self.standings.values().filter(|standing| standing.state == State::Firing).count()
+        self.statuses.values().filter(|status| status.state == State::Firing).count()
     }
 }
 
-/// The rule as it is said of. The metric's name and unit are added by whoever knows them.
+/// Returns the rule as messages describe it, still without the metric's name and unit.
 pub fn subject(alert: &Alert) -> AlertSubject {
     AlertSubject {
         project_id: alert.project_id.clone(),
@@ -234,15 +239,15 @@ pub fn subject(alert: &Alert) -> AlertSubject {
     }
 }
 
-/// What decides of what is recorded. What a window without points means is not, and need not be: the machine knows which
-/// states it leads to.
-fn decides(subject: &AlertSubject) -> (&str, &str, &str, f64, &str) {
+/// Returns the recorded fields that determine the state. `no_data` is not recorded and need not be: the state machine knows
+/// the states that it leads to.
+fn condition_fields(subject: &AlertSubject) -> (&str, &str, &str, f64, &str) {
     let AlertSubject { metric_id, aggregation, operator, threshold, range, .. } = subject;
     (metric_id, aggregation, operator, *threshold, range)
 }
 
-/// What a rule that ended is judged by: its end decides, not its condition.
-fn never() -> Condition {
+/// Returns a condition for rules that have ended; it is not evaluated.
+fn unused_condition() -> Condition {
     use super::rule::{NoData, Operator, Window};
     use reads::series::aggregation::Aggregation;
     Condition {
@@ -257,7 +262,7 @@ fn never() -> Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Notice;
+    use crate::state_machine::Notification;
     use proto::control::EntityKey;
     use proto::v1::{Entity, ProjectPlan, entity};
 
@@ -292,40 +297,43 @@ mod tests {
         entries
     }
 
-    /// Evaluates the rule over a metric without points; gives the changes as they are recorded.
-    fn evaluate(evaluator: &mut Evaluator, alert: &Alert) -> Vec<(State, State, Notice)> {
+    /// Evaluates the rule over a metric without points; returns the transitions as recorded.
+    fn evaluate(evaluator: &mut Evaluator, alert: &Alert) -> Vec<(State, State, Notification)> {
         let pass = evaluator.plan(&entries(alert), &Scope::All);
-        let changes = evaluator.changes(&pass, &WindowValues::default(), 2);
-        let seen = changes.iter().map(|it| (it.change.from, it.change.to, it.change.notice)).collect();
-        evaluator.apply(changes);
-        seen
+        let transitions = evaluator.transitions(&pass, &WindowValues::default(), 2);
+        let recorded = transitions
+            .iter()
+            .map(|it| (it.transition.from, it.transition.to, it.transition.notification))
+            .collect();
+        evaluator.apply(transitions);
+        recorded
     }
 
-    /// One that begins with the rule firing.
+    /// Creates an evaluator with the rule firing.
     fn firing() -> Evaluator {
-        let change = Change {
+        let transition = Transition {
             sequence: 1,
             at_ms: 1,
             from: State::Ok,
             to: State::Firing,
             value: Some(11.0),
-            notice: Notice::Told,
+            notification: Notification::State,
             ended: false,
         };
         let mut evaluator = Evaluator::default();
-        evaluator.apply(vec![Changed { subject: subject(&alert()), change }]);
+        evaluator.apply(vec![RuleTransition { subject: subject(&alert()), transition }]);
         evaluator
     }
 
     #[test]
-    fn rules_are_looked_at_once_after_they_were_made_edited_or_switched_on() {
+    fn rule_is_edited_once_after_creation_edit_or_activation() {
         let mut evaluator = Evaluator::default();
         let mut edited = |alert: &Alert| evaluator.edited(&entries(alert)).len();
         assert_eq!((edited(&alert()), edited(&alert())), (1, 0));
         assert_eq!(
             edited(&Alert { name: "Other".to_owned(), version: 2, ..alert() }),
             0,
-            "a name decides nothing"
+            "the name does not affect the state"
         );
         let raised = Alert { threshold: 20.0, ..alert() };
         assert_eq!((edited(&raised), edited(&raised)), (1, 0));
@@ -335,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_recorded_tells_that_a_rule_was_edited_since() {
+    fn edit_is_detected_by_comparison_with_the_recorded_rule() {
         assert_eq!(evaluate(&mut firing(), &alert()), []);
         let edits: [fn(&mut Alert); 5] = [
             |alert| alert.threshold = 20.0,
@@ -347,7 +355,7 @@ mod tests {
         for edit in edits {
             let (mut edited, mut evaluator) = (alert(), firing());
             edit(&mut edited);
-            let resolved = [(State::Firing, State::Ok, Notice::Told)];
+            let resolved = [(State::Firing, State::Ok, Notification::State)];
             assert_eq!(evaluate(&mut evaluator, &edited), resolved, "{edited:?}");
             assert_eq!(evaluate(&mut evaluator, &edited), [], "{edited:?}");
         }

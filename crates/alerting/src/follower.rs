@@ -1,6 +1,6 @@
-//! Reads `alerts.v1` into the [`Book`]. Every replica runs one; what was not committed it never sees.
+//! Reads `alerts.v1` into [`AlertStates`]. Every replica runs a follower. It sees committed records only.
 
-use super::book::{Book, News};
+use super::alert_state::{AlertStates, Effect};
 use proto::Message as _;
 use proto::topics::Topics;
 use proto::v1::AlertRecord;
@@ -15,35 +15,35 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Between two tries to read.
-const RETRY: Duration = Duration::from_secs(1);
+/// Delay before a failed read is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The book, and up to where it was read. Clones share it.
+/// The alert states, and the offset up to which they were read. Clones share them.
 #[derive(Clone)]
 pub struct Follower {
-    book: Arc<Mutex<Book>>,
-    next: watch::Sender<i64>,
-    tasks: watch::Sender<u64>,
+    states: Arc<Mutex<AlertStates>>,
+    next_offset: watch::Sender<i64>,
+    pending_deliveries: watch::Sender<u64>,
     notices: watch::Sender<u64>,
 }
 
 impl Follower {
-    /// Reads the topic of the installation until `stop`.
+    /// Starts to read the topic of the installation until `stop`.
     pub fn start(brokers: &KafkaBrokers, namespace: &str, stop: CancellationToken) -> Self {
         let follower = Self {
-            book: Arc::default(),
-            next: watch::Sender::new(0),
-            tasks: watch::Sender::new(0),
+            states: Arc::default(),
+            next_offset: watch::Sender::new(0),
+            pending_deliveries: watch::Sender::new(0),
             notices: watch::Sender::new(0),
         };
         let (topic, brokers, worker) = (Topics::new(namespace).alerts, brokers.clone(), follower.clone());
         tokio::spawn(async move {
             let work = async {
                 loop {
-                    let from = *worker.next.borrow();
-                    let Err(error) = worker.read(&brokers, &topic, from).await;
-                    tracing::warn!(%error, "the topic of alerts cannot be read; trying again");
-                    tokio::time::sleep(RETRY).await;
+                    let from = *worker.next_offset.borrow();
+                    let Err(error) = worker.consume(&brokers, &topic, from).await;
+                    tracing::warn!(%error, "alert topic read failed; retrying");
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             };
             tokio::select! {
@@ -54,28 +54,28 @@ impl Follower {
         follower
     }
 
-    /// Looks into the book.
-    pub fn look<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
-        look(&self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Reads the alert states under their lock.
+    pub fn read<T>(&self, read: impl FnOnce(&AlertStates) -> T) -> T {
+        read(&self.states.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until the record at `offset` is in the book.
+    /// Waits until the record at `offset` is applied.
     pub async fn reached(&self, offset: i64) {
-        // The sender lives as long as this, so it is never an error.
-        let _ = self.next.subscribe().wait_for(|next| *next > offset).await;
+        // The sender lives as long as the follower, so this never fails.
+        let _ = self.next_offset.subscribe().wait_for(|next| *next > offset).await;
     }
 
-    /// Changes whenever channels may have something new to be told.
-    pub fn tasks(&self) -> watch::Receiver<u64> {
-        self.tasks.subscribe()
+    /// Returns a counter that changes whenever new deliveries may be pending.
+    pub fn pending_deliveries(&self) -> watch::Receiver<u64> {
+        self.pending_deliveries.subscribe()
     }
 
-    /// Changes whenever there is a new notice in an inbox.
+    /// Returns a counter that changes whenever an inbox has a new notice.
     pub fn notices(&self) -> watch::Receiver<u64> {
         self.notices.subscribe()
     }
 
-    async fn read(
+    async fn consume(
         &self,
         brokers: &KafkaBrokers,
         topic: &str,
@@ -87,23 +87,24 @@ impl Follower {
             let offset = message.offset();
             match AlertRecord::decode(message.payload().unwrap_or_default()) {
                 Ok(record) => {
-                    let news = self.book.lock().unwrap_or_else(PoisonError::into_inner).apply(offset, record);
-                    match news {
-                        News::Nothing => {}
-                        News::Tasks => self.tasks.send_modify(|count| *count += 1),
-                        News::Notice => self.notices.send_modify(|count| *count += 1),
+                    let effect =
+                        self.states.lock().unwrap_or_else(PoisonError::into_inner).apply(offset, record);
+                    match effect {
+                        Effect::None => {}
+                        Effect::Deliveries => self.pending_deliveries.send_modify(|count| *count += 1),
+                        Effect::Notice => self.notices.send_modify(|count| *count += 1),
                     }
                 }
                 Err(error) => {
-                    tracing::error!(offset, %error, "a record of the topic of alerts cannot be read")
+                    tracing::error!(offset, %error, "record of the alert topic skipped: not decodable")
                 }
             }
-            self.next.send_replace(offset + 1);
+            self.next_offset.send_replace(offset + 1);
         }
     }
 }
 
-/// A reader of what was committed, from `from` on.
+/// Returns a reader of committed records from the offset `from`.
 pub(super) fn reader(brokers: &KafkaBrokers, topic: &str, from: i64) -> Result<Reader, KafkaError> {
     let mut config = service::kafka::client(brokers, "tidemark-alerts-reader");
     config
@@ -113,9 +114,9 @@ pub(super) fn reader(brokers: &KafkaBrokers, topic: &str, from: i64) -> Result<R
         .set("isolation.level", "read_committed")
         .set("fetch.wait.max.ms", "50");
     let consumer = Reader::new(&config, topic)?;
-    let mut place = TopicPartitionList::new();
+    let mut assignment = TopicPartitionList::new();
     let offset = if from <= 0 { Offset::Beginning } else { Offset::Offset(from) };
-    place.add_partition_offset(topic, 0, offset)?;
-    consumer.assign(&place)?;
+    assignment.add_partition_offset(topic, 0, offset)?;
+    consumer.assign(&assignment)?;
     Ok(consumer)
 }

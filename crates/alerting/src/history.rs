@@ -1,12 +1,12 @@
-//! What happened to rules, from ClickHouse.
+//! Alert history in ClickHouse.
 //!
-//! `alert_events` is derived from `alerts.v1` and may be dropped: the evaluator's replica copies the topic into it, from
-//! the greatest offset that is there. A record that is copied twice is one row, for rows of one offset replace each other.
+//! The table `alert_events` is derived from `alerts.v1` and may be dropped: the leader copies the topic into it, starting
+//! after the greatest stored offset. A record that is copied twice is one row, because rows of one offset replace each other.
 
 use super::follower::reader;
-use super::machine::{Notice, State};
 use super::records;
 use super::records::StateWord;
+use super::state_machine::{Notification, State};
 use clickhouse::{Client, Row};
 use proto::Message as _;
 use proto::topics::Topics;
@@ -20,14 +20,14 @@ use service::kafka::KafkaBrokers;
 use service::wire_enum::WireEnum as _;
 use std::time::Duration;
 
-/// So many rows are inserted at once.
-const BATCH: usize = 10_000;
-/// How long a statement may take.
+/// Maximum number of rows per insert.
+const MAX_BATCH: usize = 10_000;
+/// Time limit of a statement.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two tries.
-const RETRY: Duration = Duration::from_secs(2);
+/// Delay before a failed copy is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Sorted so that a rule's changes stand together, each with its deliveries and its acknowledgement, and its tests.
+/// Sorted so that a rule's transitions are adjacent, each with its deliveries and its acknowledgement, and its tests.
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS {database}.alert_events (\
     project_id String, alert_id String, sequence UInt64, offset Int64, \
     kind Enum8('transition' = 1, 'delivery' = 2, 'acknowledgement' = 3, 'test' = 4), at_ms Int64, \
@@ -35,8 +35,8 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS {database}.alert_events (\
     channel_id String, status String, attempt UInt32, error String, person String, note String, test_id String\
     ) ENGINE = ReplacingMergeTree ORDER BY (project_id, alert_id, sequence, offset)";
 
-/// What tables of earlier versions lack.
-const TESTS: &str = "ALTER TABLE {database}.alert_events \
+/// Adds the columns that tables of earlier versions lack.
+const MIGRATION: &str = "ALTER TABLE {database}.alert_events \
     MODIFY COLUMN kind Enum8('transition' = 1, 'delivery' = 2, 'acknowledgement' = 3, 'test' = 4), \
     ADD COLUMN IF NOT EXISTS test_id String";
 
@@ -47,40 +47,40 @@ pub struct EventRow {
     pub project_id: String,
     /// The rule.
     pub alert_id: String,
-    /// The rule's change that it is, or belongs to; 0 for tests.
+    /// Sequence number of the transition that the row is, or belongs to; 0 for tests.
     pub sequence: u64,
-    /// Its place in the topic.
+    /// Offset in the topic.
     pub offset: i64,
     /// 1 transition, 2 delivery, 3 acknowledgement, 4 test.
     pub kind: i8,
-    /// When, Unix milliseconds.
+    /// Time, Unix milliseconds.
     pub at_ms: i64,
     /// Transitions: the state before. Tests: the state.
     pub state_from: String,
     /// Transitions: the state after. Tests: the state.
     pub state_to: String,
-    /// Transitions and tests: what was measured.
+    /// Transitions and tests: the observed value.
     pub value: Option<f64>,
-    /// Transitions and tests: what it was compared with.
+    /// Transitions and tests: the threshold.
     pub threshold: f64,
-    /// Deliveries: to whom.
+    /// Deliveries: the channel.
     pub channel_id: String,
     /// Deliveries: `delivered`, `retrying` or `failed`.
     pub status: String,
-    /// Deliveries: which try.
+    /// Deliveries: number of the attempt.
     pub attempt: u32,
-    /// Deliveries: why it failed.
+    /// Deliveries: the error.
     pub error: String,
-    /// Acknowledgements: who.
+    /// Acknowledgements: the person.
     pub person: String,
-    /// Acknowledgements: what they noted.
+    /// Acknowledgements: the note.
     pub note: String,
-    /// Tests and their deliveries: names the test.
+    /// Tests and their deliveries: id of the test.
     pub test_id: String,
 }
 
 impl EventRow {
-    /// Whether it is what happened, and not what came of that.
+    /// Returns whether the row is a transition or a test, and not one of their consequences.
     pub fn is_head(&self) -> bool {
         matches!(self.kind, TRANSITION | TEST)
     }
@@ -95,21 +95,21 @@ pub const ACKNOWLEDGEMENT: i8 = 3;
 /// [`EventRow::kind`] of a test.
 pub const TEST: i8 = 4;
 
-/// Why the history is not up to date.
+/// Reason why the history is not up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// ClickHouse did not do what was asked of it.
+    /// ClickHouse rejected a statement or was unreachable.
     #[error("ClickHouse: {0}")]
     ClickHouse(#[from] clickhouse::error::Error),
     /// ClickHouse did not answer in time.
     #[error("ClickHouse did not answer in time")]
     TimedOut,
-    /// The topic cannot be read.
+    /// The topic could not be read.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
 }
 
-/// The table of one installation.
+/// Alert history of one installation.
 #[derive(Clone)]
 pub struct History {
     client: Client,
@@ -119,25 +119,25 @@ pub struct History {
 }
 
 impl History {
-    /// The table of the installation `namespace`.
+    /// Creates the history of the installation `namespace`.
     pub fn new(server: &Server, brokers: &KafkaBrokers, namespace: &str) -> Result<Self, TlsError> {
         let client = service::clickhouse::client(server)?.with_setting("async_insert", "0");
         let database = service::clickhouse::alerts_database(namespace);
         Ok(Self { client, database, brokers: brokers.clone(), topic: Topics::new(namespace).alerts })
     }
 
-    /// Copies the topic, for ever.
+    /// Copies the topic for ever.
     pub async fn run(self) {
         loop {
             let Err(error) = self.copy().await;
-            tracing::warn!(%error, "the history of alerts is behind; trying again");
-            tokio::time::sleep(RETRY).await;
+            tracing::warn!(%error, "alert history is behind: copy failed; retrying");
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
     async fn copy(&self) -> Result<std::convert::Infallible, HistoryError> {
         let database = format!("CREATE DATABASE IF NOT EXISTS {} ENGINE = Atomic", self.database);
-        let table = [SCHEMA, TESTS].map(|statement| statement.replace("{database}", &self.database));
+        let table = [SCHEMA, MIGRATION].map(|statement| statement.replace("{database}", &self.database));
         for statement in [database].into_iter().chain(table) {
             in_time(self.client.query_raw(&statement).execute()).await?;
         }
@@ -147,8 +147,8 @@ impl History {
         loop {
             let mut batch = Vec::new();
             batch.extend(row(&consumer.recv().await?));
-            while batch.len() < BATCH {
-                // What is there already goes along.
+            while batch.len() < MAX_BATCH {
+                // Records that are already available join the batch.
                 let next = tokio::time::timeout(Duration::from_millis(20), consumer.recv()).await;
                 let Ok(next) = next else { break };
                 batch.extend(row(&next?));
@@ -161,7 +161,7 @@ impl History {
         if rows.is_empty() {
             return Ok(());
         }
-        // A token like no other: the table itself takes care of repeats, and none may be swallowed that was not stored.
+        // A unique token: the table itself removes repeats, and no insert may be dropped as a duplicate.
         let token = uuid::Uuid::new_v4().to_string();
         let client = self
             .client
@@ -178,8 +178,8 @@ impl History {
         .await
     }
 
-    /// The rule's newest changes and tests before the offset `before`, newest first, each with what belongs to it, in
-    /// order: itself first.
+    /// Returns the rule's newest transitions and tests before the offset `before`, newest first, each followed by the rows
+    /// that belong to it.
     pub async fn page(
         &self,
         (project_id, alert_id): (&str, &str),
@@ -198,7 +198,7 @@ impl History {
         );
         let query = self.client.query_raw(&sql).param("project", project_id).param("alert", alert_id);
         let rows: Vec<EventRow> = match in_time(query.fetch_all()).await {
-            // Nobody has evaluated a rule yet.
+            // No rule was ever evaluated.
             Err(HistoryError::ClickHouse(error)) if is_missing(&error) => Vec::new(),
             rows => rows?,
         };
@@ -206,7 +206,7 @@ impl History {
     }
 }
 
-/// Changes and tests, newest first, of rows that are sorted by what they belong to and offset.
+/// Groups rows, sorted by transition and offset, by transition or test, newest first.
 fn items(rows: &[EventRow]) -> Vec<Vec<EventRow>> {
     let of = |row: &EventRow| (row.sequence, row.test_id.clone());
     let mut items: Vec<Vec<EventRow>> =
@@ -216,11 +216,12 @@ fn items(rows: &[EventRow]) -> Vec<Vec<EventRow>> {
     items
 }
 
-/// Whether the table or its database is not there.
+/// Returns whether the table or its database does not exist.
 fn is_missing(error: &clickhouse::error::Error) -> bool {
-    const NOT_THERE: [u32; 2] = [60, 81];
+    /// UNKNOWN_TABLE and UNKNOWN_DATABASE.
+    const MISSING: [u32; 2] = [60, 81];
     let clickhouse::error::Error::BadResponse(text) = error else { return false };
-    service::clickhouse::error_code(text).is_some_and(|code| NOT_THERE.contains(&code))
+    service::clickhouse::error_code(text).is_some_and(|code| MISSING.contains(&code))
 }
 
 async fn in_time<T>(
@@ -231,30 +232,30 @@ async fn in_time<T>(
 
 fn row(message: &rdkafka::message::BorrowedMessage<'_>) -> Option<EventRow> {
     let record = AlertRecord::decode(message.payload().unwrap_or_default()).ok()?;
-    let row = of_record(record)?;
+    let row = row_of(record)?;
     Some(EventRow { offset: message.offset(), ..row })
 }
 
-/// The row of a record; none for what is no part of a rule's history.
-fn of_record(record: AlertRecord) -> Option<EventRow> {
-    let word = |state: State| StateWord::from(state).as_str().to_owned();
+/// Returns the row of a record; none if the record is not part of a rule's history.
+fn row_of(record: AlertRecord) -> Option<EventRow> {
+    let name = |state: State| StateWord::from(state).as_str().to_owned();
     Some(match record.kind? {
-        Kind::Transition(transition) => {
-            let change = records::change(&transition);
-            // An edit that left the rule where it was.
-            if change.from == change.to && change.notice == Notice::Silent {
+        Kind::Transition(record) => {
+            let transition = records::transition_from_record(&record);
+            // An edit that did not change the state.
+            if transition.from == transition.to && transition.notification == Notification::Silent {
                 return None;
             }
-            let subject = transition.subject.unwrap_or_default();
+            let subject = record.subject.unwrap_or_default();
             EventRow {
                 project_id: subject.project_id,
                 alert_id: subject.alert_id,
-                sequence: change.sequence,
+                sequence: transition.sequence,
                 kind: TRANSITION,
-                at_ms: change.at_ms,
-                state_from: word(change.from),
-                state_to: word(change.to),
-                value: change.value,
+                at_ms: transition.at_ms,
+                state_from: name(transition.from),
+                state_to: name(transition.to),
+                value: transition.value,
                 threshold: subject.threshold,
                 ..EventRow::default()
             }
@@ -268,7 +269,7 @@ fn of_record(record: AlertRecord) -> Option<EventRow> {
             };
             let (alert_id, sequence, test_id) = match delivery.event_id.rsplit_once('-') {
                 Some((alert_id, sequence)) => (alert_id.to_owned(), sequence.parse().ok()?, String::new()),
-                // A test of a channel is no part of a rule's history.
+                // A test of a channel is not part of a rule's history.
                 None if delivery.alert_id.is_empty() => return None,
                 None => (delivery.alert_id, 0, delivery.event_id),
             };
@@ -286,18 +287,18 @@ fn of_record(record: AlertRecord) -> Option<EventRow> {
                 ..EventRow::default()
             }
         }
-        Kind::Acknowledgement(said) => EventRow {
-            project_id: said.project_id,
-            alert_id: said.alert_id,
-            sequence: said.sequence,
+        Kind::Acknowledgement(acknowledgement) => EventRow {
+            project_id: acknowledgement.project_id,
+            alert_id: acknowledgement.alert_id,
+            sequence: acknowledgement.sequence,
             kind: ACKNOWLEDGEMENT,
-            at_ms: said.at_ms,
-            person: said.by,
-            note: said.note,
+            at_ms: acknowledgement.at_ms,
+            person: acknowledgement.by,
+            note: acknowledgement.note,
             ..EventRow::default()
         },
         Kind::Test(test) => {
-            let state = word(records::state_of(test.state()));
+            let state = name(records::state_from_proto(test.state()));
             let subject = test.subject.filter(|subject| !subject.alert_id.is_empty())?;
             EventRow {
                 project_id: subject.project_id,
@@ -322,7 +323,7 @@ mod tests {
     use proto::v1::{AlertDelivery, AlertSubject, AlertTest};
 
     fn delivery(event_id: &str, alert_id: &str) -> Option<EventRow> {
-        of_record(AlertRecord {
+        row_of(AlertRecord {
             kind: Some(Kind::Delivery(AlertDelivery {
                 event_id: event_id.to_owned(),
                 alert_id: alert_id.to_owned(),
@@ -333,21 +334,21 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_belongs_to_the_change_or_the_test_that_its_event_names() {
+    fn delivery_belongs_to_the_transition_or_test_of_its_event() {
         let row = delivery("alr_x-y-12", "").expect("a row");
         assert_eq!((row.alert_id.as_str(), row.sequence, row.status.as_str()), ("alr_x-y", 12, "failed"));
         let row = delivery("test_0123", "alr_x").expect("a row");
         assert_eq!((row.alert_id.as_str(), row.sequence, row.test_id.as_str()), ("alr_x", 0, "test_0123"));
-        assert_eq!(delivery("test_0123", ""), None, "the test of a channel is no part of a rule's history");
+        assert_eq!(delivery("test_0123", ""), None, "a test of a channel is not part of a rule's history");
     }
 
     #[test]
-    fn a_test_is_a_row_in_the_state_of_the_rule_and_that_of_a_channel_is_none() {
+    fn rule_test_is_a_row_and_channel_test_is_not() {
         let test = |alert_id: &str| {
             let subject = AlertSubject { alert_id: alert_id.to_owned(), ..AlertSubject::default() };
-            let state = records::state_to(State::Firing).into();
+            let state = records::state_to_proto(State::Firing).into();
             let test = AlertTest { subject: Some(subject), state, value: Some(7.0), ..AlertTest::default() };
-            of_record(AlertRecord { kind: Some(Kind::Test(test)) })
+            row_of(AlertRecord { kind: Some(Kind::Test(test)) })
         };
         let row = test("alr").expect("a row");
         assert_eq!(
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_and_tests_are_listed_in_one_order_with_what_belongs_to_each() {
+    fn transitions_and_tests_are_listed_newest_first_with_their_rows() {
         let row = |sequence, test: &str, offset, kind| EventRow {
             sequence,
             test_id: test.to_owned(),

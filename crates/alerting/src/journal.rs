@@ -1,8 +1,8 @@
 //! Writes `alerts.v1`.
 //!
-//! [`Journal`] is the evaluator's: its transactional id is the installation's, so that a second evaluator that opens one
-//! fences the first off. What a fenced one writes is never read; its term ends at the first attempt. [`Notes`] is
-//! everybody's, for what people say.
+//! [`Journal`] belongs to the leader. All leaders of an installation share one transactional id, so a new leader fences its
+//! predecessor: records of a fenced leader are never read, and its leadership ends with its first write. [`UserRecords`] is the
+//! writer of every replica, for acknowledgements, tests and read marks.
 
 use proto::Message as _;
 use proto::topics::Topics;
@@ -14,34 +14,35 @@ use service::kafka::writer::Writer;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a transaction may take; beyond it the broker ends it.
-const TRANSACTION: Duration = Duration::from_secs(10);
-/// How long a record of [`Notes`] may take.
-const NOTE: Duration = Duration::from_secs(5);
-/// So many records are written in one transaction.
-const BATCH: usize = 10_000;
+/// Time limit of a transaction, after which the broker aborts it.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for a record of [`UserRecords`].
+const USER_RECORD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of records from which on a transaction takes no further request.
+const MAX_BATCH: usize = 10_000;
 
-/// Why nothing was written; what became of it is known from the topic alone.
+/// Reason why a write failed. Its outcome is known from the topic only.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Kafka did not do what was asked of it, or the writer was fenced off.
+    /// Kafka rejected the write, or the writer was fenced.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// The journal ended before.
-    #[error("the journal was closed")]
+    /// The journal has ended.
+    #[error("the journal is closed")]
     Closed,
 }
 
-type Asked = (Vec<AlertRecord>, oneshot::Sender<i64>);
+/// Records to write, and the receiver of the last one's offset.
+type WriteRequest = (Vec<AlertRecord>, oneshot::Sender<i64>);
 
-/// The evaluator's writer. Clones write to the same; once a write has failed, all do.
+/// The leader's writer. Clones share it. After a failed write all writes fail.
 #[derive(Clone)]
 pub struct Journal {
-    asked: mpsc::Sender<Asked>,
+    requests: mpsc::Sender<WriteRequest>,
 }
 
 impl Journal {
-    /// Opens it, and closes every other one of the installation. The task ends with the journal, or with what ended it.
+    /// Opens the journal and fences all others of the installation. The task ends when the journal does, with the reason.
     pub async fn open(
         brokers: &KafkaBrokers,
         namespace: &str,
@@ -49,29 +50,32 @@ impl Journal {
         let topic = Topics::new(namespace).alerts;
         let producer: FutureProducer = service::kafka::client(brokers, "tidemark-alerts")
             .set("transactional.id", format!("{topic}.evaluator"))
-            .set("transaction.timeout.ms", TRANSACTION.as_millis().to_string())
-            .set("message.timeout.ms", (TRANSACTION / 2).as_millis().to_string())
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+            .set("message.timeout.ms", (TRANSACTION_TIMEOUT / 2).as_millis().to_string())
             .set("linger.ms", "0")
             .create()?;
-        let producer = blocking(producer, |producer| producer.init_transactions(TRANSACTION)).await?;
-        let (asked, asks) = mpsc::channel(1024);
-        Ok((Self { asked }, tokio::spawn(serve(producer, topic, asks))))
+        let producer = blocking(producer, |producer| producer.init_transactions(TRANSACTION_TIMEOUT)).await?;
+        let (requests, receiver) = mpsc::channel(1024);
+        Ok((Self { requests }, tokio::spawn(serve(producer, topic, receiver))))
     }
 
-    /// Writes `records` in one transaction, together with what others write at the same time; returns the offset of the
-    /// last of them.
+    /// Writes `records` in one transaction, together with concurrent writes. Returns the offset of the last record.
     pub async fn write(&self, records: Vec<AlertRecord>) -> Result<i64, JournalError> {
         let (done, written) = oneshot::channel();
-        self.asked.send((records, done)).await.map_err(|_| JournalError::Closed)?;
+        self.requests.send((records, done)).await.map_err(|_| JournalError::Closed)?;
         written.await.map_err(|_| JournalError::Closed)
     }
 }
 
-async fn serve(mut producer: FutureProducer, topic: String, mut asks: mpsc::Receiver<Asked>) -> JournalError {
-    while let Some(first) = asks.recv().await {
+async fn serve(
+    mut producer: FutureProducer,
+    topic: String,
+    mut requests: mpsc::Receiver<WriteRequest>,
+) -> JournalError {
+    while let Some(first) = requests.recv().await {
         let mut batch = vec![first];
-        while batch.iter().map(|(records, _)| records.len()).sum::<usize>() < BATCH {
-            let Ok(next) = asks.try_recv() else { break };
+        while batch.iter().map(|(records, _)| records.len()).sum::<usize>() < MAX_BATCH {
+            let Ok(next) = requests.try_recv() else { break };
             batch.push(next);
         }
         match commit(producer, &topic, &batch).await {
@@ -81,18 +85,18 @@ async fn serve(mut producer: FutureProducer, topic: String, mut asks: mpsc::Rece
                     let _ = done.send(offset);
                 }
             }
-            // The transaction is left open: the next one to open the journal aborts it.
+            // The transaction stays open: the next leader aborts it.
             Err(error) => return error,
         }
     }
     JournalError::Closed
 }
 
-/// One transaction; the last offset of each part of the batch.
+/// Executes one transaction. Returns the last offset of each part of the batch.
 async fn commit(
     producer: FutureProducer,
     topic: &str,
-    batch: &[Asked],
+    batch: &[WriteRequest],
 ) -> Result<(FutureProducer, Vec<i64>), JournalError> {
     producer.begin_transaction()?;
     let mut deliveries = Vec::new();
@@ -114,11 +118,11 @@ async fn commit(
         }
         offsets.push(last);
     }
-    let producer = blocking(producer, |producer| producer.commit_transaction(TRANSACTION)).await?;
+    let producer = blocking(producer, |producer| producer.commit_transaction(TRANSACTION_TIMEOUT)).await?;
     Ok((producer, offsets))
 }
 
-/// Calls that block must not hold up other tasks.
+/// Runs a blocking call without delaying other tasks.
 async fn blocking(
     producer: FutureProducer,
     call: impl FnOnce(&FutureProducer) -> Result<(), KafkaError> + Send + 'static,
@@ -127,22 +131,22 @@ async fn blocking(
     tokio::task::spawn_blocking(call).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-/// Writes what people say: acknowledgements, tests, what they have read.
+/// Writes records that users cause: acknowledgements, tests, read marks.
 #[derive(Clone)]
-pub struct Notes {
+pub struct UserRecords {
     writer: Writer,
     topic: String,
 }
 
-impl Notes {
-    /// A writer whose records all in-sync replicas have acknowledged.
+impl UserRecords {
+    /// Creates a writer whose records are acknowledged by all in-sync replicas.
     pub fn new(brokers: &KafkaBrokers, namespace: &str) -> Result<Self, KafkaError> {
         let mut config = service::kafka::client(brokers, "tidemark-notes");
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
-            .set("message.timeout.ms", NOTE.as_millis().to_string());
+            .set("message.timeout.ms", USER_RECORD_TIMEOUT.as_millis().to_string());
         Ok(Self { writer: Writer::new(&config)?, topic: Topics::new(namespace).alerts })
     }
 
@@ -155,7 +159,7 @@ impl Notes {
     }
 }
 
-/// The record's key: the rule, else the project.
+/// Returns the record's key: the rule, the project or the leadership.
 fn key(record: &AlertRecord) -> &str {
     match &record.kind {
         Some(Kind::Transition(it)) => it.subject.as_ref().map_or("", |subject| &subject.alert_id),

@@ -1,10 +1,10 @@
 //! Alerts: rules over metrics, their evaluation, their states and the notification of channels.
 //!
-//! A rule is an entity of `control.v1`. One replica at a time holds the lease ([`lease`]) and leads ([`term`]); Kafka's
-//! transactional producer ([`journal`]) ensures that only one can write. The leader evaluates rules ([`evaluate`]) over
-//! windows of the read engine and asks each rule's state machine ([`machine`]) for its transition. Transitions are written
-//! to `alerts.v1`. Every replica reads that topic into its [`book`], and only what stands there is delivered to channels
-//! ([`deliver`]).
+//! A rule is an entity of `control.v1`. One replica at a time holds the lease ([`lease`]) and leads ([`leadership`]). Kafka's
+//! transactional producer ([`journal`]) ensures that only one replica can write. The leader evaluates rules ([`evaluate`])
+//! over windows of the read engine and asks each rule's state machine ([`state_machine`]) for its transition. Transitions
+//! are written to `alerts.v1`. Every replica reads that topic ([`follower`]) into its [`alert_state`]. The leader delivers
+//! messages to channels ([`delivery`]) only after it has read their transitions from the topic.
 //!
 //! Guarantees:
 //! - A transition is recorded once and delivered at least once. A repeated delivery carries the same id.
@@ -13,21 +13,23 @@
 //!
 //! This crate reads metrics through `reads` only. It must not depend on `promql` or `query-api`.
 
+pub mod alert_state;
 pub mod arrivals;
-pub mod book;
-pub mod deliver;
+pub mod current_value;
+pub mod delivery;
 pub mod directory;
 pub mod evaluate;
+mod evaluation_loop;
 pub mod follower;
 pub mod history;
 pub mod journal;
+pub mod leadership;
 pub mod lease;
-pub mod machine;
 pub mod metrics;
+mod metrics_tail;
 pub mod notify;
 pub mod outgoing;
-pub mod present;
 pub mod preview;
 pub mod records;
 pub mod rule;
-pub mod term;
+pub mod state_machine;

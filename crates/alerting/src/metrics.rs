@@ -1,4 +1,4 @@
-//! What is counted of alerts.
+//! Prometheus metrics of alerts.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,10 +7,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// How a try to tell a channel ended.
+/// Labels of delivery attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Try {
-    /// The channel's kind.
+pub struct DeliveryLabels {
+    /// Kind of the channel.
     pub kind: &'static str,
     /// `delivered`, `retrying` or `failed`.
     pub status: &'static str,
@@ -19,24 +19,24 @@ pub struct Try {
 /// The metrics. Clones share them.
 #[derive(Clone)]
 pub struct AlertMetrics {
-    /// 1 on the replica that evaluates.
+    /// 1 on the replica that evaluates rules.
     pub evaluates: Gauge,
-    /// Rules that are evaluated.
+    /// Number of active rules.
     pub rules: Gauge,
-    /// How much later than planned evaluations of all rules began.
+    /// Delay between the planned and the actual start of evaluations of all rules.
     pub lateness: Histogram,
-    /// How long evaluations took, of all rules or of some.
+    /// Duration of evaluations, of all rules or of some.
     pub duration: Histogram,
-    /// Queries that evaluations asked.
+    /// Number of queries of evaluations.
     pub queries: Counter,
-    /// Changes of rules.
+    /// Number of transitions.
     pub changes: Counter,
-    /// Evaluations that failed.
+    /// Number of failed evaluations.
     pub failures: Counter,
-    /// Series that evaluations could not read in time.
+    /// Number of series that evaluations could not read in time.
     pub unread: Counter,
-    /// Tries to tell channels.
-    pub tries: Family<Try, Counter>,
+    /// Number of delivery attempts.
+    pub deliveries: Family<DeliveryLabels, Counter>,
 }
 
 impl Default for AlertMetrics {
@@ -51,13 +51,13 @@ impl Default for AlertMetrics {
             changes: Counter::default(),
             failures: Counter::default(),
             unread: Counter::default(),
-            tries: Family::default(),
+            deliveries: Family::default(),
         }
     }
 }
 
 impl AlertMetrics {
-    /// Adds them to `registry`.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("tidemark_alerts");
         registry.register("evaluates", "1 on the replica that evaluates rules", self.evaluates.clone());
@@ -65,26 +65,30 @@ impl AlertMetrics {
         let histograms = [
             (
                 "evaluation_lateness",
-                "From when all rules were to be evaluated to when that began",
+                "Delay between the planned and the actual start of an evaluation of all rules",
                 &self.lateness,
             ),
-            ("evaluation_duration", "How long evaluations took", &self.duration),
+            ("evaluation_duration", "Duration of evaluations", &self.duration),
         ];
         for (name, help, histogram) in histograms {
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         }
-        registry.register("queries", "Queries that evaluations asked", self.queries.clone());
-        registry.register("changes", "Changes of rules", self.changes.clone());
+        registry.register("queries", "ClickHouse queries of evaluations", self.queries.clone());
+        registry.register("changes", "State transitions of rules", self.changes.clone());
         registry.register(
             "evaluation_failures",
-            "Evaluations that failed and are repeated",
+            "Evaluations that failed and were retried",
             self.failures.clone(),
         );
         registry.register(
             "series_unread",
-            "Series that could not be read in time: their rules stay as they are",
+            "Series that could not be read in time; their rules keep their states",
             self.unread.clone(),
         );
-        registry.register("deliveries", "Tries to tell channels, by kind and status", self.tries.clone());
+        registry.register(
+            "deliveries",
+            "Delivery attempts by channel kind and status",
+            self.deliveries.clone(),
+        );
     }
 }

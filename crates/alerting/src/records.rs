@@ -1,18 +1,18 @@
-//! What the machine says and what `alerts.v1` holds, one made from the other.
+//! Conversion between transitions of the state machine, records of `alerts.v1`, and messages.
 
-use super::machine::{Change, Notice, State};
+use super::state_machine::{Notification, State, Transition};
 use crate::notify::message::{Event, Message};
 use proto::v1::{AlertNotice, AlertState, AlertSubject, AlertTest, AlertTransition};
 use service::wire_enum;
 
 wire_enum! {
-    /// The state of a rule as clients read it.
+    /// State of an alert rule.
     pub enum StateWord {
         /// The condition does not hold.
         Ok = "ok",
         /// The condition holds.
         Firing = "firing",
-        /// The window has no points, and the rule says so.
+        /// The window has no points, and the rule reports that.
         NoData = "no_data",
     }
 }
@@ -27,13 +27,13 @@ impl From<State> for StateWord {
     }
 }
 
-/// The id of a transition, by which receivers know it again.
+/// Returns the id of a transition's event, by which receivers detect a repeated delivery.
 pub fn event_id(alert_id: &str, sequence: u64) -> String {
     format!("{alert_id}-{sequence}")
 }
 
-/// A state as it is recorded.
-pub fn state_to(state: State) -> AlertState {
+/// Converts a state to its protobuf value.
+pub fn state_to_proto(state: State) -> AlertState {
     match state {
         State::Ok => AlertState::Ok,
         State::Firing => AlertState::Firing,
@@ -41,8 +41,8 @@ pub fn state_to(state: State) -> AlertState {
     }
 }
 
-/// A state that was recorded.
-pub fn state_of(state: AlertState) -> State {
+/// Converts a state from its protobuf value.
+pub fn state_from_proto(state: AlertState) -> State {
     match state {
         AlertState::Ok => State::Ok,
         AlertState::Firing => State::Firing,
@@ -50,51 +50,51 @@ pub fn state_of(state: AlertState) -> State {
     }
 }
 
-/// The record of `change`.
-pub fn transition(subject: AlertSubject, change: &Change) -> AlertTransition {
-    let notice = match change.notice {
-        Notice::Told => AlertNotice::Told,
-        Notice::Flapping => AlertNotice::Flapping,
-        Notice::Silent => AlertNotice::Silent,
-        Notice::Settled => AlertNotice::Settled,
+/// Converts a transition to its record.
+pub fn transition_to_record(subject: AlertSubject, transition: &Transition) -> AlertTransition {
+    let notice = match transition.notification {
+        Notification::State => AlertNotice::Told,
+        Notification::Flapping => AlertNotice::Flapping,
+        Notification::Silent => AlertNotice::Silent,
+        Notification::Settled => AlertNotice::Settled,
     };
     AlertTransition {
         subject: Some(subject),
-        sequence: change.sequence,
-        at_ms: change.at_ms,
-        from: state_to(change.from).into(),
-        to: state_to(change.to).into(),
-        value: change.value,
-        notice: notice.into(),
-        ended: change.ended,
-    }
-}
-
-/// The change of a record.
-pub fn change(transition: &AlertTransition) -> Change {
-    let notice = match transition.notice() {
-        AlertNotice::Told => Notice::Told,
-        AlertNotice::Flapping => Notice::Flapping,
-        AlertNotice::Silent => Notice::Silent,
-        AlertNotice::Settled => Notice::Settled,
-    };
-    Change {
         sequence: transition.sequence,
         at_ms: transition.at_ms,
-        from: state_of(transition.from()),
-        to: state_of(transition.to()),
+        from: state_to_proto(transition.from).into(),
+        to: state_to_proto(transition.to).into(),
         value: transition.value,
-        notice,
+        notice: notice.into(),
         ended: transition.ended,
     }
 }
 
-/// What a change is to those who are told; none if nobody is.
-pub fn told(change: &Change) -> Option<Event> {
-    match change.notice {
-        Notice::Silent => None,
-        Notice::Flapping => Some(Event::Flapping),
-        Notice::Told | Notice::Settled => Some(match change.to {
+/// Converts a transition from its record.
+pub fn transition_from_record(record: &AlertTransition) -> Transition {
+    let notification = match record.notice() {
+        AlertNotice::Told => Notification::State,
+        AlertNotice::Flapping => Notification::Flapping,
+        AlertNotice::Silent => Notification::Silent,
+        AlertNotice::Settled => Notification::Settled,
+    };
+    Transition {
+        sequence: record.sequence,
+        at_ms: record.at_ms,
+        from: state_from_proto(record.from()),
+        to: state_from_proto(record.to()),
+        value: record.value,
+        notification,
+        ended: record.ended,
+    }
+}
+
+/// Returns the event of which a transition notifies the channels; none if it is silent.
+pub fn notified_event(transition: &Transition) -> Option<Event> {
+    match transition.notification {
+        Notification::Silent => None,
+        Notification::Flapping => Some(Event::Flapping),
+        Notification::State | Notification::Settled => Some(match transition.to {
             State::Ok => Event::Resolved,
             State::Firing => Event::Firing,
             State::NoData => Event::NoData,
@@ -102,21 +102,23 @@ pub fn told(change: &Change) -> Option<Event> {
     }
 }
 
-/// The message of a transition; none if nobody is told.
-pub fn message(transition: &AlertTransition) -> Option<Message> {
-    let change = change(transition);
-    let subject = transition.subject.clone().unwrap_or_default();
-    let id = event_id(&subject.alert_id, transition.sequence);
-    let said = said(id, told(&change)?, subject, change.value, change.at_ms);
-    Some(Message { ended: change.ended, ..said })
+/// Returns the message of a transition; none if it is silent.
+pub fn message(record: &AlertTransition) -> Option<Message> {
+    let transition = transition_from_record(record);
+    let subject = record.subject.clone().unwrap_or_default();
+    let id = event_id(&subject.alert_id, record.sequence);
+    let event = notified_event(&transition)?;
+    let message = new_message(id, event, subject, transition.value, transition.at_ms);
+    Some(Message { ended: transition.ended, ..message })
 }
 
-/// The message of a test.
+/// Returns the message of a test notification.
 pub fn test_message(test: &AlertTest) -> Message {
-    said(test.test_id.clone(), Event::Test, test.subject.clone().unwrap_or_default(), test.value, test.at_ms)
+    let subject = test.subject.clone().unwrap_or_default();
+    new_message(test.test_id.clone(), Event::Test, subject, test.value, test.at_ms)
 }
 
-fn said(id: String, event: Event, subject: AlertSubject, value: Option<f64>, at_ms: i64) -> Message {
+fn new_message(id: String, event: Event, subject: AlertSubject, value: Option<f64>, at_ms: i64) -> Message {
     Message {
         id,
         event,

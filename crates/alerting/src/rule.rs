@@ -1,4 +1,4 @@
-//! A rule: when it holds, and over which window.
+//! The condition of a rule, and the window that it is evaluated over.
 
 use proto::v1::Alert;
 use reads::series::aggregation::Aggregation;
@@ -6,25 +6,25 @@ use service::wire_enum;
 use service::wire_enum::WireEnum;
 
 wire_enum! {
-    /// How a value is compared with the threshold.
+    /// Comparison of a value with the threshold.
     pub enum Operator {
         /// Less than.
         Less = "<",
         /// Greater than.
         Greater = ">",
-        /// Not greater than.
+        /// Less than or equal.
         AtMost = "<=",
-        /// Not less than.
+        /// Greater than or equal.
         AtLeast = ">=",
-        /// The same double.
+        /// Equal as a double.
         Equal = "==",
-        /// Another double.
+        /// Not equal as a double.
         Unequal = "!=",
     }
 }
 
 wire_enum! {
-    /// How far back a rule looks from the moment of its evaluation.
+    /// Length of the window that ends at the time of the evaluation.
     pub enum Window {
         /// Five minutes.
         FiveMinutes = "5m",
@@ -42,17 +42,17 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What a window without points means.
+    /// Effect of a window without points.
     pub enum NoData {
-        /// Nothing: the rule stays in the state that it is in.
+        /// None: the rule keeps its state.
         Ignore = "ignore",
-        /// The rule goes to the state `no_data`, and its channels are told.
+        /// The rule changes to the state `no_data`, and its channels are notified.
         Fire = "fire",
     }
 }
 
 impl Operator {
-    /// Whether `value operator threshold` is true.
+    /// Returns whether `value operator threshold` is true.
     pub fn holds(self, value: f64, threshold: f64) -> bool {
         match self {
             Self::Less => value < threshold,
@@ -66,7 +66,7 @@ impl Operator {
 }
 
 impl Window {
-    /// Its length in milliseconds.
+    /// Returns the length in milliseconds.
     pub fn length_ms(self) -> i64 {
         const MINUTE: i64 = 60_000;
         match self {
@@ -80,23 +80,23 @@ impl Window {
     }
 }
 
-/// What decides in which state a rule is.
+/// Condition of a rule, which determines its state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Condition {
-    /// How the points of the window become one number.
+    /// Aggregation of the window's points to one value.
     pub aggregation: Aggregation,
-    /// How it is compared.
+    /// Comparison of the value with the threshold.
     pub operator: Operator,
-    /// With what.
+    /// The threshold.
     pub threshold: f64,
-    /// Over which window.
+    /// The window.
     pub window: Window,
-    /// What a window without points means. The count of no points is 0, not nothing.
+    /// Effect of a window without points. With the aggregation `count` such a window has the value 0.
     pub no_data: NoData,
 }
 
 impl Condition {
-    /// The condition of `alert`; none if it has a word that this version does not know.
+    /// Returns the condition of `alert`; none if it has a value that this version does not know.
     pub fn of(alert: &Alert) -> Option<Self> {
         Some(Self {
             aggregation: Aggregation::parse(&alert.aggregation)?,

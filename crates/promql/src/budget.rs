@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Maximum number of samples that a query may read with all its selectors.
-pub const MOST_SAMPLES: usize = 5_000_000;
+pub const MAX_SAMPLES: usize = 5_000_000;
 /// Maximum number of series that a selector may match.
-pub const MOST_SERIES: usize = 5000;
+pub const MAX_SERIES: usize = 5000;
 /// Maximum number of intermediate values of a query, one per series and step; 16 bytes each.
-const MOST_VALUES: usize = 10_000_000;
+const MAX_VALUES: usize = 10_000_000;
 /// Maximum number of points per series in an answer.
-pub const MOST_POINTS: i64 = 11_000;
+pub const MAX_POINTS: i64 = 11_000;
 
 /// Remaining budget of a query. It is used by one thread.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ impl Budget {
         Self { deadline, abandoned: interest.0.clone(), values: Cell::new(0) }
     }
 
-    /// Charges the values of `series` series at `moments` steps.
-    pub fn spend(&self, series: usize, moments: usize) -> Result<(), Error> {
-        let values = self.values.get().saturating_add(series.saturating_mul(moments));
+    /// Charges the values of `series` series at `steps` steps.
+    pub fn spend(&self, series: usize, steps: usize) -> Result<(), Error> {
+        let values = self.values.get().saturating_add(series.saturating_mul(steps));
         self.values.set(values);
-        if values > MOST_VALUES {
+        if values > MAX_VALUES {
             return Err(Error::Execution(format!(
-                "the query makes more than {MOST_VALUES} values on its way: ask for fewer series or for a longer step"
+                "the query computes more than {MAX_VALUES} intermediate values: select fewer series or use a longer step"
             )));
         }
         self.check()

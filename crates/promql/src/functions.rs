@@ -95,7 +95,7 @@ impl Map {
             "log2" => Self::Plain(f64::log2),
             "log10" => Self::Plain(f64::log10),
             "sqrt" => Self::Plain(f64::sqrt),
-            // Unlike Rust's signum, zero has none.
+            // Unlike Rust's `signum`, the sign of zero is zero.
             "sgn" => Self::Plain(|value| if value == 0.0 { value } else { value.signum() }),
             "sin" => Self::Plain(f64::sin),
             "cos" => Self::Plain(f64::cos),
@@ -129,12 +129,12 @@ impl Map {
 
     /// Applies the function to `value`; none if there is no result.
     pub fn apply(self, value: f64, parameters: &[f64]) -> Option<f64> {
-        let parameter = |place: usize| parameters.get(place).copied().unwrap_or(f64::NAN);
+        let parameter = |index: usize| parameters.get(index).copied().unwrap_or(f64::NAN);
         Some(match self {
             Self::Plain(function) => function(value),
             Self::Calendar(function) => calendar(value).map_or(f64::NAN, function),
             Self::Round => {
-                // Multiplied by the inverse: 0.1 and its like have exact ones.
+                // As in Prometheus: dividing by the inverse avoids rounding errors, because the inverse of 0.1 is exact.
                 let inverse = 1.0 / parameters.first().copied().unwrap_or(1.0);
                 (value * inverse + 0.5).floor() / inverse
             }
@@ -159,7 +159,7 @@ fn calendar(seconds: f64) -> Option<DateTime> {
     if seconds.is_nan() {
         return None;
     }
-    // What no calendar has is out of the type's range, and so refused, also after the cast.
+    // The cast saturates, and a saturated value is out of range of a timestamp.
     let timestamp = Timestamp::from_second(seconds as i64).ok()?;
     Some(TimeZone::UTC.to_datetime(timestamp))
 }

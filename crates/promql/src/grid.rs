@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subquery_is_evaluated_at_multiples_of_its_step_after_the_start_of_its_range() {
+    fn subquery_steps_are_multiples_of_its_step_within_its_range() {
         let outer = Grid::range(1000, 1300, 100);
         assert_eq!(subquery(outer, Timing::default(), 200, 50), Grid { start: 850, step: 50, count: 10 });
         assert_eq!(

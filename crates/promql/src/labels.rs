@@ -89,9 +89,9 @@ impl Grouping {
 
 /// Converts a metric's id to a valid Prometheus name: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 pub fn metric_name(id: &str) -> String {
-    let allowed = |(place, c): (usize, char)| match c {
+    let allowed = |(index, c): (usize, char)| match c {
         'a'..='z' | 'A'..='Z' | '_' | ':' => c,
-        '0'..='9' if place > 0 => c,
+        '0'..='9' if index > 0 => c,
         _ => '_',
     };
     id.chars().enumerate().map(allowed).collect()
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_only_what_prometheus_allows() {
+    fn metric_name_has_only_characters_that_prometheus_allows() {
         for (id, name) in [
             ("daily_signups", "daily_signups"),
             ("api.response-time", "api_response_time"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_told_apart_by_some_labels_or_by_all_others_without_the_name() {
+    fn group_key_has_the_chosen_labels_or_all_others_but_the_name() {
         let labels = Labels::of_metric("a.b");
         let key = |grouping: Grouping| grouping.key(&labels).to_string();
         assert_eq!(key(Grouping::By(vec![])), "{}");

@@ -5,14 +5,14 @@ use promql_parser::parser::Expr;
 use std::panic::catch_unwind;
 
 /// Maximum number of tokens of a query. Each token makes the tree deeper by at most one.
-const MOST_TOKENS: usize = 2000;
+const MAX_TOKENS: usize = 2000;
 
 /// Parses a query.
 pub fn parse(text: &str) -> Result<Expr, String> {
-    if tokens(text) > MOST_TOKENS {
-        return Err(format!("parse error: the query has more than {MOST_TOKENS} words and symbols"));
+    if tokens(text) > MAX_TOKENS {
+        return Err(format!("parse error: the query has more than {MAX_TOKENS} words and symbols"));
     }
-    // The parser panics on some durations that no clock can hold, such as [1e300].
+    // The parser panics on durations out of range, such as [1e300].
     match catch_unwind(|| promql_parser::parser::parse(text)) {
         Ok(parsed) => parsed.map_err(|reason| format!("parse error: {reason}")),
         Err(_) => Err("parse error: a number is out of range".to_owned()),
@@ -53,14 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_symbols_and_strings_count_once() {
+    fn words_symbols_and_strings_are_one_token_each() {
         assert_eq!(tokens("rate(http_total{a=~\"x,y\\\"z\"}[5m]) # (((\n + 1.5"), 15);
         assert_eq!(tokens(""), 0);
     }
 
     #[test]
-    fn what_would_be_too_deep_is_refused_and_the_deepest_is_not() {
-        let most = MOST_TOKENS / 2 - 1;
+    fn too_deep_query_is_rejected_and_the_deepest_is_not() {
+        let most = MAX_TOKENS / 2 - 1;
         for (opening, inner, closing) in [
             ("(", "1", ")"),
             ("-", "a", ""),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_promql_is_an_error_and_never_a_panic() {
+    fn invalid_promql_is_an_error_and_never_a_panic() {
         for text in [
             "",
             "1 +",

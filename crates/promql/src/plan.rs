@@ -17,7 +17,7 @@ pub const LOOKBACK_MS: i64 = 300_000;
 /// Default step of a subquery.
 const SUBQUERY_STEP_MS: i64 = 60_000;
 /// Maximum nesting depth of expressions, which consumes stack.
-const MOST_LEVELS: usize = 250;
+const MAX_LEVELS: usize = 250;
 /// Upper bound of durations and times; larger values are clamped to it. 31,000 years.
 const ETERNITY_MS: i64 = 1_000_000_000_000_000;
 
@@ -46,9 +46,9 @@ pub enum Root {
 pub struct Selector {
     /// Matchers, all of which must match.
     pub matchers: Vec<Matcher>,
-    /// Samples after this moment, Unix milliseconds.
+    /// Samples after this time, Unix milliseconds.
     pub after: i64,
-    /// Samples up to and at this moment.
+    /// Samples up to and including this time, Unix milliseconds.
     pub until: i64,
 }
 
@@ -150,8 +150,8 @@ struct Planner {
 
 impl Planner {
     fn node(&mut self, expr: &Expr, grid: Grid, level: usize) -> Result<Node, Error> {
-        if level > MOST_LEVELS {
-            return Err(Error::Execution(format!("the query is nested deeper than {MOST_LEVELS} levels")));
+        if level > MAX_LEVELS {
+            return Err(Error::Execution(format!("the query is nested deeper than {MAX_LEVELS} levels")));
         }
         let level = level + 1;
         Ok(match expr {
@@ -214,8 +214,8 @@ impl Planner {
             after: timing.shift(grid.start) - range,
             until: timing.shift(grid.last()),
         };
-        let place = self.selectors.iter().position(|known| *known == wanted);
-        Ok(place.unwrap_or_else(|| {
+        let index = self.selectors.iter().position(|known| *known == wanted);
+        Ok(index.unwrap_or_else(|| {
             self.selectors.push(wanted);
             self.selectors.len() - 1
         }))
@@ -289,9 +289,9 @@ impl Planner {
 
     fn call(&mut self, call: &Call, grid: Grid, level: usize) -> Result<Node, Error> {
         let (name, arguments) = (call.func.name, &call.args.args);
-        let argument = |place: usize| {
+        let argument = |index: usize| {
             arguments
-                .get(place)
+                .get(index)
                 .map(Box::as_ref)
                 .ok_or_else(|| Error::BadData(format!("{name} lacks an argument")))
         };

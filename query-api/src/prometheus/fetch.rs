@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::app::App;
-use promql::budget::{MOST_SAMPLES, MOST_SERIES};
+use promql::budget::{MAX_SAMPLES, MAX_SERIES};
 use promql::eval::{Sample, Series};
 use promql::labels::Labels;
 use promql::plan::Selector;
@@ -46,13 +46,13 @@ pub async fn series(app: &App, project: &str, selectors: &[Selector]) -> Result<
     }
     let view = app.reads.view(project).await?;
     let ids = ids(app, &view, project, None).await?;
-    let (mut all, mut left) = (Vec::with_capacity(selectors.len()), MOST_SAMPLES);
+    let (mut all, mut left) = (Vec::with_capacity(selectors.len()), MAX_SAMPLES);
     for selector in selectors {
         let matched = |id: &&String| Labels::of_metric(id).matched_by(&selector.matchers);
         let wanted: Vec<&str> = ids.iter().filter(matched).map(String::as_str).collect();
-        if wanted.len() > MOST_SERIES {
+        if wanted.len() > MAX_SERIES {
             return Err(Failure::execution(format!(
-                "a selector matches {} series, more than {MOST_SERIES}: select fewer",
+                "a selector matches {} series, more than {MAX_SERIES}: select fewer",
                 wanted.len()
             )));
         }
@@ -91,7 +91,7 @@ async fn read(
             .await?;
         left = left.checked_sub(rows).ok_or_else(|| {
             Failure::execution(format!(
-                "the query reads more than {MOST_SAMPLES} samples: ask for a shorter range or fewer series"
+                "the query reads more than {MAX_SAMPLES} samples: ask for a shorter range or fewer series"
             ))
         })?;
     }

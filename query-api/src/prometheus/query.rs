@@ -8,7 +8,7 @@ use super::form::Form;
 use crate::app::App;
 use axum::extract::State;
 use axum::response::Response;
-use promql::budget::{Budget, Interest, MOST_POINTS};
+use promql::budget::{Budget, Interest, MAX_POINTS};
 use promql::eval::{Evaluation, Sample, Series, Value};
 use promql::grid::Grid;
 use promql::labels::Labels;
@@ -52,7 +52,7 @@ pub async fn range(
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(Failure::parameter("step", reason));
     }
-    if (end - start) / step > MOST_POINTS {
+    if (end - start) / step > MAX_POINTS {
         let reason = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
         return Err(Failure::bad_data(reason.to_owned()));
     }

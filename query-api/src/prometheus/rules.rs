@@ -6,10 +6,10 @@ use crate::app::App;
 use crate::error::{Error, directory_unavailable};
 use crate::prometheus::failure::Failure;
 use crate::prometheus::form::Form;
-use alerting::book::RuleState;
-use alerting::machine::State;
+use alerting::alert_state::RuleState;
 use alerting::records::StateWord;
 use alerting::rule::Condition;
+use alerting::state_machine::State;
 use axum::extract;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -108,9 +108,9 @@ async fn all(app: &App, project_id: &str) -> Result<Vec<(v1::Alert, RuleState)>,
     loop {
         let page = app.directory.list_entities::<v1::Alert>(project_id, after.as_deref(), PAGE).await;
         let page = page.map_err(directory_unavailable)?;
-        app.alerts.look(|book| {
+        app.alerts.read(|states| {
             rules.extend(page.items.into_iter().map(|alert| {
-                let state = book.rule(&alert.alert_id);
+                let state = states.rule(&alert.alert_id);
                 (alert, state)
             }));
         });
@@ -126,13 +126,13 @@ fn labels(alert: &v1::Alert) -> Value {
 }
 
 fn active(alert: &v1::Alert, state: &RuleState) -> Option<Value> {
-    if state.standing.state == State::Ok {
+    if state.status.state == State::Ok {
         return None;
     }
-    let since = Timestamp::from_millisecond(state.standing.since_ms).map(|at| at.to_string());
+    let since = Timestamp::from_millisecond(state.status.since_ms).map(|at| at.to_string());
     let mut labels = labels(alert);
     labels["alertname"] = alert.name.clone().into();
-    labels["state"] = StateWord::from(state.standing.state).as_str().into();
+    labels["state"] = StateWord::from(state.status.state).as_str().into();
     Some(json!({
         "labels": labels, "annotations": {}, "state": "firing", "activeAt": since.unwrap_or_default(),
         "value": state.value.map_or_else(|| "NaN".to_owned(), |value| value.to_string()),

@@ -6,7 +6,7 @@ use crate::body::Validated;
 use crate::error::{Error, ErrorBody};
 use crate::fields::{Fields, FromFields};
 use crate::params::{PageRequest, Params, encode_cursor};
-use alerting::book::{Inbox as Held, Notice};
+use alerting::alert_state::{Inbox as InboxState, Notice};
 use alerting::notify::message::Missing;
 use axum::Json;
 use axum::extract::State;
@@ -117,10 +117,10 @@ pub async fn push(app: &App, project_id: &str, out: &mpsc::Sender<Bytes>) {
     let mut changed = app.alerts.notices();
     let since_ms = service::clock::now_ms() - MAX_CLOCK_SKEW_MS;
     let mut last =
-        app.alerts.look(|book| book.inbox(project_id).notices.back().map_or(-1, |last| last.offset));
+        app.alerts.read(|states| states.inbox(project_id).notices.back().map_or(-1, |last| last.offset));
     while changed.changed().await.is_ok() {
         let (new, unread) =
-            app.alerts.look(|book| (book.notices_after(project_id, last), book.unread(project_id)));
+            app.alerts.read(|states| (states.notices_after(project_id, last), states.unread(project_id)));
         for notice in new {
             last = notice.offset;
             // Older notifications appear when the topic is read again from its beginning.
@@ -145,14 +145,14 @@ fn item(notice: Notice, read_until_ms: i64) -> InboxNotice {
         id: message.id.clone(),
         at: notice.at_ms,
         channel_id: notice.channel_id.clone(),
-        event: message.event.word(),
+        event: message.event.as_str(),
         title: message.title(),
         alert_id: non_empty(&message.alert_id),
         metric_id: non_empty(&message.metric_id),
         metric_name: message.metric_name.clone(),
         unit: non_empty(&message.unit),
         value: message.value,
-        reason: message.missing().map(Missing::word),
+        reason: message.missing().map(Missing::as_str),
         operator: message.operator.clone(),
         threshold: message.threshold,
         aggregation: message.aggregation.clone(),
@@ -185,13 +185,13 @@ pub async fn list(
 ) -> Result<Json<Inbox>, Error> {
     let PageRequest { after: before, limit, .. } = params.page::<i64>(LIST);
     params.check()?;
-    let held: Held = app.alerts.look(|book| book.inbox(&key.project_id));
-    let unread = held.unread();
+    let inbox: InboxState = app.alerts.read(|states| states.inbox(&key.project_id));
+    let unread = inbox.unread();
     let mut older =
-        held.notices.into_iter().rev().filter(|notice| before.is_none_or(|before| notice.offset < before));
+        inbox.notices.into_iter().rev().filter(|notice| before.is_none_or(|before| notice.offset < before));
     let page: Vec<Notice> = older.by_ref().take(limit).collect();
     let next_cursor = older.next().and(page.last()).map(|last| encode_cursor(LIST, &last.offset));
-    let items = page.into_iter().map(|notice| item(notice, held.read_until_ms)).collect();
+    let items = page.into_iter().map(|notice| item(notice, inbox.read_until_ms)).collect();
     Ok(Json(Inbox { items, next_cursor, unread }))
 }
 
@@ -216,5 +216,5 @@ pub async fn read(
 ) -> Result<Json<Unread>, Error> {
     let read = InboxRead { project_id: key.project_id.clone(), until_ms: until };
     app.append_alert_record(alert_record::Kind::InboxRead(read)).await?;
-    Ok(Json(Unread { unread: app.alerts.look(|book| book.inbox(&key.project_id)).unread() }))
+    Ok(Json(Unread { unread: app.alerts.read(|states| states.inbox(&key.project_id)).unread() }))
 }

@@ -1,23 +1,23 @@
-//! Discord's webhooks: one embed, and nobody mentioned whatever names hold.
+//! Messages for Discord webhooks: one embed. Mentions are disabled, so a name such as `@everyone` notifies nobody.
 //!
 //! Limits (discord.com/developers, "Embed Limits"): title 256, field name 256, field value 1,024 characters, 25 fields.
 
 use super::clipped;
-use super::message::{Message, Mood};
+use super::message::{Message, Severity};
 use serde_json::{Value, json};
 
-/// The request's body.
+/// Returns the request body.
 pub fn body(message: &Message) -> Value {
     let fields: Vec<Value> = message
         .facts()
         .into_iter()
         .map(|(label, text)| json!({"name": label, "value": clipped(&escaped(&text), 1024), "inline": true}))
         .collect();
-    let colour = match message.event.mood() {
-        Mood::Bad => 0xd9_2d20,
-        Mood::Doubtful => 0xf7_9009,
-        Mood::Good => 0x12_b76a,
-        Mood::Plain => 0x66_7085,
+    let colour = match message.event.severity() {
+        Severity::Critical => 0xd9_2d20,
+        Severity::Warning => 0xf7_9009,
+        Severity::Resolved => 0x12_b76a,
+        Severity::Neutral => 0x66_7085,
     };
     json!({
         "embeds": [{
@@ -31,7 +31,7 @@ pub fn body(message: &Message) -> Value {
     })
 }
 
-/// A backslash before what Markdown gives a meaning.
+/// Escapes Markdown characters with a backslash.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -49,7 +49,7 @@ mod tests {
     use crate::notify::message::{Event, tests::firing};
 
     #[test]
-    fn a_message_is_one_embed_that_mentions_nobody() {
+    fn message_is_one_embed_without_mentions() {
         let body = body(&firing());
         assert_eq!(body["allowed_mentions"], json!({"parse": []}));
         let embed = &body["embeds"][0];
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_kept_and_colours_tell_good_from_bad() {
+    fn title_is_clipped_and_resolution_is_green() {
         let long = Message { name: "x".repeat(400), event: Event::Resolved, ..firing() };
         let body = body(&long);
         assert_eq!(body["embeds"][0]["title"].as_str().map(|title| title.chars().count()), Some(256));

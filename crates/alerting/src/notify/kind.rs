@@ -1,19 +1,19 @@
-//! The kinds of channels.
+//! Kinds of channels.
 
 use service::wire_enum;
 
 wire_enum! {
-    /// What a channel is.
+    /// Kind of a channel.
     pub enum Kind {
         /// The project's inbox.
         InApp = "in_app",
-        /// An incoming webhook of Slack.
+        /// Slack incoming webhook.
         Slack = "slack",
-        /// A webhook of Discord.
+        /// Discord webhook.
         Discord = "discord",
-        /// A workflow of Microsoft Teams that begins with a webhook.
+        /// Microsoft Teams workflow that is triggered by a webhook.
         Teams = "teams",
-        /// A receiver of the client's own; signed as Standard Webhooks has it.
+        /// HTTP endpoint of the user. Requests are signed according to Standard Webhooks.
         Webhook = "webhook",
     }
 }

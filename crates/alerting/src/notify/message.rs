@@ -1,25 +1,25 @@
-//! What there is to say.
+//! Content of a notification, independent of the channel kind.
 
 use jiff::Timestamp;
 
-/// What happened.
+/// Event of which a channel is notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The rule's condition holds.
     Firing,
-    /// It holds no longer.
+    /// The condition no longer holds.
     Resolved,
-    /// There are no points.
+    /// The window has no points.
     NoData,
-    /// It goes to and fro; single changes are not told until it is calm.
+    /// The rule changes its state often. Single transitions are not notified until it settles.
     Flapping,
-    /// Somebody wants to see that the channel works.
+    /// A user tests the channel or the rule.
     Test,
 }
 
 impl Event {
-    /// The word for machines.
-    pub fn word(self) -> &'static str {
+    /// Returns the name in payloads and in the API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Firing => "firing",
             Self::Resolved => "resolved",
@@ -29,7 +29,7 @@ impl Event {
         }
     }
 
-    /// The word for people.
+    /// Returns the name in titles.
     pub fn title(self) -> &'static str {
         match self {
             Self::Firing => "Firing",
@@ -40,49 +40,49 @@ impl Event {
         }
     }
 
-    /// How bad it is.
-    pub fn mood(self) -> Mood {
+    /// Returns the severity.
+    pub fn severity(self) -> Severity {
         match self {
-            Self::Firing => Mood::Bad,
-            Self::NoData | Self::Flapping => Mood::Doubtful,
-            Self::Resolved => Mood::Good,
-            Self::Test => Mood::Plain,
+            Self::Firing => Severity::Critical,
+            Self::NoData | Self::Flapping => Severity::Warning,
+            Self::Resolved => Severity::Resolved,
+            Self::Test => Severity::Neutral,
         }
     }
 }
 
-/// How bad something is, for colours.
+/// Severity of an event, which determines the colour of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// Act.
-    Bad,
-    /// Look.
-    Doubtful,
-    /// All is well.
-    Good,
-    /// Nothing happened.
-    Plain,
+pub enum Severity {
+    /// The condition of the rule holds.
+    Critical,
+    /// The state of the rule is uncertain.
+    Warning,
+    /// The condition no longer holds.
+    Resolved,
+    /// A test.
+    Neutral,
 }
 
-/// Why there is no value.
+/// Reason why a message has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// The window has no points.
     NoPoints,
-    /// The rule is no longer evaluated: it was switched off or removed, or the project's plan has no alerts.
+    /// The rule is no longer evaluated: it was switched off or removed, or the project's plan does not include alerts.
     RuleEnded,
 }
 
 impl Missing {
-    /// The word for machines.
-    pub fn word(self) -> &'static str {
+    /// Returns the name in payloads and in the API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NoPoints => "no_points",
             Self::RuleEnded => "rule_ended",
         }
     }
 
-    /// The words for people.
+    /// Returns the text that is shown instead of the value.
     pub fn text(self) -> &'static str {
         match self {
             Self::NoPoints => "no points",
@@ -91,53 +91,53 @@ impl Missing {
     }
 }
 
-/// What there is to say.
+/// Content of a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// Names it: one that arrives twice has the same id twice.
+    /// Id of the event. Repeated deliveries have the same id.
     pub id: String,
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// The project.
     pub project_id: String,
-    /// The rule; empty for the test of a channel.
+    /// The rule; empty for a test of a channel.
     pub alert_id: String,
-    /// The rule's name, or the channel's.
+    /// Name of the rule; for a test of a channel, of the channel.
     pub name: String,
-    /// The metric; empty for the test of a channel.
+    /// The metric; empty for a test of a channel.
     pub metric_id: String,
-    /// The metric's name for people.
+    /// Display name of the metric.
     pub metric_name: String,
-    /// Its unit; empty if it has none.
+    /// Unit of the metric; empty if it has none.
     pub unit: String,
-    /// The window's value, if it has points.
+    /// Value of the window, if it has points.
     pub value: Option<f64>,
-    /// Whether the rule is no longer evaluated.
+    /// True if the rule is no longer evaluated.
     pub ended: bool,
-    /// A word of the contract.
+    /// Aggregation, as in the API.
     pub aggregation: String,
-    /// A word of the contract.
+    /// Operator, as in the API.
     pub operator: String,
-    /// What the value is compared with.
+    /// The threshold.
     pub threshold: f64,
-    /// The window's length, a word of the contract.
+    /// Length of the window, as in the API.
     pub range: String,
-    /// The end of the window, Unix milliseconds.
+    /// End of the window, Unix milliseconds.
     pub at_ms: i64,
-    /// Where a person sees more.
+    /// URL of the page that shows the metric or the rule.
     pub link: String,
 }
 
 impl Message {
-    /// One line that says it.
+    /// Returns a title of one line.
     pub fn title(&self) -> String {
         format!("{}: {}", self.event.title(), self.name)
     }
 
-    /// What was measured, by label: the same in every channel.
+    /// Returns labels with their values. They are the same in every channel kind.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         if self.metric_id.is_empty() {
-            return vec![("Note", "This is a test: nothing happened.".to_owned())];
+            return vec![("Note", "This is a test notification.".to_owned())];
         }
         let missing = self.missing().map(|missing| missing.text().to_owned());
         let value = self.value.map(|value| self.with_unit(value)).or(missing).unwrap_or_default();
@@ -149,16 +149,17 @@ impl Message {
             ("Time", self.time()),
         ];
         match self.event {
-            Event::Flapping => {
-                facts.push(("Note", "It changes often: you will hear how it ends.".to_owned()))
-            }
-            Event::Test => facts.push(("Note", "This is a test: nothing happened.".to_owned())),
+            Event::Flapping => facts.push((
+                "Note",
+                "The rule changes its state often. The next notification follows when it settles.".to_owned(),
+            )),
+            Event::Test => facts.push(("Note", "This is a test notification.".to_owned())),
             Event::Firing | Event::Resolved | Event::NoData => {}
         }
         facts
     }
 
-    /// Why there is no value; none if there is one, or nothing to measure.
+    /// Returns the reason why there is no value; none if there is one, or if the message concerns no metric.
     pub fn missing(&self) -> Option<Missing> {
         match self.value {
             Some(_) => None,
@@ -168,12 +169,12 @@ impl Message {
         }
     }
 
-    /// The time in ISO 8601.
+    /// Returns the time in ISO 8601.
     pub fn time(&self) -> String {
         Timestamp::from_millisecond(self.at_ms).map_or_else(|_| self.at_ms.to_string(), |at| at.to_string())
     }
 
-    /// A number as people write it with the unit.
+    /// Formats a number with the unit.
     fn with_unit(&self, number: f64) -> String {
         match self.unit.as_str() {
             "" => number.to_string(),
@@ -187,7 +188,7 @@ impl Message {
 pub(super) mod tests {
     use super::*;
 
-    /// A rule fires whose names want to be escaped.
+    /// A firing rule whose name has characters that must be escaped.
     pub fn firing() -> Message {
         Message {
             id: "alr_1-7".to_owned(),
@@ -210,7 +211,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_facts_hold_value_unit_threshold_and_window() {
+    fn facts_have_value_unit_threshold_and_window() {
         let facts = firing().facts();
         let fact = |label| facts.iter().find(|(known, _)| *known == label).map(|(_, text)| text.as_str());
         assert_eq!(fact("Value"), Some("512.5 ms"));
@@ -223,19 +224,19 @@ pub(super) mod tests {
         assert!(silent.facts().contains(&("Threshold", "> 0.5%".to_owned())));
     }
 
-    /// A rule ended while it fired.
+    /// A rule that was removed while it was firing.
     pub fn ended() -> Message {
         Message { event: Event::Resolved, value: None, ended: true, ..firing() }
     }
 
     #[test]
-    fn the_end_of_a_rule_is_not_told_as_a_lack_of_points() {
+    fn end_of_a_rule_is_not_reported_as_missing_points() {
         assert!(ended().facts().contains(&("Value", "the rule was switched off or removed".to_owned())));
     }
 
     #[test]
-    fn the_test_of_a_channel_measures_nothing() {
+    fn test_of_a_channel_has_no_measurements() {
         let test = Message { event: Event::Test, metric_id: String::new(), ..firing() };
-        assert_eq!(test.facts(), [("Note", "This is a test: nothing happened.".to_owned())]);
+        assert_eq!(test.facts(), [("Note", "This is a test notification.".to_owned())]);
     }
 }

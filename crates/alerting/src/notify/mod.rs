@@ -1,6 +1,6 @@
-//! What channels are told, in the words and the form of each kind.
+//! Notifications in the format of each channel kind.
 //!
-//! [`message::Message`] is what there is to say; [`payload`] is the request that says it.
+//! [`message::Message`] is the content of a notification. [`payload`] returns the HTTP request that carries it.
 
 pub mod discord;
 pub mod kind;
@@ -15,7 +15,8 @@ use kind::Kind;
 use message::Message;
 use serde_json::Value;
 
-/// The headers and the body that tell a channel of `kind` the message; none for what is not told by a request.
+/// Returns the headers and the body of the request that delivers `message` to a channel of `kind`; none if the kind needs
+/// no request, or if the request cannot be signed.
 pub fn payload(kind: Kind, signing_key: &[u8], message: &Message, now_ms: i64) -> Option<(HeaderMap, Bytes)> {
     let body = |body: Value| Bytes::from(body.to_string());
     Some(match kind {
@@ -30,12 +31,12 @@ pub fn payload(kind: Kind, signing_key: &[u8], message: &Message, now_ms: i64) -
     })
 }
 
-/// At most `most` characters; where some are left out, an ellipsis says so.
-fn clipped(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+/// Returns at most `max` characters of `text`, with an ellipsis if some are left out.
+fn clipped(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
         return text.to_owned();
     }
-    let mut clipped: String = text.chars().take(most.saturating_sub(1)).collect();
+    let mut clipped: String = text.chars().take(max.saturating_sub(1)).collect();
     clipped.push('…');
     clipped
 }

@@ -1,4 +1,4 @@
-//! Slack's incoming webhooks: `text` for notifications, Block Kit for the message.
+//! Messages for Slack incoming webhooks: `text` for notifications, Block Kit for the message.
 //!
 //! Limits (docs.slack.dev, Block Kit): 150 characters in a header, 10 fields in a section of 2,000 characters each.
 
@@ -6,7 +6,7 @@ use super::clipped;
 use super::message::Message;
 use serde_json::{Value, json};
 
-/// The request's body.
+/// Returns the request body.
 pub fn body(message: &Message) -> Value {
     let fields: Vec<Value> = message
         .facts()
@@ -24,7 +24,7 @@ pub fn body(message: &Message) -> Value {
     })
 }
 
-/// The three characters that Slack gives a meaning, so that no name can mention a channel.
+/// Escapes Slack's three control characters, so that no name can mention a channel.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -35,7 +35,7 @@ mod tests {
     use crate::notify::message::tests::firing;
 
     #[test]
-    fn a_message_has_a_text_a_header_fields_and_a_link() {
+    fn message_has_text_header_fields_and_link() {
         assert_eq!(
             body(&firing()),
             json!({
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_clipped_to_what_a_header_holds() {
+    fn long_name_is_clipped_to_the_limit_of_a_header() {
         let long = Message { name: "é".repeat(200), ..firing() };
         let body = body(&long);
         let header = body["blocks"][0]["text"]["text"].as_str().expect("a header");

@@ -1,22 +1,22 @@
-//! Microsoft Teams by Workflows ("When a Teams webhook request is received"): a message with one Adaptive Card.
+//! Messages for Microsoft Teams Workflows ("When a Teams webhook request is received"): one Adaptive Card.
 //!
-//! Version 1.4, the newest that every client of Teams shows.
+//! The card has version 1.4, the newest that all Teams clients display.
 
-use super::message::{Message, Mood};
+use super::message::{Message, Severity};
 use serde_json::{Value, json};
 
-/// The request's body.
+/// Returns the request body.
 pub fn body(message: &Message) -> Value {
     let facts: Vec<Value> = message
         .facts()
         .into_iter()
         .map(|(label, text)| json!({"title": label, "value": escaped(&text)}))
         .collect();
-    let colour = match message.event.mood() {
-        Mood::Bad => "Attention",
-        Mood::Doubtful => "Warning",
-        Mood::Good => "Good",
-        Mood::Plain => "Default",
+    let colour = match message.event.severity() {
+        Severity::Critical => "Attention",
+        Severity::Warning => "Warning",
+        Severity::Resolved => "Good",
+        Severity::Neutral => "Default",
     };
     let title = json!({
         "type": "TextBlock", "text": escaped(&message.title()), "size": "Large", "weight": "Bolder", "color": colour,
@@ -38,7 +38,7 @@ pub fn body(message: &Message) -> Value {
     })
 }
 
-/// Cards read a subset of Markdown in texts: links and emphasis.
+/// Escapes the subset of Markdown that cards render: links and emphasis.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -56,7 +56,7 @@ mod tests {
     use crate::notify::message::tests::firing;
 
     #[test]
-    fn a_message_is_one_adaptive_card_with_facts_and_a_link() {
+    fn message_is_one_adaptive_card_with_facts_and_link() {
         let body = body(&firing());
         assert_eq!(body["type"], "message");
         let attachment = &body["attachments"][0];

@@ -1,10 +1,11 @@
-//! Receivers of the client's own, signed after Standard Webhooks 1.0 (standardwebhooks.com): the headers `webhook-id`,
+//! Messages for webhooks, signed according to Standard Webhooks 1.0 (standardwebhooks.com): the headers `webhook-id`,
 //! `webhook-timestamp` (Unix seconds) and `webhook-signature` (`v1,` and the HMAC-SHA256 of `id.timestamp.body` in
-//! base64). A receiver that has seen the id may ignore the request.
+//! base64). A receiver that has already processed the id may ignore the request.
 //!
-//! `type` is `alert.` and `firing`, `resolved`, `no_data`, `flapping` or `test`. Where `data.value` is `null`, `data.reason`
-//! says why: `no_points` in the window, or `rule_ended`, which was switched off or removed, or whose project's plan has no
-//! alerts any more. Else it is `null`, as in the test of a channel, which is over no metric.
+//! `type` is `alert.` followed by `firing`, `resolved`, `no_data`, `flapping` or `test`. If `data.value` is `null`,
+//! `data.reason` explains it: `no_points` if the window has no points, `rule_ended` if the rule was switched off or removed
+//! or the project's plan no longer includes alerts. Otherwise `data.reason` is `null`. A test of a channel has neither a
+//! value nor a reason, because it concerns no metric.
 
 use super::message::{Message, Missing};
 use base64::Engine as _;
@@ -15,11 +16,11 @@ use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-/// The request's body.
+/// Returns the request body.
 pub fn body(message: &Message) -> Value {
     let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
     json!({
-        "type": format!("alert.{}", message.event.word()),
+        "type": format!("alert.{}", message.event.as_str()),
         "timestamp": message.time(),
         "data": {
             "id": message.id,
@@ -30,7 +31,7 @@ pub fn body(message: &Message) -> Value {
             "metricName": text(&message.metric_name),
             "unit": text(&message.unit),
             "value": message.value,
-            "reason": message.missing().map(Missing::word),
+            "reason": message.missing().map(Missing::as_str),
             "aggregation": text(&message.aggregation),
             "operator": text(&message.operator),
             "threshold": (!message.metric_id.is_empty()).then_some(message.threshold),
@@ -41,7 +42,7 @@ pub fn body(message: &Message) -> Value {
     })
 }
 
-/// The headers that sign `body`. None if the id cannot be in a header.
+/// Returns the headers that sign `body`; none if the id contains characters that a header cannot have.
 pub fn headers(key: &[u8], id: &str, now_ms: i64, body: &[u8]) -> Option<HeaderMap> {
     let timestamp = now_ms.div_euclid(1000).to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
@@ -58,7 +59,7 @@ pub fn headers(key: &[u8], id: &str, now_ms: i64, body: &[u8]) -> Option<HeaderM
     Some(headers)
 }
 
-/// The key as it is shown, once.
+/// Returns the signing key in the format in which it is shown to the user, once.
 pub fn secret(key: &[u8]) -> String {
     format!("whsec_{}", STANDARD.encode(key))
 }
@@ -68,9 +69,9 @@ mod tests {
     use super::*;
     use crate::notify::message::tests::{ended, firing};
 
-    /// The example of the specification's reference libraries.
+    /// The example is from the reference libraries of the specification.
     #[test]
-    fn the_signature_is_the_one_of_the_specifications_example() {
+    fn signature_equals_the_example_of_the_specification() {
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         assert_eq!(secret(&key), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let headers =
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_type_timestamp_and_data() {
+    fn body_has_type_timestamp_and_data() {
         let body = body(&firing());
         assert_eq!(
             (&body["type"], &body["timestamp"]),
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_a_value_says_why() {
+    fn body_without_a_value_has_a_reason() {
         let of = |message: &Message| {
             let data = body(message)["data"].take();
             (data["value"].clone(), data["reason"].clone())

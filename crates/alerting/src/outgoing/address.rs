@@ -1,17 +1,18 @@
-//! Which addresses may be called.
+//! Filter of receiver addresses, against server-side request forgery.
 //!
-//! Only public ones: whoever may name a receiver must not reach, by way of us, what only we can reach. An operator may
-//! allow networks by name. An IPv6 address that carries an IPv4 one is judged by that.
+//! Only public addresses are permitted, because a user who configures a receiver must not reach the operator's private
+//! networks through this process. An operator can allow further networks. An IPv6 address that embeds an IPv4 address is
+//! treated as that IPv4 address.
 
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The networks that an operator allowed beyond the public ones.
+/// Networks that the operator allows in addition to public addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed(Vec<IpNet>);
 
 impl Allowed {
-    /// Reads networks separated by commas, such as `127.0.0.0/8,10.1.0.0/16`; the error is the one that cannot be read.
+    /// Parses networks separated by commas, such as `127.0.0.0/8,10.1.0.0/16`. The error is the first invalid network.
     pub fn parse(text: &str) -> Result<Self, String> {
         let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
         networks
@@ -23,27 +24,27 @@ impl Allowed {
             .map(Self)
     }
 
-    /// Whether `address` may be called.
+    /// Returns whether requests to `address` are permitted.
     pub fn permits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        public(address) || self.0.iter().any(|network| network.contains(&address))
+        is_public(address) || self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-fn public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => public_v4(address),
-        IpAddr::V6(address) => public_v6(address),
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
     }
 }
 
-/// By the registry of special-purpose IPv4 addresses (RFC 6890).
-fn public_v4(address: Ipv4Addr) -> bool {
+/// Returns whether the address is public, according to the registry of special-purpose IPv4 addresses (RFC 6890).
+fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match (a, b, c) {
         (0, ..) | (10, ..) | (127, ..) | (169, 254, _) | (192, 168, _) => true,
         (100, 64..=127, _) | (172, 16..=31, _) => true,
-        // Protocol assignments, documentation, benchmarks, the relay of 6to4.
+        // Protocol assignments, documentation, benchmarks, 6to4 relay.
         (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) | (198, 18..=19, _) | (192, 88, 99) => true,
         // Multicast, reserved, broadcast.
         (224.., ..) => true,
@@ -52,15 +53,16 @@ fn public_v4(address: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast alone, without what stands for other addresses or for documentation.
-fn public_v6(address: Ipv6Addr) -> bool {
+/// Returns whether the address is global unicast, is not reserved for documentation or protocols, and embeds no private
+/// IPv4 address.
+fn is_public_v6(address: Ipv6Addr) -> bool {
     let s = address.segments();
     let embedded = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        public_v4(Ipv4Addr::new(a, b, c, d))
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
     };
     match s {
-        // NAT64 and 6to4 lead to the IPv4 address that they carry.
+        // NAT64 and 6to4 addresses lead to the IPv4 address that they embed.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
         // Teredo and other protocol assignments, documentation.
         [0x2001, 0..0x200, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..0x1000, ..] => false,
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_public_addresses_may_be_called() {
+    fn only_public_addresses_are_permitted() {
         for address in ["1.1.1.1", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "223.255.255.255"]
         {
             assert!(permitted("", address), "{address}");
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_may_allow_networks_by_name() {
+    fn operator_can_allow_networks() {
         assert!(permitted("127.0.0.0/8, fd00::/8", "127.0.0.1"));
         assert!(permitted("127.0.0.0/8, fd00::/8", "::ffff:127.0.0.1"));
         assert!(permitted("127.0.0.0/8, fd00::/8", "fd00::1"));

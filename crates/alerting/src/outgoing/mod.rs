@@ -1,7 +1,7 @@
-//! Requests to addresses that clients chose.
+//! HTTP requests to URLs that users configure.
 //!
-//! [`address`] decides where they may go, [`client`] sends them there and nowhere else, [`verdict`] decides what their
-//! outcome means, [`receiver_backoff`] when the next may be tried.
+//! [`address`] decides which addresses are permitted, [`client`] sends requests to those only, [`verdict`] decides whether
+//! to retry after the outcome of a request, and [`receiver_backoff`] decides when.
 
 pub mod address;
 pub mod client;

@@ -1,43 +1,44 @@
-//! What the outcome of a request means.
+//! Outcome of a request, and the decision to retry that follows from it.
 
 use hyper::StatusCode;
 use std::time::Duration;
 
-/// How a request ended.
+/// Outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was answered; with the pause that the answer asks for.
+    /// The receiver answered; with the delay that it asked for by `Retry-After`.
     Answered(StatusCode, Option<Duration>),
-    /// The address may not be called.
+    /// The address is not permitted.
     Refused,
-    /// A redirect that is not followed: it would turn the POST into a GET, leave TLS, or lead on for ever.
+    /// A redirect that is not followed: it would change the method to GET, lead from HTTPS to HTTP, or exceed the maximum
+    /// number of redirects.
     BadRedirect,
-    /// The host's name was not resolved.
+    /// The host name was not resolved.
     NoAddress,
-    /// There was no connection, or it broke; with the kind of fault.
+    /// The connection failed; with the reason.
     Broken(&'static str),
-    /// There was no answer in time.
+    /// The receiver did not answer in time.
     TimedOut,
 }
 
-/// What is to be done.
+/// Decision that follows from an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It arrived.
+    /// The message was delivered.
     Delivered,
-    /// It may work later; not before the pause, if one is asked for.
+    /// Retry later; not before the delay, if the receiver asked for one.
     Retry(Option<Duration>),
-    /// It will never work.
+    /// A retry cannot succeed.
     GiveUp,
 }
 
 impl Outcome {
-    /// What is to be done.
+    /// Returns the decision.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Answered(status, pause) => match status.as_u16() {
+            Self::Answered(status, retry_after) => match status.as_u16() {
                 200..=299 => Verdict::Delivered,
-                408 | 425 | 429 | 500..=599 => Verdict::Retry(*pause),
+                408 | 425 | 429 | 500..=599 => Verdict::Retry(*retry_after),
                 _ => Verdict::GiveUp,
             },
             Self::Refused | Self::BadRedirect => Verdict::GiveUp,
@@ -45,7 +46,8 @@ impl Outcome {
         }
     }
 
-    /// Why it failed, for people; empty if it did not. It never holds the URL.
+    /// Returns the error text for the delivery history; empty if the message was delivered. It never contains the URL, which
+    /// is a secret.
     pub fn error(&self) -> String {
         match self {
             Self::Answered(status, _) if status.is_success() => String::new(),
@@ -56,14 +58,14 @@ impl Outcome {
             Self::BadRedirect => {
                 "the receiver redirects in a way that is not followed: give the final URL".to_owned()
             }
-            Self::NoAddress => "the receiver's name was not resolved".to_owned(),
-            Self::Broken(what) => format!("the connection failed: {what}"),
+            Self::NoAddress => "the receiver's host name was not resolved".to_owned(),
+            Self::Broken(reason) => format!("the connection failed: {reason}"),
             Self::TimedOut => "the receiver did not answer in time".to_owned(),
         }
     }
 }
 
-/// The pause in a header `Retry-After`: whole seconds, or a date.
+/// Parses the header `Retry-After`: seconds or a date.
 pub fn retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<f64>() {
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_pass_is_tried_again_and_what_will_not_is_given_up() {
+    fn temporary_failures_are_retried_and_permanent_ones_are_not() {
         let answered =
             |status| Outcome::Answered(StatusCode::from_u16(status).expect("a status"), None).verdict();
         for status in [200, 202, 204] {
@@ -95,10 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let now = 1_790_000_000_000;
         assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(" 0.5 ", now), Some(Duration::from_millis(500)), "as Discord has it");
+        assert_eq!(
+            retry_after(" 0.5 ", now),
+            Some(Duration::from_millis(500)),
+            "Discord sends fractions of seconds"
+        );
         assert_eq!(retry_after("Mon, 21 Sep 2026 14:13:30 GMT", now), Some(Duration::from_secs(10)));
         assert_eq!(retry_after("Mon, 21 Sep 2020 14:13:30 GMT", now), Some(Duration::ZERO));
         assert_eq!(retry_after("soon", now), None);

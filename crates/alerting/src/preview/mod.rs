@@ -1,14 +1,14 @@
-//! What a rule would have done: its machine on evaluations of the past.
+//! Preview of a rule: its state machine on evaluations of the past.
 //!
-//! It is evaluated every five minutes of the last thirty days, the last time now, as a rule is whose metric receives its
-//! points in order. Where points came since the evaluation before, it is evaluated twice, as points are when they come
-//! and all rules are every few minutes; and so it is where it is to say bad news, which is looked at a second time at once.
+//! The rule is evaluated every five minutes of the last thirty days, ending now, as if its metric had received its points in
+//! order. If points arrived since the previous evaluation, it is evaluated twice, because points trigger an evaluation in
+//! addition to the periodic one. It is also evaluated twice where a change to a state other than ok is to be confirmed.
 //!
-//! The windows are exact: all are multiples of five minutes, so a window is a number of buckets, counted back from now.
-//! Quantiles, which buckets cannot give, are taken from the points themselves.
+//! Windows are exact: their lengths are multiples of five minutes, so a window is a number of buckets counted back from now.
+//! Quantiles cannot be derived from buckets and are computed from the points.
 
-use crate::machine::{Change, Observation, Standing};
 use crate::rule::Condition;
+use crate::state_machine::{Observation, RuleStatus, Transition};
 use reads::engine::Engine;
 use reads::series::aggregation::{Aggregation, QUANTILES};
 use reads::series::buckets::Range;
@@ -17,12 +17,12 @@ use reads::series::query::{self, Kind};
 use reads::source::Statement;
 use std::collections::HashMap;
 
-/// Between two evaluations.
+/// Interval between evaluations.
 const STEP_MS: i64 = 300_000;
-/// How far back it goes.
+/// Length of the preview.
 const SPAN_MS: i64 = 30 * 24 * 3_600_000;
 
-/// The evaluations up to `now_ms`: first and last.
+/// Returns the times of the first and the last evaluation.
 fn evaluations(now_ms: i64) -> (i64, i64) {
     (now_ms - SPAN_MS, now_ms)
 }
@@ -47,7 +47,7 @@ pub async fn preview(
     (project, metric): (&str, &str),
     condition: &Condition,
     now_ms: i64,
-) -> Result<Vec<Change>, PreviewError> {
+) -> Result<Vec<Transition>, PreviewError> {
     let view = engine.view(project).await?.for_metrics([metric]);
     let range = range(condition, now_ms);
     if let Some(place) = condition.aggregation.quantile_index() {
@@ -55,7 +55,7 @@ pub async fn preview(
         if points.len() > MAX_POINTS {
             return Err(PreviewError::TooManyPoints);
         }
-        return Ok(of_points(condition, QUANTILES[place], &points, now_ms));
+        return Ok(transitions_of_points(condition, QUANTILES[place], &points, now_ms));
     }
     let (kind, mask) = (Kind::of(condition.aggregation), view.hidden.condition());
     let read = async |statement: Statement| -> Result<Vec<Partial>, reads::Error> {
@@ -69,7 +69,7 @@ pub async fn preview(
     } else {
         Scale::Plain
     };
-    Ok(of_buckets(condition, buckets, scale, now_ms))
+    Ok(transitions_of_buckets(condition, buckets, scale, now_ms))
 }
 
 /// Scale of the sums in buckets.
@@ -92,13 +92,13 @@ fn range(condition: &Condition, now_ms: i64) -> Range {
     Range { start: first - condition.window.length_ms(), end: last }
 }
 
-/// What would have happened, by what stood in the buckets.
-fn of_buckets(
+/// Returns the transitions, from buckets.
+fn transitions_of_buckets(
     condition: &Condition,
     buckets: impl IntoIterator<Item = Partial>,
     scale: Scale,
     now_ms: i64,
-) -> Vec<Change> {
+) -> Vec<Transition> {
     let mut buckets: HashMap<i64, Partial> = buckets.into_iter().map(|part| (part.bucket, part)).collect();
     let (first, _) = evaluations(now_ms);
     let mut window = Window::default();
@@ -114,12 +114,17 @@ fn of_buckets(
             Scale::Scaled => part.scaled_value(condition.aggregation),
         });
         window.pop();
-        Look { value, arrived }
+        WindowState { value, arrived }
     })
 }
 
-/// What would have happened, by event times and values, oldest first.
-fn of_points(condition: &Condition, level: f64, points: &[(i64, f64)], now_ms: i64) -> Vec<Change> {
+/// Returns the transitions, from event times and values, oldest first.
+fn transitions_of_points(
+    condition: &Condition,
+    level: f64,
+    points: &[(i64, f64)],
+    now_ms: i64,
+) -> Vec<Transition> {
     let mut window = Ranks::new(points.iter().map(|(_, value)| *value).collect());
     let (mut begin, mut end) = (0, 0);
     run(condition, now_ms, |at| {
@@ -130,64 +135,64 @@ fn of_points(condition: &Condition, level: f64, points: &[(i64, f64)], now_ms: i
         }
         let start = at - condition.window.length_ms();
         while let Some((_, value)) = points.get(begin).filter(|(time, _)| *time < start) {
-            // What was before the first window was never added.
+            // Points before the first window were never added.
             if begin < end {
                 window.add(*value, -1);
             }
             begin += 1;
         }
         let arrived = points[before..end].last().is_some_and(|(time, _)| *time >= at - STEP_MS);
-        Look { value: window.quantile(level), arrived }
+        WindowState { value: window.quantile(level), arrived }
     })
 }
 
-/// What an evaluation finds.
-struct Look {
-    /// The window's value; none if it has no points.
+/// Input of an evaluation.
+struct WindowState {
+    /// Value of the window; none if it has no points.
     value: Option<f64>,
-    /// Whether points came since the evaluation before.
+    /// True if points arrived since the previous evaluation.
     arrived: bool,
 }
 
-fn run(condition: &Condition, now_ms: i64, mut look: impl FnMut(i64) -> Look) -> Vec<Change> {
+fn run(condition: &Condition, now_ms: i64, mut window_at: impl FnMut(i64) -> WindowState) -> Vec<Transition> {
     let (first, last) = evaluations(now_ms);
-    let (mut standing, mut changes) = (Standing::default(), Vec::new());
+    let (mut status, mut transitions) = (RuleStatus::default(), Vec::new());
     for at in (first..=last).step_by(STEP_MS as usize) {
-        let Look { value, arrived } = look(at);
-        let seen = match value {
+        let WindowState { value, arrived } = window_at(at);
+        let observation = match value {
             Some(value) => Observation::Value(value),
             None if condition.aggregation == Aggregation::Count => Observation::Value(0.0),
-            None => Observation::Nothing,
+            None => Observation::NoPoints,
         };
         let mut evaluate = || {
-            if let Some(change) = standing.observe(condition, false, seen, at) {
-                standing.apply(&change);
-                changes.push(change);
+            if let Some(transition) = status.observe(condition, false, observation, at) {
+                status.apply(&transition);
+                transitions.push(transition);
             }
-            standing.suspects()
+            status.awaits_confirmation()
         };
         if evaluate() || arrived {
             evaluate();
         }
     }
-    // What is said when it no longer flaps is no change.
-    changes.retain(|change| change.from != change.to);
-    changes
+    // The notification that flapping ended is not a transition.
+    transitions.retain(|transition| transition.from != transition.to);
+    transitions
 }
 
-/// A queue of buckets that knows what all of them make, in constant time: two stacks, each with what lies below.
+/// A queue of buckets with their merged aggregate in constant time: two stacks, each with running aggregates.
 #[derive(Default)]
 struct Window {
-    /// The newer ones, and what they make.
+    /// The newer buckets, and their aggregate.
     back: Vec<Option<Partial>>,
     back_all: Option<Partial>,
-    /// The older ones, the oldest on top; each as what it and all newer ones of this stack make.
+    /// The older buckets, oldest on top, each merged with all newer ones of this stack.
     front: Vec<Option<Partial>>,
 }
 
 impl Window {
     fn push(&mut self, part: Option<Partial>) {
-        self.back_all = both(self.back_all.take(), part.clone());
+        self.back_all = merged(self.back_all.take(), part.clone());
         self.back.push(part);
     }
 
@@ -195,7 +200,7 @@ impl Window {
         if self.front.is_empty() {
             let mut all = None;
             while let Some(part) = self.back.pop() {
-                all = both(all, part);
+                all = merged(all, part);
                 self.front.push(all.clone());
             }
             self.back_all = None;
@@ -204,11 +209,11 @@ impl Window {
     }
 
     fn all(&self) -> Option<Partial> {
-        both(self.front.last().cloned().flatten(), self.back_all.clone())
+        merged(self.front.last().cloned().flatten(), self.back_all.clone())
     }
 }
 
-fn both(a: Option<Partial>, b: Option<Partial>) -> Option<Partial> {
+fn merged(a: Option<Partial>, b: Option<Partial>) -> Option<Partial> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
             a.absorb(&b);
@@ -218,7 +223,7 @@ fn both(a: Option<Partial>, b: Option<Partial>) -> Option<Partial> {
     }
 }
 
-/// How many of each value there are, in a tree of sums (Fenwick 1994): quantiles in logarithmic time.
+/// Counts of values in a tree of sums (Fenwick 1994), for quantiles in logarithmic time.
 struct Ranks {
     values: Vec<f64>,
     tree: Vec<i64>,
@@ -242,7 +247,7 @@ impl Ranks {
         self.count += times;
     }
 
-    /// The value of this rank, from 0.
+    /// Returns the value of this rank, counted from 0.
     fn at(&self, rank: i64) -> f64 {
         let (mut node, mut left) = (0, rank);
         let mut step = self.values.len().next_power_of_two();
@@ -256,20 +261,20 @@ impl Ranks {
         self.values[node.min(self.values.len() - 1)]
     }
 
-    /// Interpolated between the two nearest, as time series have it.
+    /// Returns the quantile, interpolated between the two nearest values as in time series.
     fn quantile(&self, level: f64) -> Option<f64> {
         if self.count == 0 {
             return None;
         }
-        let place = level * (self.count - 1) as f64;
-        let (low, part) = (place.floor(), place.fract());
+        let rank = level * (self.count - 1) as f64;
+        let (low, part) = (rank.floor(), rank.fract());
         let low_value = self.at(low as i64);
         if part == 0.0 {
             return Some(low_value);
         }
         let high_value = self.at(low as i64 + 1);
         let difference = high_value - low_value;
-        // A difference that no double holds is avoided by weighting both values.
+        // If the difference exceeds the range of a double, both values are weighted instead.
         Some(if difference.is_finite() {
             low_value + difference * part
         } else {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::machine::State;
 use crate::rule::{NoData, Operator, Window as Length};
+use crate::state_machine::State;
 use proptest::prelude::*;
 use reads::series::aggregation::QUANTILES;
 use reads::series::merge::Aggregates;
@@ -28,8 +28,8 @@ fn buckets(points: &[(i64, f64)], aggregation: Aggregation) -> Vec<Partial> {
     buckets.into_values().collect()
 }
 
-/// Each window computed for itself.
-fn plainly(condition: &Condition, points: &[(i64, f64)]) -> Vec<Change> {
+/// Returns the transitions, with each window computed from all of its points.
+fn naive(condition: &Condition, points: &[(i64, f64)]) -> Vec<Transition> {
     let value = |at: i64| {
         let start = at - condition.window.length_ms();
         let mut inside: Vec<(i64, f64)> =
@@ -59,37 +59,41 @@ fn plainly(condition: &Condition, points: &[(i64, f64)]) -> Vec<Change> {
     };
     run(condition, NOW, |at| {
         let arrived = points.iter().any(|(time, _)| (at - STEP_MS..at).contains(time));
-        Look { value: value(at), arrived }
+        WindowState { value: value(at), arrived }
     })
 }
 
-/// When there would have been which changes of a rule over greatest values, by event times before [`NOW`] and values.
-fn maximum(window: Length, no_data: NoData, points: &[(i64, f64)]) -> Vec<(i64, State)> {
+/// Returns the transitions of a rule with the aggregation `max`, as time before [`NOW`] and state. Points are given as time
+/// before `NOW` and value.
+fn max_transitions(window: Length, no_data: NoData, points: &[(i64, f64)]) -> Vec<(i64, State)> {
     let condition = Condition { no_data, ..condition(Aggregation::Max, window) };
     let points: Vec<(i64, f64)> = points.iter().map(|&(ago, value)| (NOW - ago, value)).collect();
-    let changes = of_buckets(&condition, buckets(&points, condition.aggregation), Scale::Plain, NOW);
-    changes.iter().map(|change| (NOW - change.at_ms, change.to)).collect()
+    let transitions =
+        transitions_of_buckets(&condition, buckets(&points, condition.aggregation), Scale::Plain, NOW);
+    transitions.iter().map(|transition| (NOW - transition.at_ms, transition.to)).collect()
 }
 
 #[test]
-fn a_spike_fires_and_is_resolved_once_it_has_left_the_window() {
+fn spike_fires_and_is_resolved_once_it_has_left_the_window() {
     let at = NOW - 10 * STEP_MS;
     let quiet: Vec<(i64, f64)> = (0..20).map(|i| (NOW - i * STEP_MS - 1, 1.0)).collect();
     let mut points = quiet;
     points.push((at, 100.0));
     points.sort_by_key(|point| point.0);
     let condition = Condition { no_data: NoData::Ignore, ..condition(Aggregation::Max, Length::QuarterHour) };
-    let changes = of_buckets(&condition, buckets(&points, condition.aggregation), Scale::Plain, NOW);
-    let seen: Vec<_> = changes.iter().map(|change| (change.at_ms, change.to, change.value)).collect();
-    // In three windows; in the fourth a point comes, and two evaluations see that it has left.
+    let transitions =
+        transitions_of_buckets(&condition, buckets(&points, condition.aggregation), Scale::Plain, NOW);
+    let seen: Vec<_> =
+        transitions.iter().map(|transition| (transition.at_ms, transition.to, transition.value)).collect();
+    // The spike is in three windows. In the fourth a point arrives, and two evaluations confirm that the spike has left.
     assert_eq!(seen, [(at + STEP_MS, State::Firing, Some(100.0)), (at + 4 * STEP_MS, State::Ok, Some(1.0))]);
 }
 
 #[test]
-fn each_spike_of_a_few_minutes_fires() {
+fn every_short_spike_fires() {
     const HOUR: i64 = 12 * STEP_MS;
     let points = [(3 * HOUR, 99.0), (2 * HOUR, 1.0), (HOUR, 99.0)];
-    let seen = maximum(Length::FiveMinutes, NoData::Ignore, &points);
+    let seen = max_transitions(Length::FiveMinutes, NoData::Ignore, &points);
     let expected = [
         (3 * HOUR - STEP_MS, State::Firing),
         (2 * HOUR - STEP_MS, State::Ok),
@@ -99,32 +103,32 @@ fn each_spike_of_a_few_minutes_fires() {
 }
 
 #[test]
-fn good_news_is_seen_twice_where_no_points_come() {
-    // The spike leaves the window twelve steps after it came, and nothing else comes then.
+fn resolution_without_new_points_needs_two_evaluations() {
+    // The spike leaves the window twelve steps after it arrived, and no other point arrives then.
     let points = [(20 * STEP_MS, 99.0), (17 * STEP_MS, 1.0)];
-    let seen = maximum(Length::Hour, NoData::Ignore, &points);
+    let seen = max_transitions(Length::Hour, NoData::Ignore, &points);
     assert_eq!(seen, [(19 * STEP_MS, State::Firing), (6 * STEP_MS, State::Ok)]);
 }
 
 #[test]
-fn a_window_that_runs_empty_is_told_at_the_first_evaluation() {
-    let seen = maximum(Length::FiveMinutes, NoData::Fire, &[(2 * STEP_MS, 1.0)]);
+fn empty_window_is_reported_at_the_first_evaluation() {
+    let seen = max_transitions(Length::FiveMinutes, NoData::Fire, &[(2 * STEP_MS, 1.0)]);
     let begun = (SPAN_MS, State::NoData);
     assert_eq!(seen, [begun, (STEP_MS, State::Ok), (0, State::NoData)]);
 }
 
 #[test]
-fn points_of_this_moment_count() {
-    assert_eq!(maximum(Length::FiveMinutes, NoData::Ignore, &[(1, 99.0)]), [(0, State::Firing)]);
+fn points_just_before_now_count() {
+    assert_eq!(max_transitions(Length::FiveMinutes, NoData::Ignore, &[(1, 99.0)]), [(0, State::Firing)]);
     let condition = condition(Aggregation::P50, Length::FiveMinutes);
-    let fired = of_points(&condition, 0.5, &[(NOW - 1, 99.0)], NOW).pop().expect("a change");
+    let fired = transitions_of_points(&condition, 0.5, &[(NOW - 1, 99.0)], NOW).pop().expect("a transition");
     assert_eq!((fired.at_ms, fired.to), (NOW, State::Firing));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn sliding_windows_say_what_each_window_says_for_itself(
+    fn sliding_windows_equal_naive_windows(
         points in prop::collection::vec((0i64..32 * 24 * 3_600_000, 0i32..20), 0..60),
         aggregation in prop::sample::select(vec![
             Aggregation::Avg, Aggregation::Sum, Aggregation::Min, Aggregation::Max, Aggregation::Count,
@@ -140,10 +144,10 @@ proptest! {
         let range = range(&condition, NOW);
         points.retain(|(time, _)| (range.start..range.end).contains(time));
         let slid = match aggregation.quantile_index() {
-            Some(place) => of_points(&condition, QUANTILES[place], &points, NOW),
-            None => of_buckets(&condition, buckets(&points, aggregation), Scale::Plain, NOW),
+            Some(place) => transitions_of_points(&condition, QUANTILES[place], &points, NOW),
+            None => transitions_of_buckets(&condition, buckets(&points, aggregation), Scale::Plain, NOW),
         };
-        let plain = plainly(&condition, &points);
+        let plain = naive(&condition, &points);
         prop_assert_eq!(slid.len(), plain.len());
         for (slid, plain) in slid.iter().zip(&plain) {
             prop_assert_eq!((slid.at_ms, slid.from, slid.to), (plain.at_ms, plain.from, plain.to));
@@ -166,8 +170,8 @@ fn average_of_an_overflowing_sum_fires() {
         }
         part
     });
-    let changes = of_buckets(&condition, scaled, Scale::Scaled, NOW);
-    let last = changes.last().expect("a transition");
+    let transitions = transitions_of_buckets(&condition, scaled, Scale::Scaled, NOW);
+    let last = transitions.last().expect("a transition");
     assert_eq!((last.to, last.value), (State::Firing, Some(f64::MAX)));
 }
 

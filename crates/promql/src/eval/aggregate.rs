@@ -49,7 +49,7 @@ fn one(operator: Aggregator, values: impl Iterator<Item = f64>, parameter: f64) 
             let (sum, mean) = values
                 .map(|value| (Sum::of(value), Moments::of(0.0, value)))
                 .reduce(|a, b| (a.0.join(b.0), a.1.join(b.1)))?;
-            // The running mean also where the sum is more than a double holds.
+            // If the sum exceeds the range of a double, the running mean is still finite.
             let value = sum.value();
             Some(if value.is_infinite() && !mean.yy.is_nan() { mean.mean_y } else { value / mean.count })
         }
@@ -100,16 +100,16 @@ fn extremes(
     for i in 0..grid.count {
         order.clear();
         order.extend(
-            members.iter().enumerate().filter_map(|(place, column)| Some((column.values[i]?, place))),
+            members.iter().enumerate().filter_map(|(index, column)| Some((column.values[i]?, index))),
         );
         let wanted = parameter.get(i).copied().unwrap_or(f64::NAN);
         if wanted.is_nan() && !order.is_empty() {
-            return Err(Error::Execution("the number of topk or bottomk is NaN".to_owned()));
+            return Err(Error::Execution("the parameter of topk or bottomk is NaN".to_owned()));
         }
         order.sort_by(|a, b| better(a.0, b.0));
-        // The cast keeps to the bounds of the type.
-        for (_, place) in order.iter().skip(wanted.max(0.0) as usize) {
-            members[*place].values[i] = None;
+        // The cast saturates.
+        for (_, index) in order.iter().skip(wanted.max(0.0) as usize) {
+            members[*index].values[i] = None;
         }
     }
     if grid.count == 1 {

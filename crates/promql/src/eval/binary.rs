@@ -78,7 +78,7 @@ fn with_numbers(
 ) -> Result<Value, Error> {
     match operator {
         Operator::And | Operator::Or | Operator::Unless => Err(mistyped("instant vector", "scalar")),
-        // What a filter lets through is still the metric.
+        // A filtered value is still a value of the metric, so it keeps the name.
         Operator::Comparison(_) if !as_bool => {
             for column in &mut columns {
                 for (i, value) in column.values.iter_mut().enumerate() {
@@ -95,18 +95,19 @@ fn with_numbers(
 
 /// Returns the values of `left` for which the other side has, or does not have, a value with the same labels.
 fn present(left: Vec<Column>, right: &[Column], labels: &Grouping, grid: Grid, wanted: bool) -> Vec<Column> {
-    let mut there: BTreeMap<Labels, Vec<bool>> = BTreeMap::new();
+    let mut right_present: BTreeMap<Labels, Vec<bool>> = BTreeMap::new();
     for column in right {
-        let there = there.entry(labels.key(&column.labels)).or_insert_with(|| vec![false; grid.count]);
-        for (there, value) in there.iter_mut().zip(&column.values) {
-            *there |= value.is_some();
+        let steps =
+            right_present.entry(labels.key(&column.labels)).or_insert_with(|| vec![false; grid.count]);
+        for (present, value) in steps.iter_mut().zip(&column.values) {
+            *present |= value.is_some();
         }
     }
     let mut left = left;
     for column in &mut left {
-        let there = there.get(&labels.key(&column.labels));
+        let steps = right_present.get(&labels.key(&column.labels));
         for (i, value) in column.values.iter_mut().enumerate() {
-            if there.is_some_and(|there| there[i]) != wanted {
+            if steps.is_some_and(|steps| steps[i]) != wanted {
                 *value = None;
             }
         }
@@ -152,14 +153,14 @@ fn one_to_one(
                 values: vec![None; grid.count],
             })
             .collect();
-        // At a moment at which a side has nothing at all, nothing is matched and nothing is wrong.
+        // At a step without values on the left nothing is matched, so ambiguity on the right is no error.
         for i in (0..grid.count).filter(|&i| any_left[i]) {
             let Some(right) =
                 only(&group.right, i).map_err(|(a, b)| ambiguous(&key, &a.labels, &b.labels))?
             else {
                 continue;
             };
-            // Of several on the left a comparison may leave one.
+            // A comparison may filter several values on the left to one.
             let mut matched = false;
             for (column, left) in columns.iter_mut().zip(&group.left) {
                 let value = left.values[i].and_then(|left| result(operator, left, right, left, as_bool));

@@ -254,15 +254,15 @@ impl<'a> Evaluation<'a> {
     /// Merges columns with the same labels. Two values at one step are an error. Columns without values are
     /// dropped.
     fn distinct(&self, columns: Vec<Column>) -> Result<Vec<Column>, Error> {
-        let mut places: HashMap<Labels, usize> = HashMap::with_capacity(columns.len());
+        let mut indices: HashMap<Labels, usize> = HashMap::with_capacity(columns.len());
         let mut distinct: Vec<Column> = Vec::with_capacity(columns.len());
         for column in columns.into_iter().filter(|column| column.values.iter().any(Option::is_some)) {
-            let Some(&place) = places.get(&column.labels) else {
-                places.insert(column.labels.clone(), distinct.len());
+            let Some(&index) = indices.get(&column.labels) else {
+                indices.insert(column.labels.clone(), distinct.len());
                 distinct.push(column);
                 continue;
             };
-            for (known, value) in distinct[place].values.iter_mut().zip(column.values) {
+            for (known, value) in distinct[index].values.iter_mut().zip(column.values) {
                 if known.is_some() && value.is_some() {
                     return Err(Error::Execution(format!(
                         "vector cannot contain metrics with the same labelset: {}",

@@ -13,7 +13,7 @@ pub struct Window {
     /// Index after the last sample.
     pub end: usize,
     /// Index of the step.
-    place: usize,
+    index: usize,
     /// Time of the step, Unix milliseconds.
     time: i64,
     /// Start of the window, Unix milliseconds.
@@ -25,17 +25,17 @@ pub struct Window {
 /// Returns the window of `range` milliseconds before each step.
 pub fn windows(samples: &[Sample], grid: Grid, timing: Timing, range: i64) -> impl Iterator<Item = Window> {
     let (mut first, mut end) = (0, 0);
-    grid.times().enumerate().map(move |(place, time)| {
+    grid.times().enumerate().map(move |(index, time)| {
         let until = timing.shift(time);
         let after = until - range;
-        // Both only ever move on: over all moments each sample is passed once.
+        // Both indices only move forward, so over all steps each sample is passed once.
         while samples.get(end).is_some_and(|sample| sample.at <= until) {
             end += 1;
         }
         while first < end && samples[first].at <= after {
             first += 1;
         }
-        Window { first, end, place, time, after, until }
+        Window { first, end, index, time, after, until }
     })
 }
 
@@ -46,34 +46,34 @@ pub fn over(
     windows: impl Iterator<Item = Window>,
     parameter: &[f64],
 ) -> Vec<Option<f64>> {
-    let value = |place: usize| samples[place].value;
+    let value = |index: usize| samples[index].value;
     match function {
         Over::Count => each(windows, |w| (w.end > w.first).then(|| count(w.end - w.first))),
         Over::Present => each(windows, |w| (w.end > w.first).then_some(1.0)),
         Over::First => each(windows, |w| samples[w.first..w.end].first().map(|sample| sample.value)),
         Over::Last => each(windows, |w| samples[w.first..w.end].last().map(|sample| sample.value)),
-        Over::Sum => slide(windows, |place| Sum::of(value(place)), |_, sum| Some(sum.value())),
+        Over::Sum => slide(windows, |index| Sum::of(value(index)), |_, sum| Some(sum.value())),
         Over::Avg => slide(
             windows,
-            |place| Sum::of(value(place)),
+            |index| Sum::of(value(index)),
             |w, sum| Some(mean(sum.value(), &samples[w.first..w.end])),
         ),
-        Over::Min => slide(windows, |place| Least(value(place)), |_, least| Some(least.0)),
-        Over::Max => slide(windows, |place| Greatest(value(place)), |_, greatest| Some(greatest.0)),
+        Over::Min => slide(windows, |index| Least(value(index)), |_, least| Some(least.0)),
+        Over::Max => slide(windows, |index| Greatest(value(index)), |_, greatest| Some(greatest.0)),
         Over::Stdvar | Over::Stddev => {
             let deviation = |moments: Moments| {
                 let variance = moments.yy / moments.count;
                 if function == Over::Stddev { variance.sqrt() } else { variance }
             };
-            slide(windows, |place| Moments::of(0.0, value(place)), |_, moments| Some(deviation(moments)))
+            slide(windows, |index| Moments::of(0.0, value(index)), |_, moments| Some(deviation(moments)))
         }
         Over::Quantile => {
             let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
             let mut ranks = Ranks::new(&values);
-            each(windows, |w| ranks.quantile(w.first, w.end, parameter[w.place]))
+            each(windows, |w| ranks.quantile(w.first, w.end, parameter[w.index]))
         }
         Over::Deriv => line(samples, windows, |_, slope, _| slope),
-        Over::PredictLinear => line(samples, windows, |w, slope, at| at + slope * parameter[w.place]),
+        Over::PredictLinear => line(samples, windows, |w, slope, at| at + slope * parameter[w.index]),
         Over::Changes => pairs(
             samples,
             windows,
@@ -90,7 +90,7 @@ pub fn over(
             |w, _| extrapolated(&samples[w.first..w.end], w, 0.0, false),
         ),
         Over::Increase | Over::Rate => {
-            // After a fall a counter began anew at zero: what it had reached before is added.
+            // A decrease is a counter reset. The value before the reset is added to the increase.
             let reset = |a: f64, b: f64| if b < a { a } else { 0.0 };
             pairs(samples, windows, reset, 2, |w, resets| {
                 let increase = extrapolated(&samples[w.first..w.end], w, resets, true);
@@ -102,8 +102,8 @@ pub fn over(
             if function == Over::Idelta {
                 return Some(last.value - before.value);
             }
-            let gained = if last.value < before.value { last.value } else { last.value - before.value };
-            Some(gained / seconds(last.at - before.at))
+            let increase = if last.value < before.value { last.value } else { last.value - before.value };
+            Some(increase / seconds(last.at - before.at))
         }),
     }
 }
@@ -135,10 +135,10 @@ fn pairs(
     result: impl Fn(Window, f64) -> f64,
 ) -> Vec<Option<f64>> {
     let mut sliding = Sliding::new();
-    let element = |place: usize| Sum::of(pair(samples[place - 1].value, samples[place].value));
+    let element = |index: usize| Sum::of(pair(samples[index - 1].value, samples[index].value));
     windows
         .map(|w| {
-            // A window of n samples has n - 1 pairs, each named by its second sample.
+            // A window of n samples has n - 1 pairs, each identified by its second sample.
             let sum = sliding.advance(w.first + 1, w.end.max(w.first + 1), element);
             (w.end - w.first >= least).then(|| result(w, sum.map_or(0.0, Sum::value)))
         })
@@ -154,7 +154,7 @@ fn line(
 ) -> Vec<Option<f64>> {
     let Some(origin) = samples.first().map(|sample| sample.at) else { return each(windows, |_| None) };
     let mut sliding = Sliding::new();
-    let element = |place: usize| Moments::of(seconds(samples[place].at - origin), samples[place].value);
+    let element = |index: usize| Moments::of(seconds(samples[index].at - origin), samples[index].value);
     windows
         .map(|w| {
             let moments = sliding.advance(w.first, w.end, element)?;
@@ -175,13 +175,13 @@ fn extrapolated(samples: &[Sample], window: Window, resets: f64, counter: bool) 
     let change = last.value - first.value + resets;
     let sampled = seconds(last.at - first.at);
     let distance = sampled / count(samples.len() - 1);
-    let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
+    let extrapolate = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
 
-    let mut to_start = reach(seconds(first.at - window.after));
+    let mut to_start = extrapolate(seconds(first.at - window.after));
     if counter && change > 0.0 && first.value >= 0.0 {
         to_start = to_start.min(sampled * (first.value / change));
     }
-    let to_end = reach(seconds(window.until - last.at));
+    let to_end = extrapolate(seconds(window.until - last.at));
     change * ((sampled + to_start + to_end) / sampled)
 }
 

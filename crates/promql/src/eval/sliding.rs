@@ -31,15 +31,15 @@ impl<S: Summary> Sliding<S> {
             (self.middle, self.end, self.newer) = (first, first, None);
             self.older.clear();
         }
-        for place in self.end..end {
-            let one = element(place);
+        for index in self.end..end {
+            let one = element(index);
             self.newer = Some(self.newer.map_or(one, |newer| newer.join(one)));
         }
         self.end = self.end.max(end);
         if first > self.middle {
             self.older.clear();
-            for place in (first..self.end).rev() {
-                let one = element(place);
+            for index in (first..self.end).rev() {
+                let one = element(index);
                 self.older.push(self.older.last().map_or(one, |later| one.join(*later)));
             }
             (self.middle, self.newer) = (self.end, None);
@@ -67,7 +67,7 @@ impl Sum {
 
     /// Returns the compensated sum.
     pub fn value(self) -> f64 {
-        // Beyond what a double holds, what was lost says nothing.
+        // If the sum overflowed, the compensation is meaningless.
         if self.total.is_finite() { self.total + self.lost } else { self.total }
     }
 }
@@ -125,9 +125,9 @@ pub struct Moments {
 impl Moments {
     /// Returns the moments of one pair.
     pub fn of(x: f64, y: f64) -> Self {
-        // Zero, but NaN for a number that is not finite: so the variance is NaN too.
-        let nothing = y * 0.0;
-        Self { count: 1.0, mean_x: x, mean_y: y, xx: 0.0, xy: nothing, yy: nothing }
+        // Zero, or NaN if y is not finite, so that the variance is NaN too.
+        let zero = y * 0.0;
+        Self { count: 1.0, mean_x: x, mean_y: y, xx: 0.0, xy: zero, yy: zero }
     }
 }
 
@@ -162,26 +162,26 @@ impl Ranks {
     /// Returns an empty window on `values`.
     pub fn new(values: &[f64]) -> Self {
         let key = |value: f64| if value.is_nan() { f64::NEG_INFINITY } else { value };
-        let mut places: Vec<usize> = (0..values.len()).collect();
-        places.sort_by(|&a, &b| {
+        let mut indices: Vec<usize> = (0..values.len()).collect();
+        indices.sort_by(|&a, &b| {
             key(values[a]).total_cmp(&key(values[b])).then(values[b].is_nan().cmp(&values[a].is_nan()))
         });
         let mut ranks = vec![0; values.len()];
-        for (rank, &place) in places.iter().enumerate() {
-            ranks[place] = rank;
+        for (rank, &index) in indices.iter().enumerate() {
+            ranks[index] = rank;
         }
-        let ordered = places.into_iter().map(|place| values[place]).collect();
+        let ordered = indices.into_iter().map(|index| values[index]).collect();
         Self { ordered, ranks, tree: vec![0; values.len() + 1], first: 0, end: 0 }
     }
 
     /// Moves the window to `first..end` and returns its quantile at `level`; none if it is empty. Neither bound may move back.
     pub fn quantile(&mut self, first: usize, end: usize, level: f64) -> Option<f64> {
-        for place in self.end..end {
-            self.count(self.ranks[place], true);
+        for index in self.end..end {
+            self.count(self.ranks[index], true);
         }
         self.end = self.end.max(end);
-        for place in self.first..first.min(self.end) {
-            self.count(self.ranks[place], false);
+        for index in self.first..first.min(self.end) {
+            self.count(self.ranks[index], false);
         }
         self.first = self.first.max(first);
         let count = end.checked_sub(first).filter(|count| *count > 0)?;

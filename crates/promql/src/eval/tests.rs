@@ -1,4 +1,4 @@
-//! The evaluator on series by hand. Expected values are worked out from Prometheus's documented algorithms.
+//! Evaluations of handwritten series. Expected values are computed from Prometheus's documented algorithms.
 
 use super::*;
 use crate::budget::Interest;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// One minute, in milliseconds.
 const M: i64 = 60_000;
 
-/// The series of a metric: pairs of seconds and values.
+/// Returns the series of a metric, from pairs of seconds and values.
 fn metric(id: &str, samples: &[(f64, f64)]) -> Series {
     let samples = samples.iter().map(|&(at, value)| Sample { at: (at * 1000.0) as i64, value });
     Series { labels: Labels::of_metric(id), samples: samples.collect() }
 }
 
-/// A sample each minute, from minute 0 on.
+/// Returns a series with one sample per minute, from minute 0.
 fn minutely(id: &str, values: &[f64]) -> Series {
     let samples = values.iter().enumerate().map(|(minute, &value)| (minute as f64 * 60.0, value));
     metric(id, &samples.collect::<Vec<_>>())
@@ -45,7 +45,7 @@ fn evaluate_to(text: &str, store: &[Series], grid: Grid, end: i64) -> Result<(Va
     let interest = Interest::default();
     let budget = Budget::new(Instant::now() + Duration::from_secs(60), &interest);
     let evaluation = Evaluation::new(&data, &budget);
-    let Root::Node(node) = &plan.root else { panic!("{text} is no instant vector") };
+    let Root::Node(node) = &plan.root else { panic!("{text} is not an instant vector or scalar") };
     let value = evaluation.node(node, grid)?;
     Ok((value, evaluation.warnings.take().into_iter().collect()))
 }
@@ -62,7 +62,7 @@ fn at(text: &str, store: &[Series], seconds: f64) -> Vec<String> {
     }
 }
 
-/// The only value of an instant query.
+/// Returns the only value of an instant query.
 fn number(text: &str, store: &[Series], seconds: f64) -> Option<f64> {
     match evaluate(text, store, Grid::instant((seconds * 1000.0) as i64)) {
         Ok((Value::Scalar(values), _)) => values.first().copied(),
@@ -87,12 +87,12 @@ fn check(store: &[Series], seconds: f64, cases: &[(&str, Option<f64>)]) {
             }
             (got, expected) => got == expected,
         };
-        assert!(same, "{text} is {got:?} and not {expected:?}");
+        assert!(same, "{text}: got {got:?}, expected {expected:?}");
     }
 }
 
 #[test]
-fn numbers_are_computed_without_any_series() {
+fn scalar_expressions_need_no_series() {
     check(
         &[],
         4.5,
@@ -117,7 +117,7 @@ fn numbers_are_computed_without_any_series() {
 }
 
 #[test]
-fn an_instant_selector_sees_the_last_sample_of_five_minutes_and_not_the_one_at_their_start() {
+fn instant_selector_has_a_left_open_lookback_of_five_minutes() {
     let store = [metric("a", &[(100.0, 1.0), (160.0, 2.0)])];
     for (seconds, expected) in [
         (99.999, None),
@@ -132,7 +132,7 @@ fn an_instant_selector_sees_the_last_sample_of_five_minutes_and_not_the_one_at_t
 }
 
 #[test]
-fn windows_are_open_at_their_start_and_closed_at_their_end() {
+fn windows_are_left_open_and_right_closed() {
     let store = [minutely("a", &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0])];
     check(
         &store,
@@ -169,10 +169,10 @@ fn functions_over_time_are_as_documented() {
             ("first_over_time(a[5m])", Some(3.0)),
             ("last_over_time(a[5m])", Some(5.0)),
             ("present_over_time(a[5m])", Some(1.0)),
-            // Distances from 4: 1 1 4 3 1, their squares 28 in all.
+            // Distances from the mean 4 are 1 1 4 3 1; the sum of their squares is 28.
             ("stdvar_over_time(a[5m])", Some(5.6)),
             ("stddev_over_time(a[5m])", Some(5.6f64.sqrt())),
-            // In order: 1 3 3 5 8.
+            // Sorted: 1 3 3 5 8.
             ("quantile_over_time(0, a[5m])", Some(1.0)),
             ("quantile_over_time(0.5, a[5m])", Some(3.0)),
             ("quantile_over_time(0.9, a[5m])", Some(6.8)),
@@ -189,12 +189,12 @@ fn functions_over_time_are_as_documented() {
 }
 
 #[test]
-fn a_rate_is_extrapolated_to_the_edges_of_its_window_and_counts_falls_as_resets() {
-    // 10 at each minute up to 5 minutes: the window of 5 minutes has 60 to 300.
+fn rate_is_extrapolated_to_window_edges_and_handles_resets() {
+    // Increases by 10 every minute. The window of 5 minutes has the samples at 60 s to 300 s.
     let steady = minutely("steady", &[100.0, 110.0, 120.0, 130.0, 140.0, 150.0]);
-    // 0 10 20 5 15 25: in the window it grows by 10, falls from 20 to 5, grows by 20.
+    // In the window it increases by 10, falls from 20 to 5, and increases by 20.
     let reset = minutely("reset", &[0.0, 10.0, 20.0, 5.0, 15.0, 25.0]);
-    // Begins at 1 and rises steeply: it would have been zero a tenth of a minute before.
+    // Starts at 1 and rises by 10 per minute, so it was zero a tenth of a minute before its first sample.
     let young = metric("young", &[(180.0, 1.0), (240.0, 11.0), (300.0, 21.0)]);
     // The window's edges are far from its samples.
     let sparse = metric("sparse", &[(200.0, 50.0), (220.0, 60.0)]);
@@ -204,20 +204,20 @@ fn a_rate_is_extrapolated_to_the_edges_of_its_window_and_counts_falls_as_resets(
         &store,
         300.0,
         &[
-            // 40 in 240 s; 60 s to the start are less than 1.1 distances: 40 * 300/240.
+            // 40 in 240 s. The start is 60 s away, less than 1.1 distances: 40 * 300/240.
             ("increase(steady[5m])", Some(50.0)),
             ("rate(steady[5m])", Some(50.0 / 300.0)),
             ("delta(steady[5m])", Some(50.0)),
-            // 25 - 10 + 20 = 35; zero would have been at 240 * 10/35 = 68.6 s before: not nearer than the edge.
+            // 25 - 10 + 20 = 35. The counter was zero 240 * 10/35 = 68.6 s before, which is beyond the edge.
             ("increase(reset[5m])", Some(35.0 * 300.0 / 240.0)),
             ("delta(reset[5m])", Some(15.0 * 300.0 / 240.0)),
             ("irate(reset[5m])", Some(10.0 / 60.0)),
             ("irate(reset[2m] @ 180)", Some(5.0 / 60.0)),
-            // 20 in 120 s; the start is 180 s away, so half a distance, 30 s; but zero is 120 * 1/20 = 6 s away.
+            // 20 in 120 s. The start is 180 s away, so half a distance, 30 s, would count; but zero is 120 * 1/20 = 6 s away.
             ("increase(young[5m])", Some(20.0 * 126.0 / 120.0)),
-            // A gauge has no zero to stop at.
+            // A gauge is also extrapolated to before zero.
             ("delta(young[5m])", Some(20.0 * 150.0 / 120.0)),
-            // 10 in 20 s; both edges are far: half a distance each.
+            // 10 in 20 s. Both edges are far, so half a distance each.
             ("increase(sparse[5m])", Some(20.0)),
             ("increase(single[5m])", None),
             ("increase(steady[1m])", None),
@@ -227,8 +227,8 @@ fn a_rate_is_extrapolated_to_the_edges_of_its_window_and_counts_falls_as_resets(
 }
 
 #[test]
-fn an_edge_is_near_if_it_is_less_than_a_tenth_more_than_a_distance_away() {
-    // Distance 10 s from the first sample on; the window of 100 s ends at 100.
+fn extrapolation_reaches_edges_within_1_1_distances() {
+    // The distance between samples is 10 s; the window of 100 s ends at 100.
     for (first, expected_start) in [(10.9, 10.9), (11.0, 5.0), (11.1, 5.0)] {
         let store = [metric("a", &[(first, 1000.0), (first + 10.0, 1001.0), (first + 20.0, 1002.0)])];
         let expected = 2.0 * (20.0 + expected_start + 5.0) / 20.0;
@@ -237,7 +237,7 @@ fn an_edge_is_near_if_it_is_less_than_a_tenth_more_than_a_distance_away() {
 }
 
 #[test]
-fn lines_of_least_squares_are_found() {
+fn deriv_and_predict_linear_use_least_squares() {
     let store =
         [minutely("a", &[0.0, 10.0, 20.0, 30.0]), minutely("b", &[5.0, 5.0, 5.0]), minutely("c", &[1.0])];
     check(
@@ -288,7 +288,7 @@ fn aggregations_group_by_labels() {
 }
 
 #[test]
-fn metrics_whose_names_become_the_same_are_told_apart_by_their_ids() {
+fn metrics_with_equal_names_differ_by_metric_id() {
     let store = [minutely("a.b", &[1.0]), minutely("a-b", &[3.0]), minutely("5x", &[5.0])];
     assert_eq!(
         at("a_b", &store, 0.0),
@@ -310,7 +310,7 @@ fn metrics_whose_names_become_the_same_are_told_apart_by_their_ids() {
 }
 
 #[test]
-fn comparisons_filter_and_with_bool_give_zero_and_one() {
+fn comparisons_filter_or_return_zero_and_one_with_bool() {
     let store = [minutely("a", &[1.0]), minutely("b", &[3.0])];
     assert_eq!(at("{metric_id=~\"a|b\"} > 2", &store, 0.0), ["{__name__=\"b\", metric_id=\"b\"} 3"]);
     assert_eq!(at("2 < {metric_id=~\"a|b\"}", &store, 0.0), ["{__name__=\"b\", metric_id=\"b\"} 3"]);
@@ -334,7 +334,7 @@ fn operators_match_series_one_to_one_by_their_labels() {
     let (none, warnings) = evaluate("a / b", &store, Grid::instant(0)).expect("it is evaluated");
     assert_eq!(none, Value::Vector(vec![]));
     assert!(warnings[0].contains("ignoring(metric_id)"), "{warnings:?}");
-    for (text, told) in [
+    for (text, expected) in [
         ("a / on() {metric_id=~\"b|c\"}", "on the right hand-side"),
         ("a > on() {metric_id=~\"b|c\"}", "on the right hand-side"),
         ("{metric_id=~\"b|c\"} / on() a", "multiple matches"),
@@ -342,15 +342,19 @@ fn operators_match_series_one_to_one_by_their_labels() {
         ("{metric_id=~\"b|c\"} > bool on() a", "multiple matches"),
     ] {
         let failure = evaluate(text, &store, Grid::instant(0)).expect_err("it is ambiguous");
-        assert!(matches!(&failure, Error::Execution(reason) if reason.contains(told)), "{failure:?}");
+        assert!(matches!(&failure, Error::Execution(reason) if reason.contains(expected)), "{failure:?}");
     }
-    assert_eq!(at("{metric_id=~\"a|b\"} > on() vector(5)", &store, 0.0), ["{} 12"], "one of them is left");
+    assert_eq!(
+        at("{metric_id=~\"a|b\"} > on() vector(5)", &store, 0.0),
+        ["{} 12"],
+        "the filter leaves one match"
+    );
     assert_eq!(at("{metric_id=~\"a|b\"} == on() b", &store, 0.0), ["{} 3"]);
     assert_eq!(at("nothing / on() {metric_id=~\"b|c\"}", &store, 0.0), [""; 0]);
 }
 
 #[test]
-fn sets_are_made_by_labels() {
+fn set_operators_match_by_labels() {
     let store = [minutely("a", &[1.0]), minutely("b", &[2.0]), metric("late", &[(60.0, 3.0)])];
     let both = "{metric_id=~\"a|b\"}";
     assert_eq!(at(&format!("{both} and a"), &store, 0.0), ["{__name__=\"a\", metric_id=\"a\"} 1"]);
@@ -361,7 +365,7 @@ fn sets_are_made_by_labels() {
         ["{__name__=\"a\", metric_id=\"a\"} 1", "{__name__=\"b\", metric_id=\"b\"} 2"]
     );
     assert_eq!(at("a or on() b", &store, 0.0), ["{__name__=\"a\", metric_id=\"a\"} 1"]);
-    // The default of a panel: zero until there is something.
+    // A common default of a panel: zero until the series has a value.
     let (value, _) = evaluate("late or on() vector(0)", &store, Grid::range(0, 2 * M, M)).expect("a value");
     let Value::Vector(columns) = value else { panic!("a vector") };
     let values: Vec<_> = columns.iter().map(|column| column.values.clone()).collect();
@@ -369,7 +373,7 @@ fn sets_are_made_by_labels() {
 }
 
 #[test]
-fn functions_of_a_value_drop_the_name_and_keep_the_id() {
+fn functions_of_a_value_drop_the_name_and_keep_the_metric_id() {
     let store = [minutely("a", &[-2.5])];
     assert_eq!(at("abs(a)", &store, 0.0), ["{metric_id=\"a\"} 2.5"]);
     check(
@@ -408,7 +412,7 @@ fn functions_of_a_value_drop_the_name_and_keep_the_id() {
 }
 
 #[test]
-fn two_series_that_lose_what_tells_them_apart_are_an_error() {
+fn series_that_become_equal_are_an_error() {
     let store = [minutely("a", &[1.0]), minutely("b", &[2.0])];
     let text = "label_replace({metric_id=~\"a|b\"}, \"metric_id\", \"x\", \"\", \"\") + 1";
     let failure = evaluate(text, &store, Grid::instant(0)).expect_err("they are the same");
@@ -435,10 +439,10 @@ fn subqueries_are_evaluated_at_multiples_of_their_step() {
         &store,
         310.0,
         &[
-            // At 240 and 300.
+            // Steps 240 and 300.
             ("sum_over_time(a[2m:1m])", Some(48.0)),
             ("max_over_time(a[2m:30s] offset 1m)", Some(16.0)),
-            // At 0 to 300: 1 1 2 4 8 16, the first of a window with one sample only.
+            // Steps 60 to 300. Each window of a minute has one sample: 2 4 8 16 32.
             ("sum_over_time(sum_over_time(a[1m])[301s:])", Some(62.0)),
             ("count_over_time(vector(1)[1m:10s])", Some(6.0)),
         ],
@@ -446,7 +450,7 @@ fn subqueries_are_evaluated_at_multiples_of_their_step() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn unsupported_construct_is_named_in_the_error() {
     let grid = Grid::instant(0);
     for (text, name) in [
         ("histogram_quantile(0.9, a)", "`histogram_quantile`"),
@@ -466,9 +470,9 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn deep_expressions_are_refused_and_what_is_not_refused_fits_the_stack() {
+fn deep_expressions_are_rejected_and_others_fit_the_stack() {
     let grid = Grid::instant(0);
-    // A subquery is two levels and eight words and symbols.
+    // A subquery has two levels and eight tokens.
     for (opening, inner, closing, fits, deep) in [
         ("-", "a", "", 249, 251),
         ("1+", "1", "", 249, 251),
@@ -486,7 +490,7 @@ fn deep_expressions_are_refused_and_what_is_not_refused_fits_the_stack() {
 }
 
 #[test]
-fn the_end_of_a_range_may_lie_after_its_last_moment() {
+fn end_of_a_range_may_lie_after_its_last_step() {
     let store = [minutely("a", &[0.0, 1.0, 2.0, 3.0])];
     let grid = Grid::range(0, 3 * M, 2 * M);
     for (end, value) in [(2 * M, 2.0), (3 * M, 3.0)] {
@@ -497,14 +501,14 @@ fn the_end_of_a_range_may_lie_after_its_last_moment() {
 }
 
 #[test]
-fn how_many_are_wanted_of_nothing_does_not_matter() {
+fn topk_of_no_series_accepts_a_missing_parameter() {
     let store = [minutely("a", &[1.0])];
     assert_eq!(at("topk(scalar(nothing), nothing)", &store, 0.0), [""; 0]);
     assert!(at("topk(scalar(nothing), a)", &store, 0.0)[0].contains("NaN"));
 }
 
 #[test]
-fn a_query_that_nobody_waits_for_or_that_makes_too_much_ends() {
+fn abandoned_or_too_large_query_is_stopped() {
     let data = [];
     let plan = Plan::new(&parse("1").expect("a number"), Grid::range(0, 10, 1), 10).expect("a plan");
     let Root::Node(node) = &plan.root else { panic!("a number") };
@@ -519,8 +523,8 @@ fn a_query_that_nobody_waits_for_or_that_makes_too_much_ends() {
     assert_eq!(evaluation.node(node, Grid::range(0, 10, 1)), Err(Error::Timeout));
 }
 
-/// The value of a function on one window, by looking at all of it.
-fn plainly(function: &str, window: &[Sample]) -> Option<f64> {
+/// Returns the value of a function on one window, computed from all of its samples.
+fn naive(function: &str, window: &[Sample]) -> Option<f64> {
     let values: Vec<f64> = window.iter().map(|sample| sample.value).collect();
     let count = values.len() as f64;
     let sum: f64 = values.iter().sum();
@@ -549,7 +553,7 @@ fn plainly(function: &str, window: &[Sample]) -> Option<f64> {
 
 proptest! {
     #[test]
-    fn sliding_windows_say_what_each_window_says_by_itself(
+    fn sliding_windows_equal_naive_windows(
         gaps in prop::collection::vec((1i64..40_000, -50i32..50), 0..80),
         range in 1i64..200, step in 1i64..200, count in 1usize..60, start in 0i64..1000,
     ) {
@@ -569,7 +573,7 @@ proptest! {
                 let window: Vec<Sample> = samples.iter().copied()
                     .filter(|sample| sample.at > time - range * 1000 && sample.at <= time).collect();
                 let got = columns.first().and_then(|column| column.values[i]);
-                let expected = plainly(function, &window);
+                let expected = naive(function, &window);
                 let near = match (got, expected) {
                     (Some(got), Some(expected)) => (got - expected).abs() < 1e-9,
                     (got, expected) => got == expected,
@@ -581,7 +585,7 @@ proptest! {
 }
 
 #[test]
-fn a_sum_loses_nothing_to_what_has_left_the_window() {
+fn sum_loses_no_digits_to_values_that_left_the_window() {
     let store = [metric("a", &[(0.0, 1e300), (10.0, 0.1), (20.0, 0.2), (30.0, 0.3)])];
     let (value, _) =
         evaluate("sum_over_time(a[25s])", &store, Grid::range(0, 30_000, 10_000)).expect("it is evaluated");

@@ -9,9 +9,9 @@ use crate::fields::{Fields, FromFields};
 use crate::routes::Id;
 use crate::routes::channels::{StartedTest, start_test};
 use crate::versions::Versioned;
-use alerting::machine::State as RuleState;
-use alerting::present::present;
-use alerting::records::state_to;
+use alerting::current_value::current_value;
+use alerting::records::state_to_proto;
+use alerting::state_machine::State as RuleState;
 use axum::Json;
 use axum::extract::State;
 use hyper::StatusCode;
@@ -55,8 +55,8 @@ pub async fn acknowledge(
     ValidatedOrEmpty(Acknowledgement { note }): ValidatedOrEmpty<Acknowledgement>,
 ) -> Result<Versioned<Alert>, Error> {
     let alert = find(&app, &key.project_id, &id).await?;
-    let state = app.alerts.look(|book| book.rule(&id));
-    if state.standing.state == RuleState::Ok {
+    let state = app.alerts.read(|states| states.rule(&id));
+    if state.status.state == RuleState::Ok {
         return Err(Error::Conflict(Conflict::NotFiring));
     }
     if state.acknowledged.is_none() {
@@ -65,7 +65,7 @@ pub async fn acknowledge(
         let acknowledgement = AlertAcknowledgement {
             project_id: key.project_id.clone(),
             alert_id: id,
-            sequence: state.standing.entered,
+            sequence: state.status.entered_sequence,
             at_ms: service::clock::now_ms(),
             by: by.map_or_else(|| key.key_id.clone(), |key| key.name),
             note: note.unwrap_or_default(),
@@ -100,7 +100,7 @@ pub async fn test(
         return Err(Error::Conflict(Conflict::NoChannels));
     }
     let (view, at_ms) = (app.reads.view(&key.project_id).await?, service::clock::now_ms());
-    let (subject, value) = present(&app.reads.store, view, &alert, at_ms).await?;
-    let state = state_to(app.alerts.look(|book| book.rule(&id)).standing.state).into();
+    let (subject, value) = current_value(&app.reads.store, view, &alert, at_ms).await?;
+    let state = state_to_proto(app.alerts.read(|states| states.rule(&id)).status.state).into();
     start_test(&app, AlertTest { test_id: String::new(), subject: Some(subject), at_ms, value, state }).await
 }

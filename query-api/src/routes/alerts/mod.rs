@@ -13,7 +13,7 @@ use crate::params::{PageRequest, Params};
 use crate::response::{ListItem, ListResponse};
 use crate::routes::Id;
 use crate::versions::{IfMatch, Versioned};
-use alerting::book::RuleState;
+use alerting::alert_state::RuleState;
 use alerting::records::StateWord;
 use alerting::rule::{Condition, NoData, Operator, Window};
 use axum::Json;
@@ -230,7 +230,7 @@ impl Alert {
             channels: alert.channels,
             enabled: alert.enabled,
             no_data: alert.no_data,
-            state: state.standing.state.into(),
+            state: state.status.state.into(),
             acknowledged: state.acknowledged.is_some(),
             created_at: alert.created_at_ms,
             updated_at: alert.updated_at_ms,
@@ -240,7 +240,7 @@ impl Alert {
 }
 
 fn versioned(app: &App, alert: v1::Alert) -> Versioned<Alert> {
-    let state = app.alerts.look(|book| book.rule(&alert.alert_id));
+    let state = app.alerts.read(|states| states.rule(&alert.alert_id));
     Versioned { version: alert.version, entity: Alert::new(alert, &state) }
 }
 

@@ -1,8 +1,9 @@
-//! Sends a request to where it may go.
+//! HTTP client that connects to permitted addresses only.
 //!
-//! The name is resolved here and the connection goes to an address that was judged, so that no second answer of the
-//! resolver can lead elsewhere; each redirect is judged anew. All of it has one deadline; of the answer's body little is
-//! read. A connection serves one request: receivers are many and are seldom called.
+//! The client resolves the host name itself, checks the address, and connects to that address, so that a second resolution
+//! cannot lead elsewhere (DNS rebinding). Each redirect is checked in the same way. A request with its redirects has one
+//! deadline, and only the beginning of the response body is read. Connections are not reused, because there are many
+//! receivers and each is called rarely.
 
 use crate::outgoing::address::Allowed;
 use crate::outgoing::target::Target;
@@ -23,16 +24,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
-/// How long a request may take in all.
+/// Time limit of a request, including redirects.
 pub const DEADLINE: Duration = Duration::from_secs(10);
-/// How long one of a host's addresses may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(3);
-/// How much of an answer is read.
-const ANSWER: usize = 64 << 10;
-/// So many redirects are followed.
-const REDIRECTS: usize = 3;
+/// Time limit of connecting to one address of a host.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum number of bytes of a response body that are read.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Maximum number of redirects that are followed.
+const MAX_REDIRECTS: usize = 3;
 
-/// Sends requests. Clones share its settings.
+/// HTTP client for receivers. Clones share its settings.
 #[derive(Clone)]
 pub struct Client {
     allowed: Arc<Allowed>,
@@ -40,7 +41,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that calls public addresses, and those that are `allowed`.
+    /// Creates a client that connects to public addresses and to those that are `allowed`.
     pub fn new(allowed: Allowed) -> Result<Self, rustls::Error> {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -51,25 +52,25 @@ impl Client {
         Ok(Self { allowed: Arc::new(allowed), tls: Arc::new(tls).into() })
     }
 
-    /// Posts `body`, JSON, with `headers`.
+    /// Posts the JSON text `body` with `headers`.
     pub async fn post(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Outcome {
         let send = self.follow(target.clone(), headers, body);
         tokio::time::timeout(DEADLINE, send).await.unwrap_or(Outcome::TimedOut)
     }
 
-    /// Whether a request to `target` is refused whatever its name resolves to.
+    /// Returns whether `target` is an IP address that is not permitted, so that no request can succeed.
     pub fn refuses(&self, target: &Target) -> bool {
-        literal(target).is_some_and(|address| !self.allowed.permits(address))
+        ip_literal(target).is_some_and(|address| !self.allowed.permits(address))
     }
 
     async fn follow(&self, mut target: Target, headers: &HeaderMap, body: Bytes) -> Outcome {
-        for _ in 0..=REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let (head, body) = match self.send(&target, headers, body.clone()).await {
                 Ok(response) => response.into_parts(),
                 Err(outcome) => return outcome,
             };
-            // Read to its end where it is short: who closes early looks like a client that failed.
-            let _ = Limited::new(body, ANSWER).collect().await;
+            // A short body is read to its end, because receivers would log an early close as a failure of the client.
+            let _ = Limited::new(body, MAX_BODY_BYTES).collect().await;
             let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
             match head.status {
                 StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
@@ -80,9 +81,9 @@ impl Client {
                 }
                 status if status.is_redirection() => return Outcome::BadRedirect,
                 status => {
-                    let pause =
+                    let delay =
                         text(RETRY_AFTER).and_then(|text| retry_after(text, service::clock::now_ms()));
-                    return Outcome::Answered(status, pause);
+                    return Outcome::Answered(status, delay);
                 }
             }
         }
@@ -96,23 +97,23 @@ impl Client {
         body: Bytes,
     ) -> Result<Response<Incoming>, Outcome> {
         let stream = self.connect(target).await?;
-        if !target.secure() {
+        if !target.is_https() {
             return exchange(stream, target, headers, body).await;
         }
         let name = match target.host() {
             Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).ok(),
-            _ => literal(target).map(ServerName::from),
+            _ => ip_literal(target).map(ServerName::from),
         };
         let name = name.ok_or(Outcome::NoAddress)?;
         let stream =
-            self.tls.connect(name, stream).await.map_err(|_| Outcome::Broken("TLS was not agreed on"))?;
+            self.tls.connect(name, stream).await.map_err(|_| Outcome::Broken("TLS handshake failed"))?;
         exchange(stream, target, headers, body).await
     }
 
-    /// Connects to the first of the target's addresses that accepts, of those that may be called.
+    /// Connects to the first permitted address of the target that accepts the connection.
     async fn connect(&self, target: &Target) -> Result<TcpStream, Outcome> {
         let port = target.port();
-        let addresses: Vec<SocketAddr> = match (literal(target), target.host()) {
+        let addresses: Vec<SocketAddr> = match (ip_literal(target), target.host()) {
             (Some(address), _) => vec![(address, port).into()],
             (None, Some(Host::Domain(name))) => {
                 let found = tokio::net::lookup_host((name, port)).await.map_err(|_| Outcome::NoAddress)?;
@@ -125,12 +126,12 @@ impl Client {
         }
         let mut outcome = Outcome::Refused;
         for address in addresses.iter().filter(|address| self.allowed.permits(address.ip())) {
-            match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+            match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Ok(Err(_)) => outcome = Outcome::Broken("nobody accepted it"),
+                Ok(Err(_)) => outcome = Outcome::Broken("connection refused or unreachable"),
                 Err(_) => outcome = Outcome::TimedOut,
             }
         }
@@ -138,8 +139,8 @@ impl Client {
     }
 }
 
-/// The address, where the target names no host but an address.
-fn literal(target: &Target) -> Option<IpAddr> {
+/// Returns the host of the target if it is an IP address.
+fn ip_literal(target: &Target) -> Option<IpAddr> {
     match target.host()? {
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
@@ -153,7 +154,7 @@ async fn exchange(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response<Incoming>, Outcome> {
-    const BROKEN: Outcome = Outcome::Broken("it ended before there was an answer");
+    const BROKEN: Outcome = Outcome::Broken("closed before a response was received");
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| BROKEN)?;
     tokio::spawn(connection);

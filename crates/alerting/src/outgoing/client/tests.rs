@@ -11,7 +11,8 @@ fn target(text: &str) -> Target {
     Target::parse(text).expect("a target")
 }
 
-/// A receiver that answers each connection with the next of `answers`; returns its port and what it was sent.
+/// Starts a receiver that answers each connection with the next of `answers`. Returns its port, and the requests that it
+/// received.
 async fn receiver(answers: Vec<String>) -> (u16, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -49,14 +50,14 @@ fn status(outcome: Outcome) -> u16 {
 }
 
 #[tokio::test]
-async fn a_post_arrives_with_its_headers_and_body() {
+async fn post_arrives_with_headers_and_body() {
     let (port, requests) = receiver(vec![answer("204 No Content", "")]).await;
     let mut headers = HeaderMap::new();
     headers.insert("webhook-id", HeaderValue::from_static("a-1"));
     let url = target(&format!("http://127.0.0.1:{port}/in?token=x"));
     let outcome = client("127.0.0.0/8").post(&url, &headers, Bytes::from_static(b"{}")).await;
     assert_eq!(status(outcome), 204);
-    let requests = requests.await.expect("it was served");
+    let requests = requests.await.expect("requests");
     let request = requests[0].to_ascii_lowercase();
     assert!(request.starts_with("post /in?token=x http/1.1\r\n"), "{request}");
     for line in [
@@ -70,7 +71,7 @@ async fn a_post_arrives_with_its_headers_and_body() {
 }
 
 #[tokio::test]
-async fn a_private_address_is_never_called_whatever_it_is_called() {
+async fn private_address_is_refused_in_every_notation() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let client = client("");
@@ -78,12 +79,12 @@ async fn a_private_address_is_never_called_whatever_it_is_called() {
         assert_eq!(post(&client, &format!("http://{host}:{port}/")).await, Outcome::Refused, "{host}");
     }
     let called = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
-    assert!(called.is_err(), "nobody connected");
+    assert!(called.is_err(), "no connection was made");
     assert!(client.refuses(&target("http://127.0.0.1/")) && !client.refuses(&target("http://localhost/")));
 }
 
 #[tokio::test]
-async fn a_redirect_to_a_private_address_is_refused() {
+async fn redirect_to_a_private_address_is_refused() {
     let to = |location: &str| answer("307 Temporary Redirect", &format!("location: {location}\r\n"));
     for location in ["http://10.0.0.1/", "http://[fd00::1]/", "http://169.254.169.254/latest/meta-data"] {
         let (port, _) = receiver(vec![to(location)]).await;
@@ -93,30 +94,30 @@ async fn a_redirect_to_a_private_address_is_refused() {
 }
 
 #[tokio::test]
-async fn redirects_that_keep_the_method_are_followed_a_few_times() {
+async fn redirects_that_keep_the_method_are_followed_three_times() {
     let (end, requests) = receiver(vec![answer("200 OK", "")]).await;
     let location = format!("location: http://127.0.0.1:{end}/there\r\n");
     let (begin, _) = receiver(vec![answer("308 Permanent Redirect", &location)]).await;
     assert_eq!(status(post(&client("127.0.0.1"), &format!("http://127.0.0.1:{begin}/")).await), 200);
-    assert!(requests.await.expect("it was served")[0].starts_with("POST /there "));
+    assert!(requests.await.expect("requests")[0].starts_with("POST /there "));
 
     let (port, _) = receiver(vec![answer("302 Found", "location: /there\r\n")]).await;
     assert_eq!(post(&client("127.0.0.1"), &format!("http://127.0.0.1:{port}/")).await, Outcome::BadRedirect);
     let round = answer("307 Temporary Redirect", "location: /round\r\n");
     let (port, requests) = receiver(vec![round; 4]).await;
     assert_eq!(post(&client("127.0.0.1"), &format!("http://127.0.0.1:{port}/")).await, Outcome::BadRedirect);
-    assert_eq!(requests.await.expect("it was served").len(), 4);
+    assert_eq!(requests.await.expect("requests").len(), 4);
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_a_pause_gets_it() {
+async fn requested_delay_is_returned() {
     let (port, _) = receiver(vec![answer("429 Too Many Requests", "retry-after: 3\r\n")]).await;
     let outcome = post(&client("127.0.0.1"), &format!("http://127.0.0.1:{port}/")).await;
     assert_eq!(outcome, Outcome::Answered(StatusCode::TOO_MANY_REQUESTS, Some(Duration::from_secs(3))));
 }
 
 #[tokio::test]
-async fn who_is_away_or_speaks_no_http_or_no_tls_is_a_broken_connection() {
+async fn unreachable_or_non_http_receiver_is_a_broken_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     drop(listener);

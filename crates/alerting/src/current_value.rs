@@ -1,8 +1,8 @@
-//! What one rule sees at this moment, outside of any evaluation.
+//! Current value of one rule, outside of evaluations.
 
 use super::evaluate::{observation, subject};
-use super::machine::Observation;
 use super::rule::Condition;
+use super::state_machine::Observation;
 use proto::v1::{Alert, AlertSubject};
 use reads::Error;
 use reads::deletions::View;
@@ -11,9 +11,9 @@ use reads::store::Store;
 use reads::windows::{SlowSeries, Snapshot, WindowQueries};
 use std::collections::HashSet;
 
-/// The rule with its metric's newest name and unit, and its window's value; none if that has no points. The project waits
-/// for its turn, as for any other query.
-pub async fn present(
+/// Returns the rule with its metric's newest name and unit, and the value of its window; none if the window has no points.
+/// Uses a query slot of the project.
+pub async fn current_value(
     store: &Store,
     view: View,
     alert: &Alert,
@@ -30,7 +30,7 @@ pub async fn present(
     let values = windows.read(store, &snapshot, now_ms, &mut SlowSeries::default()).await?;
     let value = match observation(&values, &series, &condition).ok_or(Error::QueryTimeout)? {
         Observation::Value(value) => Some(value),
-        Observation::Nothing | Observation::Ended => None,
+        Observation::NoPoints | Observation::Ended => None,
     };
     let mut names = store.names(&snapshot, &HashSet::from([series.clone()]), now_ms).await?;
     let mut subject = subject(alert);

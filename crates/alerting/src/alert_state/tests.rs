@@ -64,85 +64,89 @@ fn acknowledgement(sequence: u64) -> AlertRecord {
     }))
 }
 
-fn book(records: impl IntoIterator<Item = AlertRecord>) -> Book {
-    let mut book = Book::default();
+fn states(records: impl IntoIterator<Item = AlertRecord>) -> AlertStates {
+    let mut states = AlertStates::default();
     for (offset, record) in (0..).zip(records) {
-        book.apply(offset, record);
+        states.apply(offset, record);
     }
-    book
+    states
 }
 
 #[test]
-fn each_channel_is_to_be_told_until_a_try_ended_it() {
-    let told = book([
+fn delivery_is_pending_until_delivered_or_failed() {
+    let pending = states([
         fired(1, &["a", "b"]),
         delivery("alr-1", "a", "slack", DeliveryStatus::Retrying, 1),
         delivery("alr-1", "b", "slack", DeliveryStatus::Delivered, 1),
     ]);
-    assert_eq!(told.waiting(), ["a"]);
+    assert_eq!(pending.pending_channels(), ["a"]);
     assert_eq!(
-        told.task("a").map(|task| (task.message.id.clone(), task.attempts)),
+        pending.next_delivery("a").map(|delivery| (delivery.message.id.clone(), delivery.attempts)),
         Some(("alr-1".to_owned(), 1))
     );
-    assert_eq!(told.task("b"), None);
-    let failed = book([fired(1, &["a"]), delivery("alr-1", "a", "slack", DeliveryStatus::Failed, 8)]);
-    assert!(failed.waiting().is_empty() && failed.places.is_empty());
+    assert_eq!(pending.next_delivery("b"), None);
+    let failed = states([fired(1, &["a"]), delivery("alr-1", "a", "slack", DeliveryStatus::Failed, 8)]);
+    assert!(failed.pending_channels().is_empty() && failed.pending_events.is_empty());
 }
 
 #[test]
-fn a_channel_is_told_in_the_order_of_the_topic() {
+fn deliveries_of_a_channel_follow_the_order_of_the_topic() {
     let resolved = transition(2, AlertState::Firing, AlertState::Ok, AlertNotice::Told, &["a"]);
-    let mut book = book([fired(1, &["a"]), resolved]);
-    let first = |book: &Book| book.task("a").map(|task| task.message.event);
-    assert_eq!(first(&book), Some(Event::Firing));
-    book.apply(2, delivery("alr-1", "a", "slack", DeliveryStatus::Delivered, 1));
-    assert_eq!(first(&book), Some(Event::Resolved));
+    let mut states = states([fired(1, &["a"]), resolved]);
+    let first = |states: &AlertStates| states.next_delivery("a").map(|delivery| delivery.message.event);
+    assert_eq!(first(&states), Some(Event::Firing));
+    states.apply(2, delivery("alr-1", "a", "slack", DeliveryStatus::Delivered, 1));
+    assert_eq!(first(&states), Some(Event::Resolved));
 }
 
 #[test]
-fn a_silent_change_is_told_nobody() {
-    let book = book([transition(1, AlertState::Ok, AlertState::Firing, AlertNotice::Silent, &["a"])]);
-    assert!(book.waiting().is_empty());
-    assert_eq!(book.rule("alr").standing.state, State::Firing);
+fn silent_transition_has_no_deliveries() {
+    let states = states([transition(1, AlertState::Ok, AlertState::Firing, AlertNotice::Silent, &["a"])]);
+    assert!(states.pending_channels().is_empty());
+    assert_eq!(states.rule("alr").status.state, State::Firing);
 }
 
 #[test]
-fn an_acknowledgement_ends_with_the_state_that_it_is_of() {
-    let mut book = book([fired(1, &[]), acknowledgement(1)]);
-    assert_eq!(book.rule("alr").acknowledged.map(|said| said.by), Some("Ann".to_owned()));
-    book.apply(2, transition(2, AlertState::Firing, AlertState::Ok, AlertNotice::Told, &[]));
-    assert_eq!(book.rule("alr").acknowledged, None);
-    book.apply(3, acknowledgement(2));
-    assert_eq!(book.rule("alr").acknowledged, None, "there is nothing to acknowledge");
-    book.apply(4, fired(3, &[]));
-    book.apply(5, acknowledgement(1));
-    assert_eq!(book.rule("alr").acknowledged, None, "it was overtaken");
+fn acknowledgement_ends_with_its_state() {
+    let mut states = states([fired(1, &[]), acknowledgement(1)]);
+    assert_eq!(
+        states.rule("alr").acknowledged.map(|acknowledgement| acknowledgement.by),
+        Some("Ann".to_owned())
+    );
+    states.apply(2, transition(2, AlertState::Firing, AlertState::Ok, AlertNotice::Told, &[]));
+    assert_eq!(states.rule("alr").acknowledged, None);
+    states.apply(3, acknowledgement(2));
+    assert_eq!(states.rule("alr").acknowledged, None, "an ok rule cannot be acknowledged");
+    states.apply(4, fired(3, &[]));
+    states.apply(5, acknowledgement(1));
+    assert_eq!(states.rule("alr").acknowledged, None, "a transition overtook it");
 }
 
 #[test]
-fn what_in_app_channels_are_told_lies_in_the_inbox_until_it_is_read() {
-    let mut book = book([fired(1, &["a"]), delivery("alr-1", "a", "in_app", DeliveryStatus::Delivered, 1)]);
-    let inbox = book.inbox("prj");
+fn in_app_notices_are_unread_until_marked_as_read() {
+    let mut states =
+        states([fired(1, &["a"]), delivery("alr-1", "a", "in_app", DeliveryStatus::Delivered, 1)]);
+    let inbox = states.inbox("prj");
     assert_eq!((inbox.notices.len(), inbox.unread()), (1, 1));
     let read = |until_ms| record(Kind::InboxRead(InboxRead { project_id: "prj".to_owned(), until_ms }));
-    book.apply(2, read(50));
-    book.apply(3, read(10));
-    assert_eq!(book.inbox("prj").unread(), 0, "the greatest moment counts");
+    states.apply(2, read(50));
+    states.apply(3, read(10));
+    assert_eq!(states.inbox("prj").unread(), 0, "an earlier read mark does not reset a later one");
 }
 
 #[test]
-fn an_inbox_is_bounded() {
+fn inbox_is_bounded() {
     let records = (1..=1200u64).flat_map(|i| {
         let event = format!("alr-{i}");
         [fired(i, &["a"]), delivery(&event, "a", "in_app", DeliveryStatus::Delivered, 1)]
     });
-    assert_eq!(book(records).inbox("prj").notices.len(), INBOX);
+    assert_eq!(states(records).inbox("prj").notices.len(), INBOX_CAPACITY);
 }
 
 proptest! {
-    /// At-least-once reading changes nothing: a record that comes again is one that the book has moved beyond.
+    /// At-least-once reading changes nothing: the state has already moved past a record that is read again.
     #[test]
-    fn records_that_come_again_change_nothing(picks in prop::collection::vec(0usize..6, 1..40)) {
+    fn repeated_records_change_nothing(picks in prop::collection::vec(0usize..6, 1..40)) {
         let all = [
             fired(1, &["a", "b"]),
             delivery("alr-1", "a", "in_app", DeliveryStatus::Delivered, 1),
@@ -151,15 +155,15 @@ proptest! {
             delivery("alr-2", "a", "in_app", DeliveryStatus::Delivered, 1),
             delivery("alr-1", "b", "slack", DeliveryStatus::Failed, 3),
         ];
-        let mut book = book(all.clone());
+        let mut states = states(all.clone());
         for pick in picks {
-            // A test or transition is read once by its offset; what was delivered is not queued again.
+            // A test is read once by its offset; a completed delivery is not queued again.
             if !matches!(all[pick].kind, Some(Kind::Test(_))) {
-                book.apply(pick as i64, all[pick].clone());
+                states.apply(pick as i64, all[pick].clone());
             }
         }
-        prop_assert_eq!(book.rule("alr").standing.sequence, 2);
-        prop_assert_eq!(book.inbox("prj").notices.len(), 2);
-        prop_assert!(book.waiting().is_empty());
+        prop_assert_eq!(states.rule("alr").status.sequence, 2);
+        prop_assert_eq!(states.inbox("prj").notices.len(), 2);
+        prop_assert!(states.pending_channels().is_empty());
     }
 }
