@@ -48,7 +48,7 @@ impl Scope {
 
 /// Rules of an evaluation, and the windows that it reads.
 #[derive(Debug, Default)]
-pub struct Pass {
+pub struct EvaluationPlan {
     rules: Vec<(Alert, Condition)>,
     /// Rules that are no longer active but have not ended.
     ended: Vec<AlertSubject>,
@@ -56,7 +56,7 @@ pub struct Pass {
     pub windows: WindowQueries,
 }
 
-impl Pass {
+impl EvaluationPlan {
     /// Returns the number of rules to evaluate.
     pub fn rules(&self) -> usize {
         self.rules.len()
@@ -139,8 +139,8 @@ impl Evaluator {
     }
 
     /// Returns the rules of `scope` and their windows.
-    pub fn plan(&self, entries: &Entries, scope: &Scope) -> Pass {
-        let mut pass = Pass::default();
+    pub fn plan(&self, entries: &Entries, scope: &Scope) -> EvaluationPlan {
+        let mut plan = EvaluationPlan::default();
         let mut active = HashSet::new();
         for alert in entries.active() {
             active.insert(alert.alert_id.as_str());
@@ -150,19 +150,24 @@ impl Evaluator {
             // The rule uses a value of a later version, and waits for a replica of that version.
             let Some(condition) = Condition::of(alert) else { continue };
             let series = (alert.project_id.clone(), alert.metric_id.clone());
-            pass.windows.add(series, condition.window.length_ms(), condition.aggregation);
-            pass.rules.push((alert.clone(), condition));
+            plan.windows.add(series, condition.window.length_ms(), condition.aggregation);
+            plan.rules.push((alert.clone(), condition));
         }
         let ended =
             self.statuses.iter().filter(|(id, status)| !status.is_idle() && !active.contains(id.as_str()));
-        pass.ended = ended.filter_map(|(id, _)| self.subjects.get(id).cloned()).collect();
-        pass
+        plan.ended = ended.filter_map(|(id, _)| self.subjects.get(id).cloned()).collect();
+        plan
     }
 
     /// Returns the transitions without applying them.
-    pub fn transitions(&mut self, pass: &Pass, values: &WindowValues, now_ms: i64) -> Vec<RuleTransition> {
+    pub fn transitions(
+        &mut self,
+        plan: &EvaluationPlan,
+        values: &WindowValues,
+        now_ms: i64,
+    ) -> Vec<RuleTransition> {
         let mut transitions = Vec::new();
-        for (alert, condition) in &pass.rules {
+        for (alert, condition) in &plan.rules {
             let series = (alert.project_id.clone(), alert.metric_id.clone());
             // An unread window causes no transition.
             let Some(observation) = observation(values, &series, condition) else { continue };
@@ -176,7 +181,7 @@ impl Evaluator {
                 transitions.push(RuleTransition { subject, transition });
             }
         }
-        for subject in &pass.ended {
+        for subject in &plan.ended {
             let Some(status) = self.statuses.get_mut(&subject.alert_id) else { continue };
             if let Some(transition) = status.observe(&unused_condition(), false, Observation::Ended, now_ms) {
                 transitions.push(RuleTransition { subject: subject.clone(), transition });
@@ -299,8 +304,8 @@ mod tests {
 
     /// Evaluates the rule over a metric without points; returns the transitions as recorded.
     fn evaluate(evaluator: &mut Evaluator, alert: &Alert) -> Vec<(State, State, Notification)> {
-        let pass = evaluator.plan(&entries(alert), &Scope::All);
-        let transitions = evaluator.transitions(&pass, &WindowValues::default(), 2);
+        let plan = evaluator.plan(&entries(alert), &Scope::All);
+        let transitions = evaluator.transitions(&plan, &WindowValues::default(), 2);
         let recorded = transitions
             .iter()
             .map(|it| (it.transition.from, it.transition.to, it.transition.notification))

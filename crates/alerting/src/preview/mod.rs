@@ -50,12 +50,12 @@ pub async fn preview(
 ) -> Result<Vec<Transition>, PreviewError> {
     let view = engine.view(project).await?.for_metrics([metric]);
     let range = range(condition, now_ms);
-    if let Some(place) = condition.aggregation.quantile_index() {
+    if let Some(index) = condition.aggregation.quantile_index() {
         let points = engine.store.values(&view, (project, metric), range, MAX_POINTS + 1).await?;
         if points.len() > MAX_POINTS {
             return Err(PreviewError::TooManyPoints);
         }
-        return Ok(transitions_of_points(condition, QUANTILES[place], &points, now_ms));
+        return Ok(transitions_of_points(condition, QUANTILES[index], &points, now_ms));
     }
     let (kind, mask) = (Kind::of(condition.aggregation), view.hidden.condition());
     let read = async |statement: Statement| -> Result<Vec<Partial>, reads::Error> {

@@ -41,9 +41,9 @@ fn naive(condition: &Condition, points: &[(i64, f64)]) -> Vec<Transition> {
             return None;
         }
         let quantile = |level: f64| {
-            let place = level * (values.len() - 1) as f64;
-            let low = values[place.floor() as usize];
-            low + (values[place.ceil() as usize] - low) * place.fract()
+            let rank = level * (values.len() - 1) as f64;
+            let low = values[rank.floor() as usize];
+            low + (values[rank.ceil() as usize] - low) * rank.fract()
         };
         Some(match condition.aggregation {
             Aggregation::Avg => values.iter().sum::<f64>() / values.len() as f64,
@@ -144,7 +144,7 @@ proptest! {
         let range = range(&condition, NOW);
         points.retain(|(time, _)| (range.start..range.end).contains(time));
         let slid = match aggregation.quantile_index() {
-            Some(place) => transitions_of_points(&condition, QUANTILES[place], &points, NOW),
+            Some(index) => transitions_of_points(&condition, QUANTILES[index], &points, NOW),
             None => transitions_of_buckets(&condition, buckets(&points, aggregation), Scale::Plain, NOW),
         };
         let plain = naive(&condition, &points);
