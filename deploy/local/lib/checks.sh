@@ -26,7 +26,8 @@ run_background_checks() {
     local name
     renice -n "$1" "$BASHPID" >/dev/null
     shift
-    for name in "$@"; do measure "$name" "check_${name// /_}" >"$(check_file "$name").log" 2>&1 || true; done
+    # Each in a subshell, whose CPU time is that of the check.
+    for name in "$@"; do (measure "$name" "check_${name// /_}") >"$(check_file "$name").log" 2>&1 || true; done
 }
 
 # finish_background_checks JOB NAME...: waits for the job, records the results and prints the output of failed checks.

@@ -7,6 +7,9 @@ KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$HERE
 KAFKA_CACHE=kafka-$KAFKA_VERSION-$(digest "$HERE/kafka/pom.xml")
 KAFKA_CLASSPATH="$CACHE/$KAFKA_CACHE/*"
 
+# More options of the broker's JVM.
+KAFKA_JVM=()
+
 kafka_is_cached() { [ -d "$CACHE/$KAFKA_CACHE" ]; }
 
 install_kafka() { fetch_into_cache "$KAFKA_CACHE" fetch_kafka_jars; }
@@ -53,7 +56,7 @@ command_of_kafka() {
     properties=$(write_kafka_properties | sha256sum | cut -c1-16)
     PROGRAM=$(command -v java)
     COMMAND=(
-        java -Xms128m -Xmx512m -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true
+        java -Xms128m -Xmx512m -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true "${KAFKA_JVM[@]}"
         "-Dlog4j2.configurationFile=$HERE/kafka/log4j2.properties" "-Dtidemark.properties=$properties"
         -cp "$KAFKA_CLASSPATH" kafka.Kafka "$STATE/data/kafka/server.properties"
     )

@@ -294,7 +294,7 @@ async fn errors_have_prometheus_shape() {
         "64 KiB",
     );
     assert_failed(get(&caller, "rules/test/test", &[]).await, 404, "not_found", "does not exist");
-    assert_failed(post(&caller, "metadata", &[]).await, 405, "bad_data", "not allowed");
+    assert_failed(post(&caller, "metadata", &[]).await, 405, "bad_data", "does not support the method");
 
     let anonymous = Caller { url: stack.url.clone(), key: None };
     assert_failed(get(&anonymous, "query", &[("query", "1+1")]).await, 401, "unauthorized", "API key");
