@@ -298,16 +298,16 @@ async fn errors_have_prometheus_shape() {
 
     let anonymous = Caller { url: stack.url.clone(), key: None };
     assert_failed(get(&anonymous, "query", &[("query", "1+1")]).await, 401, "unauthorized", "API key");
-    assert_failed(get(&stack.client("nonsense"), "labels", &[]).await, 401, "unauthorized", "not known");
+    assert_failed(get(&stack.client("nonsense"), "labels", &[]).await, 401, "unauthorized", "is unknown");
     assert_failed(
         get(&stack.client(OPERATOR), "query", &[("query", "1")]).await,
         403,
         "forbidden",
-        "may not read",
+        "lacks the scope `read`",
     );
     let (_, connection) = caller.post("/api/v1/connections", &json!({"name": "Cron"})).await;
     let ingest = stack.client(&text(&connection, "apiKey"));
-    assert_failed(get(&ingest, "metadata", &[]).await, 403, "forbidden", "may not read");
+    assert_failed(get(&ingest, "metadata", &[]).await, 403, "forbidden", "lacks the scope `read`");
 }
 
 #[tokio::test(flavor = "multi_thread")]
